@@ -1,0 +1,27 @@
+"""The errors and warnings of the companion: few, and each says what came, what was expected and what to do.
+
+All of them derive from `CompanionError`, so ``except CompanionError`` catches everything that is ours and
+nothing that is not.
+"""
+
+__all__ = ["CompanionError", "CompanionWarning", "DataError", "DataUnavailableError", "ModelError"]
+
+
+class CompanionError(Exception):
+    """Base class of every error that the companion raises on purpose."""
+
+
+class DataError(CompanionError, ValueError):
+    """Observations that can't be used: NaN, labels outside the classes, lengths that differ, a bad file."""
+
+
+class DataUnavailableError(CompanionError, OSError):
+    """A data file that neither a folder, nor the cache, nor a mirror could give."""
+
+
+class ModelError(CompanionError, ValueError):
+    """A model, a posterior or a prediction asked for something that it can't give."""
+
+
+class CompanionWarning(UserWarning):
+    """Something was done differently from what was asked for; the message says what and why."""

@@ -1,0 +1,8 @@
+"""Inference: a model in, a fit with its posterior, its history and its ELBO out.
+
+Explained in the chapter `book/pymc/moons`.
+"""
+
+from companion.inference.advi import Fit, best_fit, fit_advi
+
+__all__ = ["Fit", "best_fit", "fit_advi"]

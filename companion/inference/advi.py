@@ -1,0 +1,134 @@
+"""Automatic differentiation variational inference with PyMC: a model in, a `Fit` out.
+
+Explained in the chapter `book/pymc/moons`, sections "ADVI" and "Several starts". The algorithm is that of
+Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as PyMC implements it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from companion.errors import ModelError
+from companion.posterior import ApproximationPosterior
+
+__all__ = ["Fit", "best_fit", "fit_advi"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One fitted approximation and how it got there.
+
+    Attributes
+    ----------
+    posterior
+        To draw from and to predict with.
+    history
+        The loss at each step, (steps,): a one-draw estimate of the negative ELBO in nats.
+    elbo, elbo_se
+        The evidence lower bound on all rows in nats, by Monte Carlo at the fitted parameters, and its standard
+        error.
+    seconds
+        Wall time of the steps, without compilation.
+    seed
+        Of the optimiser's random numbers.
+    """
+
+    posterior: ApproximationPosterior
+    history: np.ndarray
+    elbo: float
+    elbo_se: float
+    seconds: float
+    seed: int
+
+
+def fit_advi(
+    model: pm.Model,
+    steps: int = 30_000,
+    *,
+    optimizer: Any = None,
+    seed: int = 0,
+    full_model: pm.Model | None = None,
+    elbo_draws: int = 2000,
+) -> Fit:
+    """Fit a mean-field Gaussian to a model's posterior by ADVI.
+
+    Parameters
+    ----------
+    model
+        The model to fit; on mini-batches if it was built on them.
+    steps
+        Optimisation steps, one posterior draw each.
+    optimizer
+        Of `pymc`, for example ``pm.adam(learning_rate=0.01)``; ``None`` is PyMC's default,
+        ``pm.adagrad_window``, which the original used.
+    seed
+        Of the draws.
+    full_model
+        The same model with all rows, to compute the ELBO and to predict with, where `model` sees mini-batches.
+    elbo_draws
+        Monte Carlo draws behind `Fit.elbo`.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ModelError
+        If `steps` or `elbo_draws` is too small, or the loss became NaN.
+
+    Notes
+    -----
+    Explained in the chapter `book/pymc/moons`.
+    """
+    if steps < 1 or elbo_draws < 2:
+        raise ModelError(f"steps={steps}, elbo_draws={elbo_draws}; expected at least 1 step and 2 draws.")
+    settings = {} if optimizer is None else {"obj_optimizer": optimizer}
+    with model:
+        inference = pm.ADVI(random_seed=seed)
+        try:
+            inference.fit(1, progressbar=False, **settings)  # compiles, so that the clock sees the steps alone
+            start = time.perf_counter()
+            if steps > 1:
+                inference.refine(steps - 1, progressbar=False)
+            seconds = time.perf_counter() - start
+        except FloatingPointError as error:
+            raise ModelError(
+                f"the loss became NaN within {steps} steps ({str(error).splitlines()[0]}). "
+                "Lower the learning rate, or scale the inputs to unit variance."
+            ) from error
+    posterior = ApproximationPosterior(inference.approx, model if full_model is None else full_model)
+    elbo, elbo_se = _elbo(inference.approx, model if full_model is None else full_model, elbo_draws, seed)
+    return Fit(posterior, np.asarray(inference.hist), elbo, elbo_se, seconds, seed)
+
+
+def best_fit(fits: Sequence[Fit]) -> Fit:
+    """Choose the fit with the highest ELBO: the tightest bound on the evidence, and no look at test data.
+
+    Raises
+    ------
+    ModelError
+        If there is none to choose from.
+    """
+    if not fits:
+        raise ModelError("no fits to choose from; expected at least one.")
+    return max(fits, key=lambda fit: fit.elbo)
+
+
+def _elbo(approximation: Any, model: pm.Model, draws: int, seed: int) -> tuple[float, float]:
+    """Estimate the ELBO at fixed parameters: the mean of log p(y, w) - log q(w) over draws of w, in nats."""
+    mean = approximation.mean.eval()
+    std = approximation.std.eval()
+    noise = np.random.default_rng(seed).normal(size=(draws, len(mean)))
+    log_q = (-0.5 * noise**2 - np.log(std) - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+    log_p = model.compile_logp()
+    layout = approximation.groups[0].ordering.values()  # (name, slice, shape, dtype) in the fitted model's flat vector
+    weights = mean + std * noise
+    terms = [log_p({name: w[at].reshape(shape) for name, at, shape, _ in layout}) for w in weights] - log_q
+    return float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(draws))

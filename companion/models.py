@@ -1,0 +1,124 @@
+"""Models: observations in, a `pymc.Model` out.
+
+Explained in the chapter *Variational inference on the moons* (`book/pymc/moons`); the breast-cancer and the
+Chinese chapter share it. The network is the one of Wiecki's posts: two hidden layers of tanh units, no biases,
+a standard normal prior on every weight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from companion.datasets import Observations
+from companion.errors import DataError, ModelError
+
+__all__ = ["binary_classifier", "network"]
+
+
+def binary_classifier(data: Observations, *, hidden: int = 5, batch_size: int | None = None, seed: int = 0) -> pm.Model:
+    r"""Build the two-hidden-layer Bayesian classifier of the posts, for labels 0 and 1.
+
+    .. math::
+
+        W_1, W_2, w_3 \sim \mathcal{N}(0, 1), \quad
+        p = \sigma\bigl(\tanh(\tanh(x W_1) W_2)\, w_3\bigr), \quad
+        y \sim \mathrm{Bernoulli}(p)
+
+    Parameters
+    ----------
+    data
+        Training rows: ``x`` of shape (rows, features), ``y`` of shape (rows,) with labels 0 and 1.
+    hidden
+        Units in each of the two hidden layers.
+    batch_size
+        ``None`` uses every row at every step. A number draws that many rows anew at every step, inputs and
+        labels together, and scales their likelihood up to all rows.
+    seed
+        Of the starting weights, drawn from the prior as in the posts: at zero the hidden units are all alike
+        and their gradients vanish.
+
+    Returns
+    -------
+    pymc.Model
+        With weights ``w_in_1`` (features, hidden), ``w_1_2`` (hidden, hidden) and ``w_2_out`` (hidden,), the
+        probability ``p`` of class 1, the labels ``y``, and, without mini-batches, the data ``x`` and ``labels``.
+
+    Raises
+    ------
+    DataError
+        If a label is neither 0 nor 1, or ``x`` is not a table.
+    ModelError
+        If ``hidden`` or ``batch_size`` is out of range.
+
+    Notes
+    -----
+    Explained in the chapter `book/pymc/moons`; the network is that of Wiecki (2016), "Bayesian Deep Learning".
+    """
+    _check(data, hidden, batch_size)
+    rows, features = data.x.shape
+    coords = {"feature": range(features), "hidden_1": range(hidden), "hidden_2": range(hidden)}
+    with pm.Model(coords=coords) as model:
+        if batch_size is None:
+            x = pm.Data("x", data.x, dims=("row", "feature"))
+            y = pm.Data("labels", data.y, dims="row")
+            network(x, y, features=features, hidden=hidden, seed=seed)
+        else:  # one call for both: two calls would pair inputs with the labels of other rows
+            x, y = pm.Minibatch(data.x, data.y, batch_size=batch_size)
+            network(x, y, features=features, hidden=hidden, seed=seed, total_size=rows)
+    return model
+
+
+def network(x: Any, y: Any, *, features: int, hidden: int = 5, seed: int = 0, total_size: int | None = None) -> None:
+    """Lay the network of `binary_classifier` into the model whose context this runs in.
+
+    Parameters
+    ----------
+    x, y
+        Inputs (rows, features) and labels (rows,): data of the model, or a mini-batch of them.
+    features, hidden
+        Width of the inputs and of each hidden layer.
+    seed
+        Of the starting weights.
+    total_size
+        Rows that a mini-batch stands for; its likelihood counts ``total_size / rows`` times.
+
+    Notes
+    -----
+    Explained in the chapter `book/pymc/moons`.
+    """
+    rng = np.random.default_rng(seed)
+    start_1, start_2 = rng.normal(size=(features, hidden)), rng.normal(size=(hidden, hidden))
+    start_out = rng.normal(size=hidden)
+
+    w_in_1 = pm.Normal("w_in_1", 0, 1, dims=("feature", "hidden_1"), initval=start_1)
+    w_1_2 = pm.Normal("w_1_2", 0, 1, dims=("hidden_1", "hidden_2"), initval=start_2)
+    w_2_out = pm.Normal("w_2_out", 0, 1, dims="hidden_2", initval=start_out)
+
+    layer_1 = pm.math.tanh(x @ w_in_1)
+    layer_2 = pm.math.tanh(layer_1 @ w_1_2)
+    p = pm.Deterministic("p", pm.math.sigmoid(layer_2 @ w_2_out))
+    pm.Bernoulli("y", p, observed=y, total_size=total_size)
+
+
+def _check(data: Observations, hidden: int, batch_size: int | None) -> None:
+    """Refuse data and sizes that the classifier can't use."""
+    if data.x.ndim != 2:
+        raise DataError(
+            f"x has shape {data.x.shape}; the classifier expects a table (rows, features). "
+            "Flatten images first: x.reshape(len(x), -1)."
+        )
+    strange = np.setdiff1d(data.y, (0, 1))
+    if strange.size:
+        raise DataError(
+            f"labels outside 0 and 1: {strange[:5].tolist()}; a binary classifier expects 0 or 1 in every row. "
+            "Recode them, for example y = (y == positive_label)."
+        )
+    if hidden < 1:
+        raise ModelError(f"hidden={hidden}; a hidden layer needs at least one unit.")
+    if batch_size is not None and not 1 <= batch_size <= len(data.y):
+        raise ModelError(
+            f"batch_size={batch_size}; expected 1 to {len(data.y)}, the number of rows, or None for all of them."
+        )

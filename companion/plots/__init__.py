@@ -1,0 +1,23 @@
+"""Plots: data, fits and scores in, matplotlib axes out.
+
+Explained in the chapter `book/pymc/moons`. Every function draws on the axes it is given, or on new ones, and
+returns them. Figures have an opaque white background, so that they read the same in light and dark pages.
+"""
+
+from companion.plots.data import data_scatter, predicted_labels
+from companion.plots.fits import elbo_history, weight_traces
+from companion.plots.graph import model_graph
+from companion.plots.style import CLASS_COLORS, use_style
+from companion.plots.surfaces import probability_surface, uncertainty_surface
+
+__all__ = [
+    "CLASS_COLORS",
+    "data_scatter",
+    "elbo_history",
+    "model_graph",
+    "predicted_labels",
+    "probability_surface",
+    "uncertainty_surface",
+    "use_style",
+    "weight_traces",
+]

@@ -1,0 +1,88 @@
+"""How a fit went and what it found: histories and posteriors in, axes out.
+
+Explained in the chapter `book/pymc/moons`, sections "ADVI" and "For fun: the weights".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from companion import compat
+from companion.errors import ModelError
+from companion.plots.style import new_axes
+
+__all__ = ["elbo_history", "weight_traces"]
+
+
+def elbo_history(
+    histories: Mapping[str, np.ndarray],
+    *,
+    window: int = 200,
+    colors: Sequence[str] | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the loss, the negative ELBO in nats, over the steps of one or more fits.
+
+    Each step's loss is a one-draw estimate and jumps about. It is drawn faintly, with its running mean over it.
+
+    Parameters
+    ----------
+    histories
+        Label of each fit and its loss at each step, (steps,).
+    window
+        Steps in the running mean.
+    colors
+        One a fit; the style's by default.
+    title, ax
+        Head and axes.
+
+    Raises
+    ------
+    ModelError
+        If there is no history, one is shorter than the window, or holds NaN.
+    """
+    if not histories:
+        raise ModelError("no history to draw; expected a mapping from a label to the loss at each step.")
+    ax = new_axes(ax)
+    tops = []
+    for k, (name, history) in enumerate(histories.items()):
+        history = np.asarray(history, dtype=float)
+        if history.ndim != 1 or len(history) < window:
+            raise ModelError(f"history {name!r} has shape {history.shape}; expected (steps,), at least {window} steps.")
+        if np.isnan(history).any():
+            raise ModelError(f"history {name!r} is NaN from step {int(np.isnan(history).argmax())} on.")
+        color = colors[k] if colors else f"C{k}"
+        mean = np.convolve(history, np.ones(window) / window, mode="valid")
+        ax.plot(history, color=color, alpha=0.15, linewidth=0.5, rasterized=True)
+        ax.plot(np.arange(window - 1, len(history)), mean, color=color, linewidth=1.8, label=name)
+        tops.append(np.quantile(mean, 0.98))
+    ax.set(xlabel="step", ylabel="loss: negative ELBO (nats)", title=title or "", ylim=(0, 1.25 * max(tops)))
+    ax.legend(loc="upper right")
+    return ax
+
+
+def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
+    """Draw each variable's marginal densities and its draws, with ArviZ.
+
+    Parameters
+    ----------
+    posterior
+        ArviZ's container, of `Posterior.to_arviz`.
+    names
+        Variables to show; all by default.
+
+    Raises
+    ------
+    ModelError
+        If a variable isn't there.
+    """
+    known = list(posterior["posterior"].data_vars)
+    missing = [name for name in names or [] if name not in known]
+    if missing:
+        raise ModelError(f"no draws of {missing}; the posterior has {known}.")
+    return compat.plot_trace(posterior, list(names or known))

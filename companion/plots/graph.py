@@ -1,0 +1,79 @@
+"""A model's graph: a PyMC model in, axes out. Explained in the chapter `book/pymc/moons`, section "The model".
+
+Drawn with networkx and matplotlib, because PyMC's own drawing needs the Graphviz program, which pip can't install.
+"""
+
+from __future__ import annotations
+
+import networkx as nx
+import pymc as pm
+from matplotlib.axes import Axes
+
+from companion.plots.style import CLASS_COLORS, INK, new_axes
+
+__all__ = ["model_graph"]
+
+_LOOKS = {
+    "data": {"boxstyle": "round,pad=0.5", "facecolor": "#eceff1", "edgecolor": INK},
+    "deterministic": {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK, "linestyle": "--"},
+    "random": {"boxstyle": "round,pad=0.5,rounding_size=1.4", "facecolor": "white", "edgecolor": CLASS_COLORS[0]},
+    "observed": {"boxstyle": "round,pad=0.5,rounding_size=1.4", "facecolor": "#d5e3ee", "edgecolor": CLASS_COLORS[0]},
+}
+
+
+def model_graph(model: pm.Model, *, title: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw which variable depends on which, from the top down.
+
+    Random variables have round ends, shaded where they are observed; data are grey boxes; what is computed from
+    others has a dashed frame.
+
+    Parameters
+    ----------
+    model
+        Any PyMC model.
+    title, ax
+        Head and axes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    drawn = pm.model_to_networkx(model)
+    ax = new_axes(ax, (7.2, 4.6))
+    places = _places(drawn)
+    for name, (across, down) in places.items():
+        look = _LOOKS[_kind(model, name)] | {"linewidth": 1.3}
+        ax.text(across, down, _text(drawn.nodes[name]), ha="center", va="center", fontsize=9, bbox=look, zorder=2)
+    for start, end in drawn.edges:
+        arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 26, "shrinkB": 28, "linewidth": 1.0}
+        ax.annotate("", xy=places[end], xytext=places[start], arrowprops=arrow, zorder=1)
+    ax.set(title=title or "", xlim=(-0.12, 1.12), ylim=(-0.14, 1.16))
+    ax.set_axis_off()
+    return ax
+
+
+def _places(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
+    """Place each variable below all that it depends on, the unit square being the page."""
+    rows = list(nx.topological_generations(graph))
+    places = {}
+    for depth, row in enumerate(rows):
+        for k, name in enumerate(row):
+            across = 0.5 if len(row) == 1 else k / (len(row) - 1)
+            places[name] = (across, 1 - depth / max(1, len(rows) - 1))
+    return places
+
+
+def _kind(model: pm.Model, name: str) -> str:
+    """Say which look a variable has."""
+    if name in {rv.name for rv in model.observed_RVs}:
+        return "observed"
+    if name in {rv.name for rv in model.free_RVs}:
+        return "random"
+    return "deterministic" if name in {d.name for d in model.deterministics} else "data"
+
+
+def _text(node: dict[str, str]) -> str:
+    """Name and distribution, then each dimension with its length."""
+    name, _, distribution = node["label"].split("\n")
+    shape = str(node.get("cluster") or "").removeprefix("cluster")
+    return "\n".join([f"{name} ~ {distribution}", *filter(None, shape.split(" x "))])

@@ -1,0 +1,70 @@
+"""The look of the book's figures: one style, one colour for each class, one map for each kind of surface."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+
+__all__ = ["CLASS_COLORS", "new_axes", "probability_map", "uncertainty_map", "use_style"]
+
+CLASS_COLORS = ("#1f5f8b", "#c8553d")
+"""Blue for class 0 and red for class 1; they differ in lightness too, for readers who don't see the hues apart."""
+
+INK = "#22303c"
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for this session to the book's style.
+
+    Notes
+    -----
+    Called once at the top of each chapter, beginning with `book/pymc/moons`.
+    """
+    sns.set_theme(
+        style="ticks",
+        palette=[*CLASS_COLORS, "#6b8f71", "#d9a441", "#7a6c9d", "#5c6770"],
+        rc={
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.linewidth": 0.8,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlecolor": INK,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11,
+            "axes.titleweight": "bold",
+            "axes.labelsize": 10,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 130,
+            "figure.facecolor": "white",
+            "figure.figsize": (7.2, 4.4),
+            "font.family": ["DejaVu Sans"],
+            "font.size": 10,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "savefig.facecolor": "white",
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+        },
+    )
+
+
+def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
+    """Return the axes given, or those of a new figure."""
+    return plt.subplots(figsize=figsize)[1] if ax is None else ax
+
+
+def probability_map() -> Colormap:
+    """From a tint of class 0's colour over near-white at one half to a tint of class 1's; points stand out on it."""
+    return LinearSegmentedColormap.from_list("probability", ["#86adc9", "#faf8f3", "#e6a594"])
+
+
+def uncertainty_map() -> Colormap:
+    """Light where certain, dark where not; of even steps to the eye."""
+    palette: Colormap = sns.color_palette("mako_r", as_cmap=True)
+    return palette

@@ -1,0 +1,135 @@
+"""Uncertainty: predictive probabilities in, scores out.
+
+Explained in the chapter `book/pymc/moons`, section "What the uncertainty surface means". All functions take
+probabilities of shape (draws, points, classes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import xlogy
+
+from companion.errors import DataError
+from companion.prediction import mean_probabilities, predicted_labels
+
+__all__ = ["Decomposition", "accuracy", "decompose_entropy", "decompose_variance"]
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Predictive uncertainty of each point and its two parts; ``total = aleatoric + epistemic``.
+
+    Attributes
+    ----------
+    total
+        Of the next label, (points,).
+    aleatoric
+        What would remain if the weights were known: the classes overlap. (points,)
+    epistemic
+        What more data could remove: the draws disagree. (points,)
+    """
+
+    total: np.ndarray
+    aleatoric: np.ndarray
+    epistemic: np.ndarray
+
+
+def decompose_variance(probabilities: np.ndarray) -> Decomposition:
+    r"""Split the variance of the label's indicator by the law of total variance.
+
+    For class :math:`c` with probability :math:`p_c(w)` under weights :math:`w`,
+
+    .. math::
+
+        \underbrace{\bar p_c (1 - \bar p_c)}_{\text{total}}
+        = \underbrace{\mathbb{E}_w[p_c(1 - p_c)]}_{\text{aleatoric}}
+        + \underbrace{\operatorname{Var}_w[p_c]}_{\text{epistemic}},
+        \qquad \bar p_c = \mathbb{E}_w[p_c].
+
+    With two classes the figures are those of either class; with more, they are summed over the classes.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (draws, points, classes).
+
+    Returns
+    -------
+    Decomposition
+        Variances (points,). The total of two classes is at most 1/4; its root is the standard deviation of
+        sampled labels.
+
+    Raises
+    ------
+    ModelError
+        If the shape differs or a probability is NaN.
+
+    Notes
+    -----
+    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning". Explained in the chapter
+    `book/pymc/moons`.
+    """
+    mean = mean_probabilities(probabilities)
+    parts = (mean * (1 - mean), (probabilities * (1 - probabilities)).mean(axis=0), probabilities.var(axis=0))
+    share = 0.5 if mean.shape[1] == 2 else 1.0  # both classes of a pair carry the same variance: count it once
+    total, aleatoric, epistemic = (share * part.sum(axis=1) for part in parts)
+    return Decomposition(total, aleatoric, epistemic)
+
+
+def decompose_entropy(probabilities: np.ndarray) -> Decomposition:
+    r"""Split the predictive entropy into expected entropy and mutual information, in nats.
+
+    .. math::
+
+        \underbrace{H[\bar p]}_{\text{total}}
+        = \underbrace{\mathbb{E}_w\bigl[H[p(w)]\bigr]}_{\text{aleatoric}}
+        + \underbrace{I(y; w)}_{\text{epistemic}},
+        \qquad H[p] = -\textstyle\sum_c p_c \log p_c.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (draws, points, classes).
+
+    Returns
+    -------
+    Decomposition
+        Entropies in nats, (points,).
+
+    Raises
+    ------
+    ModelError
+        If the shape differs or a probability is NaN.
+
+    Notes
+    -----
+    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning". Explained in the chapter
+    `book/pymc/moons`.
+    """
+    mean = mean_probabilities(probabilities)
+    total = -xlogy(mean, mean).sum(axis=1)
+    aleatoric = -xlogy(probabilities, probabilities).sum(axis=2).mean(axis=0)
+    return Decomposition(total, aleatoric, total - aleatoric)
+
+
+def accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
+    """Share of points whose most probable class is their label.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (draws, points, classes).
+    y
+        Labels (points,).
+
+    Raises
+    ------
+    DataError
+        If there isn't one label for each point.
+    """
+    labels = predicted_labels(probabilities)
+    if labels.shape != np.shape(y):
+        raise DataError(f"{np.shape(y)} labels for {len(labels)} predicted points; expected one label a point.")
+    return float(np.mean(labels == y))
