@@ -1,0 +1,104 @@
+"""In: the words after ``companion`` on the command line. Out: lines for people, a status for scripts.
+
+Explained in the book's introduction (``book/intro``) and its data page (``book/reference/data``).
+The status is 0 when all is well, 1 when something is bad or missing, and 2 when the command isn't understood.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+from companion import __version__
+from companion.errors import CompanionError, CompanionWarning
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command ``companion``.
+
+    Parameters
+    ----------
+    argv
+        The words after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.run is None:
+        print(options.help(), end="")
+        return 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CompanionWarning)
+        warnings.showwarning = _one_message
+        try:
+            status: int = options.run(options)
+        except CompanionError as error:
+            print(f"companion: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("companion: stopped", file=sys.stderr)
+            return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="companion", description="The companion of the book Bayesian Neural Networks, Reproduced."
+    )
+    parser.set_defaults(run=None, help=parser.format_help)
+    parser.add_argument("--version", action="version", version=f"companion {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="")
+    doctor = commands.add_parser("doctor", help="is this machine ready for the book?")
+    doctor.set_defaults(run=_doctor)
+    data = commands.add_parser("data", help="the data files: list, fetch, verify")
+    data.set_defaults(help=data.format_help)
+    actions = data.add_subparsers(title="commands", metavar="")
+    for name, text in (
+        ("list", "every file: size, licence, and where it was found"),
+        ("fetch", "download the files that are not here yet"),
+        ("verify", "hash each file that is here and compare"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.set_defaults(run=_data, action=name)
+        action.add_argument("names", nargs="*", metavar="name", help="a data set; all of them by default")
+    return parser
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from companion.cli.doctor import examine, report
+
+    return report(examine())
+
+
+def _data(options: argparse.Namespace) -> int:
+    from companion.cli import data
+    from companion.datasets import REGISTRY
+
+    unknown = [name for name in options.names if name not in REGISTRY]
+    if unknown:
+        print(
+            f"companion: no data set is called {', '.join(unknown)}; there are: {', '.join(REGISTRY)}",
+            file=sys.stderr,
+        )
+        return 2
+    actions = {"list": data.list_files, "fetch": data.fetch_files, "verify": data.verify_files}
+    return actions[options.action](options.names)
+
+
+def _one_message(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning without the line of our source that gave it."""
+    print(f"warning: {message}", file=sys.stderr)

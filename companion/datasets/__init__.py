@@ -1,0 +1,38 @@
+"""In: a name, and where needed files or a network. Out: a `Dataset`, checked, split and scaled.
+
+Files are looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache (``COMPANION_CACHE_DIR``
+chooses another), then on public mirrors, each verified by its SHA-256. Explained in the moons chapter
+(``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+"""
+
+from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch
+from companion.datasets.handwritten import digits
+from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
+from companion.datasets.observations import Dataset, Observations, Scaling, check_labels
+from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
+from companion.datasets.tabular import breast_cancer, moons, tabular
+
+__all__ = [
+    "FASHION_CLASSES",
+    "LATIN_LETTERS",
+    "REGISTRY",
+    "Collection",
+    "Copy",
+    "DataFile",
+    "Dataset",
+    "Observations",
+    "Scaling",
+    "breast_cancer",
+    "cache_dir",
+    "check_labels",
+    "choose",
+    "copies",
+    "data_dir",
+    "digits",
+    "fashion_mnist",
+    "fetch",
+    "mnist",
+    "moons",
+    "omniglot",
+    "tabular",
+]

@@ -1,0 +1,226 @@
+"""In: arrays. Out: `Observations` and `Dataset`, checked once, so that nothing behind needs to.
+
+Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from companion.errors import DataError
+
+__all__ = ["Dataset", "Observations", "Scaling", "check_labels"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Observations:
+    """Inputs and their class labels, row by row.
+
+    The arrays are copies that can't be written, so that a chapter can't alter by accident what another
+    will read. ``torch.tensor(observations.x)`` copies again; ``torch.from_numpy`` would warn.
+
+    Attributes
+    ----------
+    x
+        Inputs ``(points, *features)``, floating; whole numbers and booleans become float64.
+    y
+        Labels ``(points,)``, int32: a PyMC minibatch of int64 labels can't be observed.
+
+    Raises
+    ------
+    DataError
+        There are no rows, the lengths differ, `x` holds NaN or infinity, or the labels aren't whole numbers.
+    """
+
+    x: Floats
+    y: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        x, y = _inputs(self.x), _labels(self.y)
+        if len(x) != len(y):
+            raise DataError(f"x has {len(x):,} rows and y has {len(y):,} labels: one label for each row is expected")
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", y)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __repr__(self) -> str:
+        labels, counts = np.unique(self.y, return_counts=True)
+        listed = ", ".join(f"{label}: {count:,}" for label, count in zip(labels[:12], counts[:12], strict=True))
+        more = ", ..." if len(labels) > 12 else ""
+        return f"Observations(x {self.x.shape} {self.x.dtype}, labels {{{listed}{more}}})"
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """The mean and the scale that standardised a table, feature by feature.
+
+    Attributes
+    ----------
+    mean, scale
+        Both ``(features,)``, in the units of the original table.
+    """
+
+    mean: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", _frozen(np.asarray(self.mean, dtype=np.float64)))
+        object.__setattr__(self, "scale", _frozen(np.asarray(self.scale, dtype=np.float64)))
+        if self.mean.shape != self.scale.shape or self.mean.ndim != 1:
+            raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,)")
+
+    def apply(self, x: ArrayLike) -> Floats:
+        """Standardise a table ``(points, features)`` in original units, for instance new observations."""
+        scaled: Floats = (np.asarray(x, dtype=np.float64) - self.mean) / self.scale
+        return scaled
+
+    def undo(self, x: ArrayLike) -> Floats:
+        """Bring standardised inputs ``(points, features)`` back to original units."""
+        original: Floats = np.asarray(x, dtype=np.float64) * self.scale + self.mean
+        return original
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dataset:
+    """Everything a chapter needs to know about its data.
+
+    Attributes
+    ----------
+    name
+        What the data set is; where a stand-in was loaded, the stand-in's name.
+    train, test, validation
+        The parts. Not every set has a validation part.
+    class_names
+        One name for each label, in the order of the labels ``0, 1, ...``.
+    feature_names
+        One name for each column of a table; empty for images.
+    licence, source
+        The terms of use, and who made the data and where.
+    scaling
+        What standardised a table, fitted on the training rows only; None for images.
+
+    Raises
+    ------
+    DataError
+        A label has no class name, or the parts, the names and the scaling don't fit together.
+    """
+
+    name: str
+    train: Observations
+    test: Observations
+    validation: Observations | None = None
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+    scaling: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        features = self.train.x.shape[1:]
+        parts = {"training": self.train, "validation": self.validation, "test": self.test}
+        for part, observations in parts.items():
+            if observations is None:
+                continue
+            check_labels(observations.y, len(self.class_names), where=f"the {part} part of {self.name}")
+            if observations.x.shape[1:] != features:
+                raise DataError(
+                    f"the {part} part of {self.name} has rows of shape {observations.x.shape[1:]}, "
+                    f"the training part has {features}"
+                )
+        if self.feature_names and (len(self.feature_names),) != features:
+            raise DataError(f"{len(self.feature_names)} feature names for rows of shape {features}")
+        if self.scaling is not None and self.scaling.mean.shape != features:
+            raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}")
+
+
+def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
+    """Refuse labels outside ``0 ... n_classes - 1``.
+
+    Parameters
+    ----------
+    y
+        Labels ``(points,)``, whole numbers.
+    n_classes
+        How many classes there are.
+    where
+        What the message calls the labels' place.
+
+    Raises
+    ------
+    DataError
+        Names the labels that don't belong and how many of each there are.
+    """
+    labels, counts = np.unique(np.asarray(y), return_counts=True)
+    outside = (labels < 0) | (labels >= n_classes)
+    if outside.any():
+        pairs = list(zip(labels[outside].tolist(), counts[outside].tolist(), strict=True))
+        listed = ", ".join(f"{label} ({count:,} of {len(np.asarray(y)):,})" for label, count in pairs[:5])
+        more = f" and {len(pairs) - 5} others" if len(pairs) > 5 else ""
+        allowed = "0 and 1" if n_classes == 2 else f"0 to {n_classes - 1}"
+        raise DataError(f"labels outside {allowed} in {where}: {listed}{more}")
+
+
+def _array(given: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{name} is not an array: its rows have different lengths") from error
+    if array.shape[:1] == (0,):
+        raise DataError(f"there are no observations: {name} has shape {array.shape}")
+    return array
+
+
+def _inputs(given: ArrayLike) -> Floats:
+    x = _array(given, "x")
+    if x.dtype.kind in "biu":
+        x = x.astype(np.float64)
+    if x.dtype.kind != "f":
+        raise DataError(f"x holds {x.dtype} values: numbers are expected")
+    if x.ndim < 2:
+        raise DataError(
+            f"x has shape {x.shape}: (points, features) is expected; x[:, None] makes one feature of a list"
+        )
+    if 0 in x.shape[1:]:
+        raise DataError(f"x has shape {x.shape}: rows without features")
+    bad = ~np.isfinite(x)
+    if bad.any():
+        row, *place = (int(i) for i in np.argwhere(bad)[0])
+        column = f"column {place[0]}" if len(place) == 1 else f"position {tuple(place)}"
+        raise DataError(
+            f"{bad.sum():,} of {x.size:,} values of x are NaN or infinite, the first in row {row}, {column} "
+            "(counted from 0): fill them in or leave those rows out"
+        )
+    return _frozen(x)
+
+
+def _labels(given: ArrayLike) -> NDArray[np.int32]:
+    y = _array(given, "y")
+    if y.ndim != 1:
+        raise DataError(f"y has shape {y.shape}: (points,) is expected, one label for each row; try y.ravel()")
+    if y.dtype.kind not in "biuf":
+        raise DataError(f"y holds {y.dtype} values, such as {y.tolist()[0]!r}: whole numbers 0, 1, ... are expected")
+    if y.dtype.kind != "b":
+        limits = np.iinfo(np.int32)
+        bad = (y != np.floor(y)) | (y < limits.min) | (y > limits.max)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise DataError(
+                f"{bad.sum():,} of {len(y):,} labels are not whole numbers of at most 32 bits, "
+                f"the first is {y[row]} in row {row}"
+            )
+    return _frozen(y.astype(np.int32))
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that can't be written, or the array itself if it is one already."""
+    if array.flags.owndata and not array.flags.writeable:
+        return array
+    copy = np.array(array, copy=True)
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,115 @@
+"""What several test files share: a bare machine, mirrors on this machine, and the real data where it is."""
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from companion.datasets import Collection, DataFile
+
+
+class Mirror(ThreadingHTTPServer):
+    """A web server on this machine whose behaviour a test can choose."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.files = files
+        self.asked: list[str] = []
+        self.send_only: int | None = None
+        self.together: threading.Barrier | None = None
+        self.began = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Mirror
+
+    def do_GET(self) -> None:
+        mirror, name = self.server, self.path.lstrip("/")
+        mirror.asked.append(name)
+        if mirror.together is not None:
+            mirror.together.wait(timeout=20)
+        if name not in mirror.files:
+            self.send_error(404)
+            return
+        content = mirror.files[name]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        half = len(content) // 2 if mirror.send_only is None else mirror.send_only
+        self.wfile.write(content[:half])
+        self.wfile.flush()
+        mirror.began.set()
+        mirror.go_on.wait(timeout=20)
+        if mirror.send_only is None:
+            self.wfile.write(content[half:])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror() -> Iterator[Callable[[dict[str, bytes]], Mirror]]:
+    """Start a mirror that serves the given files."""
+    running: list[Mirror] = []
+
+    def start(files: dict[str, bytes]) -> Mirror:
+        server = Mirror(files)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.go_on.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def closed_port() -> str:
+    """The address of a mirror that nobody runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without data files; gives the folder of its cache, which doesn't exist yet."""
+    monkeypatch.delenv("COMPANION_DATA_DIR", raising=False)
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setenv("COMPANION_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+CONTENT = bytes(range(256)) * 800
+
+
+@pytest.fixture
+def small() -> Collection:
+    """A collection of one small file, whose right content is `CONTENT`."""
+    file = DataFile("small", "numbers.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    return Collection("small", "Small numbers", "these tests", "none", (file,), ())
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data files, where this machine has one."""
+    folder = os.environ.get("COMPANION_DATA_DIR", "")
+    if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip("COMPANION_DATA_DIR names no folder with MNIST in it")
+    return Path(folder)
