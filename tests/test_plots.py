@@ -112,6 +112,14 @@ def test_history_shows_the_running_mean_and_refuses_nan():
         plots.elbo_history({})
 
 
+def test_parameter_paths_draw_one_line_for_each_weight():
+    means, scales = plots.parameter_paths(np.zeros((1000, 7)), np.ones((1000, 7)), title="Paths")
+    assert len(means.lines) == len(scales.lines) == 7
+    assert scales.lines[0].get_ydata()[0] == 1
+    with pytest.raises(ModelError, match="same shape"):
+        plots.parameter_paths(np.zeros((1000, 7)), np.ones((1000, 6)))
+
+
 def test_model_graph_names_every_variable_and_each_dependence(data):
     ax = plots.model_graph(binary_classifier(data))
     texts = [t.get_text() for t in ax.texts]

@@ -6,8 +6,10 @@ Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as 
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +95,12 @@ def fit_advi(
     with model:
         inference = pm.ADVI(random_seed=seed)
         try:
-            inference.fit(1, progressbar=False, **settings)  # compiles, so that the clock sees the steps alone
-            start = time.perf_counter()
-            if steps > 1:
-                inference.refine(steps - 1, progressbar=False)
-            seconds = time.perf_counter() - start
+            with _without_log():
+                inference.fit(1, progressbar=False, **settings)  # compiles, so that the clock sees the steps alone
+                start = time.perf_counter()
+                if steps > 1:
+                    inference.refine(steps - 1, progressbar=False)
+                seconds = time.perf_counter() - start
         except FloatingPointError as error:
             raise ModelError(
                 f"the loss became NaN within {steps} steps ({str(error).splitlines()[0]}). "
@@ -119,6 +122,18 @@ def best_fit(fits: Sequence[Fit]) -> Fit:
     if not fits:
         raise ModelError("no fits to choose from; expected at least one.")
     return max(fits, key=lambda fit: fit.elbo)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Hold back PyMC's line on the mean loss of each part of a fit: the `Fit` carries it."""
+    log = logging.getLogger("pymc.variational.inference")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _elbo(approximation: Any, model: pm.Model, draws: int, seed: int) -> tuple[float, float]:

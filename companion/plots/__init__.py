@@ -5,7 +5,7 @@ returns them. Figures have an opaque white background, so that they read the sam
 """
 
 from companion.plots.data import data_scatter, predicted_labels
-from companion.plots.fits import elbo_history, weight_traces
+from companion.plots.fits import elbo_history, parameter_paths, weight_traces
 from companion.plots.graph import model_graph
 from companion.plots.style import CLASS_COLORS, use_style
 from companion.plots.surfaces import probability_surface, uncertainty_surface
@@ -15,6 +15,7 @@ __all__ = [
     "data_scatter",
     "elbo_history",
     "model_graph",
+    "parameter_paths",
     "predicted_labels",
     "probability_surface",
     "uncertainty_surface",

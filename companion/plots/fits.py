@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.style import new_axes
 
-__all__ = ["elbo_history", "weight_traces"]
+__all__ = ["elbo_history", "parameter_paths", "weight_traces"]
 
 
 def elbo_history(
@@ -64,6 +66,41 @@ def elbo_history(
     ax.set(xlabel="step", ylabel="loss: negative ELBO (nats)", title=title or "", ylim=(0, 1.25 * max(tops)))
     ax.legend(loc="upper right")
     return ax
+
+
+def parameter_paths(
+    means: np.ndarray, scales: np.ndarray, *, title: str | None = None, axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
+    """Draw the path of each variational parameter over the steps: level lines have converged.
+
+    Parameters
+    ----------
+    means, scales
+        Mean and standard deviation of each weight at each step, both (steps, weights).
+    title
+        Head of the figure.
+    axes
+        Two to draw on; new ones by default.
+
+    Raises
+    ------
+    ModelError
+        If the two don't have the same shape (steps, weights).
+    """
+    means, scales = np.asarray(means), np.asarray(scales)
+    if means.ndim != 2 or means.shape != scales.shape:
+        raise ModelError(f"means {means.shape} and scales {scales.shape}; expected the same shape (steps, weights).")
+    if axes is None:
+        figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
+        figure.suptitle(title or "", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    every = max(1, len(means) // 500)
+    steps = np.arange(0, len(means), every)
+    palette = sns.color_palette("mako", means.shape[1])
+    for ax, values, label in zip(axes, (means, scales), ("mean of each weight", "scale of each weight"), strict=True):
+        for k, color in enumerate(palette):
+            ax.plot(steps, values[::every, k], color=color, linewidth=0.8)
+        ax.set(xlabel="step", ylabel=label)
+    return axes
 
 
 def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
