@@ -39,14 +39,14 @@ class Decomposition:
 def decompose_variance(probabilities: np.ndarray) -> Decomposition:
     r"""Split the variance of the label's indicator by the law of total variance.
 
-    For class :math:`c` with probability :math:`p_c(w)` under weights :math:`w`,
+    For class :math:`c` with probability :math:`p_c(\theta)` under weights :math:`\theta`,
 
     .. math::
 
         \underbrace{\bar p_c (1 - \bar p_c)}_{\text{total}}
-        = \underbrace{\mathbb{E}_w[p_c(1 - p_c)]}_{\text{aleatoric}}
-        + \underbrace{\operatorname{Var}_w[p_c]}_{\text{epistemic}},
-        \qquad \bar p_c = \mathbb{E}_w[p_c].
+        = \underbrace{\mathbb{E}_\theta[p_c(1 - p_c)]}_{\text{aleatoric}}
+        + \underbrace{\operatorname{Var}_\theta[p_c]}_{\text{epistemic}},
+        \qquad \bar p_c = \mathbb{E}_\theta[p_c].
 
     With two classes the figures are those of either class; with more, they are summed over the classes.
 
@@ -84,8 +84,8 @@ def decompose_entropy(probabilities: np.ndarray) -> Decomposition:
     .. math::
 
         \underbrace{H[\bar p]}_{\text{total}}
-        = \underbrace{\mathbb{E}_w\bigl[H[p(w)]\bigr]}_{\text{aleatoric}}
-        + \underbrace{I(y; w)}_{\text{epistemic}},
+        = \underbrace{\mathbb{E}_\theta\bigl[H[p(\theta)]\bigr]}_{\text{aleatoric}}
+        + \underbrace{I(y; \theta)}_{\text{epistemic}},
         \qquad H[p] = -\textstyle\sum_c p_c \log p_c.
 
     Parameters

@@ -82,6 +82,16 @@ def test_predictions_are_the_forward_pass_of_each_draw(data, fit):
         np.testing.assert_allclose(probabilities[k], np.column_stack([1 - p, p]), rtol=1e-10, atol=1e-12)
 
 
+def test_draws_of_bounded_variables_keep_to_their_bounds():
+    with pm.Model() as model:
+        pm.HalfNormal("scale")
+        pm.Beta("share", 2, 2, shape=3)
+    draws = fit_advi(model, 50, elbo_draws=10).posterior.draw(500, seed=0)
+    assert draws["scale"].shape == (500,)
+    assert (draws["scale"] > 0).all()
+    assert ((draws["share"] > 0) & (draws["share"] < 1)).all()
+
+
 def test_posteriors_follow_the_protocol_and_their_seed(fit):
     assert isinstance(fit.posterior, Posterior)
     first, again, other = (fit.posterior.draw(4, seed)["w_1_2"] for seed in (1, 1, 2))

@@ -132,7 +132,7 @@ def blas() -> list[Finding]:
     if flags:
         return [Finding("ok", "BLAS", flags)]
     text = (
-        "none to link, NumPy's is used: no slower on the small networks, slower on wide ones "
+        "none to link: NumPy's own is used, which was hardly slower on the moons' small network "
         "(to change that: Debian: apt install libopenblas-dev; or a conda environment)"
     )
     return [Finding("fine", "BLAS", text)]

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pooch
 import requests
 from tqdm import tqdm
 
@@ -71,6 +70,8 @@ def download(url: str, file: DataFile, folder: Path, patience: float = ANSWER_SE
 
 
 def _download_once(url: str, file: DataFile, folder: Path, patience: float) -> Path:
+    import pooch  # here, because it loads tqdm's notebook bar, which warns where ipywidgets is missing
+
     part = folder / f".{file.name}.{uuid.uuid4().hex}.part"
     try:
         with _quiet_pooch():
@@ -90,7 +91,7 @@ def _download_once(url: str, file: DataFile, folder: Path, patience: float) -> P
 @contextmanager
 def _quiet_pooch() -> Iterator[None]:
     """Keep pooch's "Downloading data from" lines out of the notebooks."""
-    logger = pooch.get_logger()
+    logger = logging.getLogger("pooch")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:

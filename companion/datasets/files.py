@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
+import platformdirs
 
 from companion.datasets.download import MirrorError, download
 from companion.datasets.notices import notice
@@ -33,7 +33,7 @@ def data_dir() -> Path | None:
 def cache_dir() -> Path:
     """Where downloads are kept: ``COMPANION_CACHE_DIR``, or else the system's place for caches."""
     value = os.environ.get(CACHE_VARIABLE, "").strip()
-    return Path(value).expanduser() if value else Path(pooch.os_cache("bnn-companion"))
+    return Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("bnn-companion"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,139 @@
+"""What must hold of every chapter as it is stored; nbval runs them beside this file."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("check_notebooks", ROOT / ".ci" / "check_notebooks.py")
+check_notebooks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_notebooks)
+
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+PAGES = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
+CHAPTERS = [page for page in PAGES if (ROOT / "book" / page).with_suffix(".ipynb").exists()]
+
+
+def notebook_of(page):
+    return (ROOT / "book" / page).with_suffix(".ipynb")
+
+
+def test_every_page_of_the_contents_exists():
+    missing = [p for p in PAGES if not notebook_of(p).exists() and not (ROOT / "book" / p).with_suffix(".md").exists()]
+    assert not missing
+
+
+def test_every_notebook_is_in_the_contents():
+    stored = {str(p.relative_to(ROOT / "book").with_suffix("")) for p in check_notebooks.notebooks()}
+    assert stored == set(CHAPTERS)
+    assert "pymc/moons" in stored
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_nothing_to_mend_in_the_stored_notebook(page):
+    assert check_notebooks.problems(notebook_of(page)) == []
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_nbval_collects_every_code_cell_and_one_asserts(page):
+    notebook = nbformat.read(notebook_of(page), as_version=4)
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    assert sum(bool(re.search(r"^\s*assert\b", c.source, re.M)) for c in cells) >= 1
+    skipped = {"nbval-skip", "nbval-raises-exception"}
+    assert not [c.source for c in cells if skipped & set(c.metadata.get("tags", []))]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "--collect-only", "-q", str(notebook_of(page))],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert len(re.findall(r"::Cell \d+", run.stdout)) == len(cells)
+
+
+BREAKAGES = {
+    "a cell that was never executed": (lambda nb: nb.cells[1].update(execution_count=None), "never executed"),
+    "an error in an output": (
+        lambda nb: nb.cells[1].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])),
+        "output is an error",
+    ),
+    "a figure without alt text": (lambda nb: nb.cells[2].metadata.pop("mystnb"), "without alt text"),
+    "a progress bar": (
+        lambda nb: nb.cells[1].outputs.append(nbformat.v4.new_output("stream", text="50%|█████     | 1/2")),
+        "progress bar",
+    ),
+    "a folder of one machine": (
+        lambda nb: nb.cells[1].outputs.append(nbformat.v4.new_output("stream", text="/" + "home/me/x.py")),
+        "folder of one machine",
+    ),
+    "a claim that is not asserted": (lambda nb: nb.cells[1].update(source="x = 1"), "asserts nothing"),
+    "a helper in the notebook": (lambda nb: nb.cells[1].update(source="def f():\n    assert 1"), "defines a function"),
+    "outputs that are too large": (lambda nb: nb.metadata.update(padding="x" * 1_600_000), "1.6 MB"),
+}
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """A small notebook with nothing to mend, and its twin."""
+    import jupytext
+
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    figure = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
+    alt = {"mystnb": {"image": {"alt": "A line that rises with x."}}}
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell("assert True", execution_count=1),
+        nbformat.v4.new_code_cell("plot()", execution_count=2, outputs=[figure], metadata=alt),
+        nbformat.v4.new_code_cell(
+            "versions()", execution_count=3, outputs=[nbformat.v4.new_output("stream", text="python 3.11")]
+        ),
+    ]
+    path = tmp_path / "chapter.ipynb"
+    nbformat.write(notebook, path)
+    jupytext.write(notebook, check_notebooks.pair(path), fmt="md:myst")
+    return path
+
+
+def test_a_sound_notebook_passes(sound):
+    assert check_notebooks.problems(sound) == []
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_the_check_names_what_is_broken(sound, breakage):
+    breaks, words = BREAKAGES[breakage]
+    notebook = nbformat.read(sound, as_version=4)
+    breaks(notebook)
+    sound.write_text(json.dumps(notebook), encoding="utf-8")
+    assert any(words in line for line in check_notebooks.problems(sound))
+
+
+def test_the_check_sees_twins_that_differ(sound):
+    twin = check_notebooks.pair(sound)
+    twin.write_text(twin.read_text(encoding="utf-8").replace("assert True", "assert 1"), encoding="utf-8")
+    assert any("differs from chapter.myst.md" in line for line in check_notebooks.problems(sound))
+
+
+def test_version_and_repository_agree_everywhere():
+    import companion
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == companion.__version__
+    assert f"## {companion.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    url = CONFIG["repository"]["url"]
+    assert citation["repository-code"] == url
+    for page in ("book/intro.md", "README.md", "pyproject.toml"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert url in text
+        assert set(re.findall(r"https://github\.com/bnn[\w./-]*[\w]", text)) <= {url, f"{url}/blob/main/CHANGELOG.md"}
+
+
+def test_launch_and_source_links_lead_to_the_notebook():
+    repository = CONFIG["repository"]
+    for page in CHAPTERS:
+        assert (ROOT / repository["path_to_book"] / page).with_suffix(".ipynb").is_file()
+    assert repository["branch"] == "main"
