@@ -19,4 +19,8 @@ def plot_trace(data: Any, names: list[str]) -> Any:
     if ARVIZ_1:
         plot_trace_dist = vars(az)["plot_trace_dist"]  # not there before, which mypy would report
         return plot_trace_dist(data, var_names=names, compact=True, backend="matplotlib")
-    return az.plot_trace(data, var_names=names, compact=True, figsize=(7.2, 1.7 * len(names)))
+    axes = az.plot_trace(data, var_names=names, compact=True, figsize=(7.2, 1.9 * len(names)))
+    for density, trace in axes:  # ArviZ 1 labels them by itself
+        density.set(xlabel="weight", ylabel="density")
+        trace.set(xlabel="draw", ylabel="weight")
+    return axes

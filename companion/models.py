@@ -64,14 +64,23 @@ def binary_classifier(data: Observations, *, hidden: int = 5, batch_size: int | 
         if batch_size is None:
             x = pm.Data("x", data.x, dims=("row", "feature"))
             y = pm.Data("labels", data.y, dims="row")
-            network(x, y, features=features, hidden=hidden, seed=seed)
+            network(x, y, features=features, hidden=hidden, seed=seed, dims="row")
         else:  # one call for both: two calls would pair inputs with the labels of other rows
             x, y = pm.Minibatch(data.x, data.y, batch_size=batch_size)
             network(x, y, features=features, hidden=hidden, seed=seed, total_size=rows)
     return model
 
 
-def network(x: Any, y: Any, *, features: int, hidden: int = 5, seed: int = 0, total_size: int | None = None) -> None:
+def network(
+    x: Any,
+    y: Any,
+    *,
+    features: int,
+    hidden: int = 5,
+    seed: int = 0,
+    total_size: int | None = None,
+    dims: str | None = None,
+) -> None:
     """Lay the network of `binary_classifier` into the model whose context this runs in.
 
     Parameters
@@ -84,6 +93,8 @@ def network(x: Any, y: Any, *, features: int, hidden: int = 5, seed: int = 0, to
         Of the starting weights.
     total_size
         Rows that a mini-batch stands for; its likelihood counts ``total_size / rows`` times.
+    dims
+        Name of the rows' dimension, where the model has one.
 
     Notes
     -----
@@ -99,8 +110,8 @@ def network(x: Any, y: Any, *, features: int, hidden: int = 5, seed: int = 0, to
 
     layer_1 = pm.math.tanh(x @ w_in_1)
     layer_2 = pm.math.tanh(layer_1 @ w_1_2)
-    p = pm.Deterministic("p", pm.math.sigmoid(layer_2 @ w_2_out))
-    pm.Bernoulli("y", p, observed=y, total_size=total_size)
+    p = pm.Deterministic("p", pm.math.sigmoid(layer_2 @ w_2_out), dims=dims)
+    pm.Bernoulli("y", p, observed=y, total_size=total_size, dims=dims)
 
 
 def _check(data: Observations, hidden: int, batch_size: int | None) -> None:

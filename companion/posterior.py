@@ -118,7 +118,8 @@ class SampledPosterior(_ModelPosterior):
         self.samples = samples
 
     @cached_property
-    def _all(self) -> dict[str, np.ndarray]:
+    def draws(self) -> dict[str, np.ndarray]:
+        r"""Every draw in the sampler's order, chain after chain: name to array (chains * draws, \*shape)."""
         posterior = self.samples["posterior"]
         arrays = {rv.name: np.asarray(posterior[rv.name].values) for rv in self.model.free_RVs}
         return {name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()}
@@ -132,11 +133,11 @@ class SampledPosterior(_ModelPosterior):
             If the sampler made fewer than ``n``.
         """
         _check_count(n)
-        total = len(next(iter(self._all.values())))
+        total = len(next(iter(self.draws.values())))
         if n > total:
             raise ModelError(f"{n} draws asked for; the sampler made {total}. Ask for fewer, or sample longer.")
         rows = np.random.default_rng(seed).choice(total, size=n, replace=False)
-        return {name: a[rows] for name, a in self._all.items()}
+        return {name: a[rows] for name, a in self.draws.items()}
 
     def to_arviz(self) -> Any:
         """Return the sampler's own container."""

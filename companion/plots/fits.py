@@ -101,6 +101,7 @@ def parameter_paths(
         for k, color in enumerate(palette):
             ax.plot(steps, values[::every, k], color=color, linewidth=0.8)
         ax.set(xlabel="step", ylabel=label)
+        ax.locator_params(axis="x", nbins=4)
     return axes
 
 

@@ -41,14 +41,18 @@ def model_graph(model: pm.Model, *, title: str | None = None, ax: Axes | None = 
     drawn = pm.model_to_networkx(model)
     ax = new_axes(ax, (7.2, 4.6))
     places = _places(drawn)
+    boxes = {}
     for name, (across, down) in places.items():
         look = _LOOKS[_kind(model, name)] | {"linewidth": 1.3}
-        ax.text(across, down, _text(drawn.nodes[name]), ha="center", va="center", fontsize=9, bbox=look, zorder=2)
-    for start, end in drawn.edges:
-        arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 26, "shrinkB": 28, "linewidth": 1.0}
-        ax.annotate("", xy=places[end], xytext=places[start], arrowprops=arrow, zorder=1)
+        text = ax.text(across, down, _text(drawn.nodes[name]), ha="center", va="center", fontsize=9, bbox=look)
+        boxes[name] = text.get_bbox_patch()
+    for start, end in drawn.edges:  # each arrow is cut where the boxes begin
+        arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 2}
+        arrow |= {"patchA": boxes[start], "patchB": boxes[end]}
+        ax.annotate("", xy=places[end], xytext=places[start], arrowprops=arrow, zorder=4)
     ax.set(title=title or "", xlim=(-0.12, 1.12), ylim=(-0.14, 1.16))
     ax.set_axis_off()
+    ax.figure.canvas.draw()  # the boxes get their sizes, so that the arrows end at them
     return ax
 
 
