@@ -7,6 +7,7 @@ Explained in the chapter `book/pymc/moons`, section "Predicting two ways". The o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -55,7 +56,7 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
             )
     inputs = model[data].type()
     weights = {rv.name: rv for rv in model.free_RVs}
-    batched = {name: pt.tensor(name, dtype=rv.dtype, shape=(None, *rv.type.shape)) for name, rv in weights.items()}
+    batched = {name: _with_draws(rv) for name, rv in weights.items()}
     one_draw = graph_replace(model[output], {model[data]: inputs})
     all_draws = vectorize_graph(one_draw, {weights[name]: batched[name] for name in weights})
     function = pm.compile([*batched.values(), inputs], all_draws, on_unused_input="ignore")
@@ -72,6 +73,11 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
         return np.asarray(function(*arguments, x))
 
     return forward
+
+
+def _with_draws(rv: Any) -> Any:
+    """Make an input like a variable, with one more dimension in front for the draws."""
+    return pt.tensor(rv.name, dtype=rv.dtype, shape=(None, *rv.type.shape))
 
 
 def _draws_of(name: str, draws: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent / "companion"
 
 # From left to right; rooms in one line may use each other.
 ROOMS = (
-    {"errors", "compat", "versions"},
+    {"errors", "compat", "logs", "versions"},
     {"datasets"},
     {"models"},
     {"originals"},

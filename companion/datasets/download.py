@@ -4,13 +4,10 @@ Explained in the book's data page (``book/reference/data``).
 """
 
 import hashlib
-import logging
 import queue
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +15,7 @@ import requests
 from tqdm import tqdm
 
 from companion.datasets.registry import DataFile
+from companion.logs import held_back
 
 __all__ = ["MirrorError", "download"]
 
@@ -74,7 +72,7 @@ def _download_once(url: str, file: DataFile, folder: Path, patience: float) -> P
 
     part = folder / f".{file.name}.{uuid.uuid4().hex}.part"
     try:
-        with _quiet_pooch():
+        with held_back(pooch.get_logger()):
             pooch.retrieve(
                 url,
                 known_hash=f"sha256:{file.sha256}",
@@ -86,18 +84,6 @@ def _download_once(url: str, file: DataFile, folder: Path, patience: float) -> P
     finally:
         part.unlink(missing_ok=True)
     return folder / file.name
-
-
-@contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Keep pooch's "Downloading data from" lines out of the notebooks."""
-    logger = logging.getLogger("pooch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 class _Stream:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import pymc as pm
 
 from companion.errors import ModelError
+from companion.logs import held_back
 from companion.posterior import ApproximationPosterior
 
 __all__ = ["Fit", "best_fit", "fit_advi"]
@@ -95,7 +95,7 @@ def fit_advi(
     with model:
         inference = pm.ADVI(random_seed=seed)
         try:
-            with _without_log():
+            with held_back(logging.getLogger("pymc.variational.inference")):  # the `Fit` carries the mean loss
                 inference.fit(1, progressbar=False, **settings)  # compiles, so that the clock sees the steps alone
                 start = time.perf_counter()
                 if steps > 1:
@@ -122,18 +122,6 @@ def best_fit(fits: Sequence[Fit]) -> Fit:
     if not fits:
         raise ModelError("no fits to choose from; expected at least one.")
     return max(fits, key=lambda fit: fit.elbo)
-
-
-@contextmanager
-def _without_log() -> Iterator[None]:
-    """Hold back PyMC's line on the mean loss of each part of a fit: the `Fit` carries it."""
-    log = logging.getLogger("pymc.variational.inference")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _elbo(approximation: Any, model: pm.Model, draws: int, seed: int) -> tuple[float, float]:
