@@ -1,7 +1,7 @@
 # Everything a reader or a contributor does here, each from a fresh clone, without sudo.
 #
 # The environment lives in .venv, is made with the machine's own Python (3.11 or newer) and is filled from
-# constraints.txt, the exact lock. Two stamp files inside it say what is there: .venv/.book (what rendering
+# constraints.txt, the exact lock. Stamp files inside it say what is there: .venv/.book (what rendering
 # needs) and .venv/.test (the companion, the libraries, the test tools). A newer pyproject.toml or
 # constraints.txt makes them stale; otherwise set-up is skipped.
 #
@@ -23,16 +23,18 @@ help:  ## list these targets
 
 # --- set-up ---------------------------------------------------------------------------------------------
 
-.venv/bin/python:
+# A stamp, not .venv/bin/python: that one is there before pip is, should the making be killed half-way.
+.venv/.made:
 	@sh .ci/venv "$(PYTHON)"
+	@touch $@
 
 # Only the `book` extra: rendering reads stored outputs, so neither torch nor PyMC nor the companion is wanted.
-.venv/.book: pyproject.toml constraints.txt | .venv/bin/python
+.venv/.book: pyproject.toml constraints.txt | .venv/.made
 	@echo "installing what rendering needs (Sphinx, jupyter-book) ..."
 	@$(PIP) install -q -c constraints.txt $$(.venv/bin/python .ci/extra.py book)
 	@touch $@
 
-.venv/.test: pyproject.toml constraints.txt | .venv/bin/python
+.venv/.test: pyproject.toml constraints.txt | .venv/.made
 	@echo "installing the companion, its libraries and the test tools (torch is large: some minutes) ..."
 	@$(PIP) install -q -c constraints.txt -e ".[test]"
 	@touch $@
@@ -76,7 +78,7 @@ lint: .venv/.test  ## check style, types, spelling, and the notebooks as stored
 	.venv/bin/codespell
 	.venv/bin/python .ci/check_notebooks.py
 
-lock: .venv/bin/python  ## write constraints.txt anew, from pyproject.toml and today's releases
+lock: .venv/.made  ## write constraints.txt anew, from pyproject.toml and today's releases
 	@$(PIP) install -q uv
 	@.venv/bin/python .ci/lock.py
 
