@@ -116,6 +116,10 @@ def network(
 
 def _check(data: Observations, hidden: int, batch_size: int | None) -> None:
     """Refuse data and sizes that the classifier can't use."""
+    if not isinstance(data, Observations):
+        raise DataError(
+            f"data is a {type(data).__name__}; expected companion.datasets.Observations(x, y), such as moons().train."
+        )
     if data.x.ndim != 2:
         raise DataError(
             f"x has shape {data.x.shape}; the classifier expects a table (rows, features). "
@@ -127,8 +131,8 @@ def _check(data: Observations, hidden: int, batch_size: int | None) -> None:
             f"labels outside 0 and 1: {strange[:5].tolist()}; a binary classifier expects 0 or 1 in every row. "
             "Recode them, for example y = (y == positive_label)."
         )
-    if hidden < 1:
-        raise ModelError(f"hidden={hidden}; a hidden layer needs at least one unit.")
+    if not isinstance(hidden, int | np.integer) or hidden < 1:
+        raise ModelError(f"hidden={hidden}; expected the number of units in a hidden layer, 1 or more.")
     if batch_size is not None and not 1 <= batch_size <= len(data.y):
         raise ModelError(
             f"batch_size={batch_size}; expected 1 to {len(data.y)}, the number of rows, or None for all of them."

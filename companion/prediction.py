@@ -53,7 +53,7 @@ def mean_probabilities(probabilities: np.ndarray) -> np.ndarray:
     Raises
     ------
     ModelError
-        If `probabilities` doesn't have the shape (draws, points, classes), or holds NaN.
+        If `probabilities` doesn't have the shape (draws, points, classes), or holds NaN or what is no probability.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 3:
@@ -64,6 +64,11 @@ def mean_probabilities(probabilities: np.ndarray) -> np.ndarray:
         raise ModelError(
             f"{int(np.isnan(probabilities).any(axis=(0, 2)).sum())} points have NaN among their probabilities. "
             "Look at the inputs, and at the weights of the posterior."
+        )
+    if probabilities.size and (probabilities.min() < -1e-6 or probabilities.max() > 1 + 1e-6):  # rounding may pass
+        raise ModelError(
+            f"values reach from {probabilities.min():.3g} to {probabilities.max():.3g}; probabilities lie in [0, 1]. "
+            "Did logits come in? Pass them through a sigmoid or a softmax first."
         )
     mean: np.ndarray = probabilities.mean(axis=0)
     return mean

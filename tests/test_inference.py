@@ -72,6 +72,11 @@ def test_useless_settings_are_refused(data, settings):
         fit_advi(binary_classifier(data), **settings)
 
 
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ModelError, match=r"NoneType; expected a pymc.Model"):
+        fit_advi(None, 10)
+
+
 def test_predictions_are_the_forward_pass_of_each_draw(data, fit):
     draws = fit.posterior.draw(7, seed=1)
     probabilities = fit.posterior.predict(data.x[:11], draws)

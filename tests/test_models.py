@@ -56,10 +56,15 @@ def test_images_are_refused_with_the_way_out():
         binary_classifier(Observations(np.zeros((4, 8, 8)), np.array([0, 1, 0, 1])))
 
 
-@pytest.mark.parametrize("settings", [{"hidden": 0}, {"batch_size": 0}, {"batch_size": 41}])
+@pytest.mark.parametrize("settings", [{"hidden": 0}, {"hidden": 2.5}, {"batch_size": 0}, {"batch_size": 41}])
 def test_sizes_out_of_range_are_refused(data, settings):
     with pytest.raises(ModelError, match=str(next(iter(settings.values())))):
         binary_classifier(data, **settings)
+
+
+def test_a_bare_array_is_refused_with_what_was_expected(data):
+    with pytest.raises(DataError, match=r"ndarray; expected companion.datasets.Observations"):
+        binary_classifier(data.x)
 
 
 def test_one_except_clause_catches_what_is_ours(data):

@@ -96,6 +96,11 @@ def test_scatter_refuses_more_than_two_features():
         plots.data_scatter(Observations(np.zeros((4, 3)), np.array([0, 1, 0, 1])))
 
 
+def test_scatter_drops_no_point_in_silence():
+    with pytest.raises(DataError, match=r"outside 0 and 1: \[2\]"):
+        plots.data_scatter(Observations(np.zeros((4, 2)), np.array([0, 1, 2, 1])))
+
+
 def test_history_shows_the_running_mean_and_refuses_nan():
     history = np.arange(1000.0)
     ax = plots.elbo_history({"fit": history}, window=100)

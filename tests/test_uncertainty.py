@@ -65,6 +65,12 @@ def test_bad_probabilities_are_named():
         decompose_variance(broken)
 
 
+@pytest.mark.parametrize("value", [-0.5, 1.5])
+def test_logits_are_not_taken_for_probabilities(value):
+    with pytest.raises(ModelError, match="logits"):
+        decompose_entropy(np.full((2, 3, 2), value))
+
+
 def test_grid_puts_values_back_where_their_points_are():
     plane = grid(-1, 1, 5)
     np.testing.assert_array_equal(plane.image(plane.points[:, 0]), plane.x1)

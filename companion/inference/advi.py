@@ -89,6 +89,8 @@ def fit_advi(
     -----
     Explained in the chapter `book/pymc/moons`.
     """
+    if not isinstance(model, pm.Model):
+        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
     if steps < 1 or elbo_draws < 2:
         raise ModelError(f"steps={steps}, elbo_draws={elbo_draws}; expected at least 1 step and 2 draws.")
     settings = {} if optimizer is None else {"obj_optimizer": optimizer}

@@ -91,6 +91,9 @@ def _scatter(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str], 
     """Scatter each class with its colour and its marker."""
     if x.ndim != 2 or x.shape[1] != 2:
         raise DataError(f"x has shape {x.shape}; a scatter in the plane expects (rows, 2).")
+    strange = np.setdiff1d(labels, (0, 1))
+    if strange.size:
+        raise DataError(f"labels outside 0 and 1: {strange[:5].tolist()}; this scatter shows two classes.")
     for label, (color, marker) in enumerate(zip(CLASS_COLORS, _MARKERS, strict=True)):
         rows = labels == label
         ax.scatter(
