@@ -7,7 +7,7 @@ import pytest
 from companion.datasets import moons
 from companion.errors import ModelError
 from companion.forward import compile_forward
-from companion.inference import best_fit, fit_advi
+from companion.inference import best_fit, diagnose, fit_advi
 from companion.models import binary_classifier
 from companion.posterior import Posterior, SampledPosterior
 from companion.prediction import predict
@@ -142,3 +142,24 @@ def test_bad_draws_and_inputs_are_named(data, fit):
 def test_a_minibatch_model_says_how_to_predict(data):
     with pytest.raises(ModelError, match="same model with all rows"):
         compile_forward(binary_classifier(data, batch_size=10))
+
+
+def test_chains_that_agree_are_told_from_chains_that_do_not():
+    independent = np.random.default_rng(0).normal(size=(4, 500, 3))
+    apart = independent.copy()
+    apart[0] += 3
+    sticky = np.repeat(independent[:, :50], 10, axis=1)
+    found = diagnose(
+        {name: a.reshape(2000, 3) for name, a in {"agree": independent, "apart": apart, "sticky": sticky}.items()}, 4
+    )
+    assert found["agree"].r_hat < 1.01
+    assert 1400 < found["agree"].ess < 2600
+    assert found["apart"].r_hat > 1.3
+    assert found["sticky"].ess < 400
+
+
+def test_diagnose_refuses_what_does_not_divide_into_chains():
+    with pytest.raises(ModelError, match="at least 2"):
+        diagnose({"w": np.zeros(100)}, chains=1)
+    with pytest.raises(ModelError, match="'w' has 99 draws"):
+        diagnose({"w": np.zeros(99)}, chains=2)

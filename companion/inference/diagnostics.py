@@ -1,0 +1,74 @@
+"""Do chains agree? Draws of several chains in, R-hat and effective sample sizes out.
+
+Explained in the chapter `book/pymc/moons`, section "Is it true?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+from companion.errors import ModelError
+
+__all__ = ["Convergence", "diagnose"]
+
+
+class Convergence(NamedTuple):
+    """The worst of one quantity's entries.
+
+    Attributes
+    ----------
+    r_hat
+        Largest R-hat: 1 where the chains agree.
+    ess
+        Smallest effective sample size, in draws.
+    """
+
+    r_hat: float
+    ess: float
+
+
+def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Convergence]:
+    r"""Compare the chains of a sampler, quantity by quantity.
+
+    Weights, and anything that was computed from them draw by draw: a network's weights need not agree between
+    chains where its predictions do.
+
+    Parameters
+    ----------
+    draws
+        Name to array (chains * draws, \*shape), chain after chain, as in `SampledPosterior.draws`.
+    chains
+        How many chains made them.
+
+    Returns
+    -------
+    dict
+        Name to `Convergence`.
+
+    Raises
+    ------
+    ModelError
+        If there are fewer than two chains, or an array doesn't divide into them.
+
+    Notes
+    -----
+    Vehtari et al. (2021), "Rank-normalization, folding, and localization: An improved R-hat", as ArviZ computes
+    them. Explained in the chapter `book/pymc/moons`.
+    """
+    if chains < 2:
+        raise ModelError(f"chains={chains}; expected at least 2 to compare with one another.")
+    found = {}
+    for name, array in draws.items():
+        if len(array) % chains or len(array) < 4 * chains:
+            raise ModelError(
+                f"{name!r} has {len(array)} draws; expected the same number, 4 or more, in {chains} chains."
+            )
+        by_chain = np.asarray(array).reshape(chains, len(array) // chains, -1)
+        data = xr.Dataset({"x": (("chain", "draw", "entry"), by_chain)})
+        found[name] = Convergence(float(az.rhat(data)["x"].max()), float(az.ess(data)["x"].min()))
+    return found
