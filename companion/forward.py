@@ -36,8 +36,8 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
     Returns
     -------
     callable
-        ``forward(draws, x)``: ``draws`` maps each free variable's name to an array (draws, \\*shape), ``x`` has
-        shape (points, \\*features); the result has shape (draws, points).
+        ``forward(draws, x)``: ``draws`` maps each free variable's name to an array (draws, \*shape), ``x`` has
+        shape (points, \*features); the result has shape (draws, points).
 
     Raises
     ------
@@ -62,11 +62,12 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
     function = pm.compile([*batched.values(), inputs], all_draws, on_unused_input="ignore")
     shapes = {name: tuple(rv.shape.eval()) for name, rv in weights.items()}
 
+    row_shape = model[data].get_value(borrow=True).shape[1:]
+
     def forward(draws: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, dtype=inputs.dtype)
-        if x.ndim != inputs.ndim or x.shape[1:] != model[data].get_value(borrow=True).shape[1:]:
-            expected = ("points", *model[data].get_value(borrow=True).shape[1:])
-            raise ModelError(f"x has shape {x.shape}; the model expects {expected}.")
+        if x.ndim != inputs.ndim or x.shape[1:] != row_shape:
+            raise ModelError(f"x has shape {x.shape}; the model expects {('points', *row_shape)}.")
         arguments = [_draws_of(name, draws, shapes[name]).astype(weights[name].dtype) for name in weights]
         if len({len(a) for a in arguments}) > 1:
             raise ModelError(f"the variables differ in their number of draws: {[len(a) for a in arguments]}.")

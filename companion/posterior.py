@@ -29,7 +29,7 @@ class Posterior(Protocol):
     """What every posterior can do, however it was found."""
 
     def draw(self, n: int, seed: int) -> Draws:
-        r"""Draw ``n`` sets of weights: a mapping from name to array (n, \\*shape)."""
+        r"""Draw ``n`` sets of weights: a mapping from name to array (n, \*shape)."""
         ...
 
     def predict(self, x: np.ndarray, draws: Draws) -> np.ndarray:
@@ -90,7 +90,7 @@ class ApproximationPosterior(_ModelPosterior):
     def _sampler(self) -> tuple[Callable[[int], list[np.ndarray]], list[Any]]:
         """All variables of ``n`` draws by one compiled function, and the generators that it draws from.
 
-        `Approximation.sample` draws the same, and then takes each draw apart in Python, twenty times as long.
+        `Approximation.sample` draws the same, and then takes each draw apart in Python, which takes many times as long.
         """
         size = pt.iscalar("size")
         drawn = self.approximation.sample_node(list(self.approximation.model.free_RVs), size=size)

@@ -24,7 +24,7 @@ def predict(posterior: Posterior, x: np.ndarray, draws: int = 500, seed: int = 0
     posterior
         Any posterior: of ADVI, of NUTS, or another that follows the protocol.
     x
-        Inputs of shape (points, \\*features).
+        Inputs of shape (points, \*features).
     draws
         Networks to draw.
     seed

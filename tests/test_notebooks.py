@@ -19,11 +19,13 @@ spec.loader.exec_module(check_notebooks)
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
-CHAPTERS = [page for page in PAGES if (ROOT / "book" / page).with_suffix(".ipynb").exists()]
 
 
 def notebook_of(page):
     return (ROOT / "book" / page).with_suffix(".ipynb")
+
+
+CHAPTERS = [page for page in PAGES if notebook_of(page).exists()]
 
 
 def test_every_page_of_the_contents_exists():

@@ -109,7 +109,7 @@ def fit_advi(
                 "Lower the learning rate, or scale the inputs to unit variance."
             ) from error
     posterior = ApproximationPosterior(inference.approx, model if full_model is None else full_model)
-    elbo, elbo_se = _elbo(inference.approx, model if full_model is None else full_model, elbo_draws, seed)
+    elbo, elbo_se = _elbo(posterior, elbo_draws, seed)
     return Fit(posterior, np.asarray(inference.hist), elbo, elbo_se, seconds, seed)
 
 
@@ -126,13 +126,14 @@ def best_fit(fits: Sequence[Fit]) -> Fit:
     return max(fits, key=lambda fit: fit.elbo)
 
 
-def _elbo(approximation: Any, model: pm.Model, draws: int, seed: int) -> tuple[float, float]:
+def _elbo(posterior: ApproximationPosterior, draws: int, seed: int) -> tuple[float, float]:
     """Estimate the ELBO at fixed parameters: the mean of log p(y, w) - log q(w) over draws of w, in nats."""
+    approximation = posterior.approximation
     mean = approximation.mean.eval()
     std = approximation.std.eval()
     noise = np.random.default_rng(seed).normal(size=(draws, len(mean)))
     log_q = (-0.5 * noise**2 - np.log(std) - 0.5 * np.log(2 * np.pi)).sum(axis=1)
-    log_p = model.compile_logp()
+    log_p = posterior.model.compile_logp()
     layout = approximation.groups[0].ordering.values()  # (name, slice, shape, dtype) in the fitted model's flat vector
     weights = mean + std * noise
     terms = [log_p({name: w[at].reshape(shape) for name, at, shape, _ in layout}) for w in weights] - log_q

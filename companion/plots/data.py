@@ -11,7 +11,7 @@ from companion.datasets import Observations
 from companion.errors import DataError
 from companion.plots.style import CLASS_COLORS, INK, new_axes
 
-__all__ = ["data_scatter", "predicted_labels"]
+__all__ = ["data_scatter", "predicted_labels", "scatter_classes"]
 
 _MARKERS = ("o", "^")
 
@@ -42,7 +42,7 @@ def data_scatter(
         If the data don't have two features.
     """
     ax = new_axes(ax)
-    _scatter(ax, data.x, data.y, class_names, size)
+    scatter_classes(ax, data.x, data.y, class_names, size)
     ax.set(xlabel=feature_names[0], ylabel=feature_names[1], title=title or "")
     ax.legend(loc="best")
     return ax
@@ -77,7 +77,7 @@ def predicted_labels(
     if labels.shape != data.y.shape:
         raise DataError(f"{labels.shape} predicted labels for {len(data.y)} rows; expected one label a row.")
     ax = new_axes(ax)
-    _scatter(ax, data.x, labels, [f"predicted {name}" for name in class_names], 22)
+    scatter_classes(ax, data.x, labels, [f"predicted {name}" for name in class_names], 22)
     wrong = data.x[labels != data.y]
     ax.scatter(
         wrong[:, 0], wrong[:, 1], s=90, facecolor="none", edgecolor=INK, linewidth=1.2, label=f"wrong ({len(wrong)})"
@@ -87,7 +87,7 @@ def predicted_labels(
     return ax
 
 
-def _scatter(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str], size: float) -> None:
+def scatter_classes(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str], size: float) -> None:
     """Scatter each class with its colour and its marker."""
     if x.ndim != 2 or x.shape[1] != 2:
         raise DataError(f"x has shape {x.shape}; a scatter in the plane expects (rows, 2).")

@@ -72,14 +72,14 @@ def elbo_history(
 def parameter_paths(
     means: np.ndarray, scales: np.ndarray, *, title: str | None = None, axes: Sequence[Axes] | None = None
 ) -> Sequence[Axes]:
-    """Draw the path of each variational parameter over the steps: level lines have converged.
+    """Draw the path of each variational parameter over the steps: a line that still drifts has not converged.
 
     Parameters
     ----------
     means, scales
         Mean and standard deviation of each weight at each step, both (steps, weights).
     title
-        Head of the figure.
+        Head of the new figure, where no axes are given.
     axes
         Two to draw on; new ones by default.
 

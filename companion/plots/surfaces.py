@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap
 
 from companion.datasets import Observations
 from companion.errors import ModelError
-from companion.plots.data import _scatter
+from companion.plots.data import scatter_classes
 from companion.plots.style import INK, new_axes, probability_map, uncertainty_map
 from companion.prediction import Grid, mean_probabilities
 
@@ -110,7 +110,7 @@ def _surface(grid: Grid, image: np.ndarray, levels: np.ndarray, cmap: Colormap, 
 def _finish(ax: Axes, grid: Grid, data: Observations | None, feature_names: Sequence[str], title: str | None) -> Axes:
     """Lay the observations over the surface and name the axes."""
     if data is not None:
-        _scatter(ax, data.x, data.y, ("class 0", "class 1"), 16)
+        scatter_classes(ax, data.x, data.y, ("class 0", "class 1"), 16)
     ax.set(
         xlabel=feature_names[0],
         ylabel=feature_names[1],
