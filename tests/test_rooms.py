@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent / "companion"
 ROOMS = (
     {"errors", "compat", "logs", "versions"},
     {"datasets"},
+    {"networks"},
+    {"priors"},
+    {"bridge"},
     {"models"},
     {"originals"},
     {"forward"},

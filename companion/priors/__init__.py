@@ -1,0 +1,36 @@
+"""Priors over weights: the parameters of a torch module in, random variables of PyMC or sites of Pyro out.
+
+One object serves both libraries. Explained in the chapters `book/mnist/hierarchical` (a scale learned for every
+layer) and `book/bayes_by_backprop/design_choices` (all the others).
+
+Examples
+--------
+>>> import pymc as pm, torch
+>>> from companion.priors import LearnedScale, parameters
+>>> with pm.Model() as model:
+...     weights = LearnedScale().pymc(parameters(torch.nn.Linear(3, 2)))
+>>> sorted(rv.name for rv in model.free_RVs)
+['bias', 'scale', 'weight']
+"""
+
+from companion.priors.base import Prior
+from companion.priors.gaussian import FanIn, Gaussian, IndependentNormal
+from companion.priors.hierarchical import LearnedScale
+from companion.priors.informed import Informed
+from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
+from companion.priors.parameters import Parameter, parameters
+from companion.priors.shrinkage import RegularisedHorseshoe
+
+__all__ = [
+    "FanIn",
+    "Gaussian",
+    "IndependentNormal",
+    "Informed",
+    "LearnedScale",
+    "Parameter",
+    "Prior",
+    "RegularisedHorseshoe",
+    "ScaleMixture",
+    "SpikeAndSlab",
+    "parameters",
+]

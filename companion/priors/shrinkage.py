@@ -1,0 +1,110 @@
+# mypy: untyped-calls-exclude="pyro"
+"""Shrinkage that each weight can escape: the regularised horseshoe.
+
+Explained in the chapter `book/bayes_by_backprop/design_choices`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pymc as pm
+
+from companion.priors.base import Prior, entrywise, float_x, stretched
+from companion.priors.parameters import Parameter, checked, layers, of_layer
+
+if TYPE_CHECKING:
+    import torch
+    from pytensor.tensor.variable import TensorVariable
+
+__all__ = ["RegularisedHorseshoe"]
+
+HYPERPARAMETERS = ("global_scale", "slab_variance")
+
+
+@dataclass(frozen=True)
+class RegularisedHorseshoe(Prior):
+    r"""The horseshoe, with a slab that bounds the weights which escape it.
+
+    .. math::
+
+        \tau \sim \mathrm{C}^+(0, \tau_0), \quad \lambda \sim \mathrm{C}^+(0, 1), \quad
+        c^2 \sim \mathrm{InvGamma}\Bigl(\frac{\nu}{2}, \frac{\nu s^2}{2}\Bigr), \quad
+        w = \frac{\tau \lambda}{\sqrt{1 + \tau^2 \lambda^2 / c^2}}\, z, \quad z \sim \mathcal{N}(0, 1)
+
+    A weight with :math:`\tau \lambda \ll c` has the standard deviation :math:`\tau \lambda` of the horseshoe, one with
+    :math:`\tau \lambda \gg c` that of the slab, :math:`c`. A layer shares :math:`\tau` (``"0.global_scale"``) and
+    :math:`c^2` (``"0.slab_variance"``); each weight has its :math:`\lambda` (``"0.weight.local_scale"``) and its
+    :math:`z` (``"0.weight.raw"``), so that the funnel is not centred.
+
+    Attributes
+    ----------
+    global_scale
+        :math:`\tau_0`: the smaller, the fewer weights escape.
+    slab_scale
+        :math:`s`: scale of the weights that do.
+    slab_df
+        :math:`\nu`: degrees of freedom of the Student-t slab.
+
+    Raises
+    ------
+    ModelError
+        If a setting isn't positive and finite.
+
+    Notes
+    -----
+    The prior of Piironen and Vehtari (2017), "Sparsity Information and Regularization in the Horseshoe
+    and Other Shrinkage Priors". Inference starts at the module's weights, with :math:`\tau = \tau_0`,
+    :math:`\lambda = 1` and :math:`c = s`.
+    Explained in the chapter `book/bayes_by_backprop/design_choices`.
+    """
+
+    global_scale: float = 0.1
+    slab_scale: float = 1.0
+    slab_df: float = 4.0
+
+    def __post_init__(self) -> None:
+        self._check_positive("global_scale", "slab_scale", "slab_df")
+
+    def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
+        """Lay the scales of each layer and of each weight into the model, and the weights; see `Prior.pymc`."""
+        shape, rate = self._slab
+        start_scale = self.global_scale / math.hypot(1.0, self.global_scale / self.slab_scale)
+        weights = {}
+        for layer, members in layers(checked(parameters, HYPERPARAMETERS)).items():
+            tau = pm.HalfCauchy(of_layer(layer, "global_scale"), self.global_scale, initval=float_x(self.global_scale))
+            slab_variance = pm.InverseGamma(
+                of_layer(layer, "slab_variance"), alpha=shape, beta=rate, initval=float_x(self.slab_scale**2)
+            )
+            for p in members:
+                start = None if p.start is None else p.start / start_scale
+                width = tau * pm.HalfCauchy(f"{p.name}.local_scale", 1.0, shape=p.shape)
+                raw = pm.Normal(f"{p.name}.raw", 0.0, 1.0, shape=p.shape, initval=float_x(start))
+                scale = width / pm.math.sqrt(1.0 + width**2 / slab_variance)
+                weights[p.name] = pm.Deterministic(p.name, scale * raw)
+        return weights
+
+    def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
+        """Sample the scales of each layer and of each weight, and give the weights; see `Prior.pyro`."""
+        import pyro
+        import pyro.distributions as dist
+
+        weights = {}
+        for layer, members in layers(checked(parameters, HYPERPARAMETERS)).items():
+            tau = pyro.sample(of_layer(layer, "global_scale"), dist.HalfCauchy(self.global_scale))
+            slab_variance = pyro.sample(of_layer(layer, "slab_variance"), dist.InverseGamma(*self._slab))
+            for p in members:
+                dims = len(p.shape)
+                local = pyro.sample(f"{p.name}.local_scale", entrywise(dist.HalfCauchy(1.0), p.shape))
+                raw = pyro.sample(f"{p.name}.raw", entrywise(dist.Normal(0.0, 1.0), p.shape))
+                width = stretched(tau, dims) * local
+                scale = width / (1.0 + width**2 / stretched(slab_variance, dims)).sqrt()
+                weights[p.name] = pyro.deterministic(p.name, scale * raw, event_dim=dims)
+        return weights
+
+    @property
+    def _slab(self) -> tuple[float, float]:
+        return self.slab_df / 2.0, self.slab_df * self.slab_scale**2 / 2.0

@@ -1,0 +1,407 @@
+"""Priors: the same distribution in PyMC, in Pyro and in the formula, started at the network's own weights."""
+
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pymc as pm
+import pyro
+import pytensor
+import pytest
+import torch
+from pyro.infer import Trace_ELBO
+from pyro.infer.autoguide import AutoNormal
+from scipy import stats
+
+from companion.errors import ModelError
+from companion.priors import (
+    FanIn,
+    Gaussian,
+    Informed,
+    LearnedScale,
+    Parameter,
+    RegularisedHorseshoe,
+    ScaleMixture,
+    SpikeAndSlab,
+    parameters,
+)
+
+QUICK = "FAST_COMPILE"  # graphs this small run as fast as they compile
+SHAPES = {"0.weight": (4, 3), "0.bias": (4,), "2.weight": (2, 4), "2.bias": (2,)}
+MEANS = {name: np.full(shape, 0.7) for name, shape in SHAPES.items()}
+SCALES = {name: np.full(shape, 0.2) if name == "0.weight" else 0.2 for name, shape in SHAPES.items()}
+
+
+# What the formulas say of one weight, drawn with NumPy alone: generator, draws and fan-in to draws.
+
+
+def normal(scale, mean=0.0):
+    return lambda rng, n, fan_in: rng.normal(mean, scale, n)
+
+
+def fan_in_normal(scale):
+    return lambda rng, n, fan_in: rng.normal(0, scale * fan_in**-0.5, n)
+
+
+def learned_scale(scale):
+    return lambda rng, n, fan_in: abs(rng.normal(0, scale, n)) * rng.normal(size=n)
+
+
+def scale_mixture(weight, wide, narrow):
+    return lambda rng, n, fan_in: rng.normal(size=n) * np.where(rng.random(n) < weight, wide, narrow)
+
+
+def spike_and_slab(inclusion, scale, temperature):
+    def draw(rng, n, fan_in):
+        logit, u = np.log(inclusion / (1 - inclusion)), rng.random(n)
+        gate = 1 / (1 + np.exp(-(logit + np.log(u) - np.log1p(-u)) / temperature))
+        return gate * rng.normal(0, scale, n)
+
+    return draw
+
+
+def regularised_horseshoe(global_scale, slab_scale, slab_df):
+    def draw(rng, n, fan_in):
+        tau, local = global_scale * abs(rng.standard_cauchy(n)), abs(rng.standard_cauchy(n))
+        c2 = slab_scale**2 * slab_df / rng.chisquare(slab_df, n)  # the scaled inverse chi-square, written the other way
+        return tau * np.sqrt(c2 * local**2 / (c2 + tau**2 * local**2)) * rng.normal(size=n)
+
+    return draw
+
+
+CASES = {
+    "gaussian": (Gaussian(0.3), normal(0.3)),
+    "gaussian-of-whole-number": (Gaussian(2), normal(2)),
+    "fan-in": (FanIn(1.5), fan_in_normal(1.5)),
+    "learned-scale": (LearnedScale(0.5), learned_scale(0.5)),
+    "learned-scale-non-centred": (LearnedScale(0.5, centred=False), learned_scale(0.5)),
+    "scale-mixture": (ScaleMixture(0.25, 1.5, 0.1), scale_mixture(0.25, 1.5, 0.1)),
+    "scale-mixture-of-blundell": (ScaleMixture(), scale_mixture(0.5, 1.0, np.exp(-6))),
+    "spike-and-slab": (SpikeAndSlab(0.2, 1.5, 0.7), spike_and_slab(0.2, 1.5, 0.7)),
+    "horseshoe": (RegularisedHorseshoe(0.3, 2.0, 5.0), regularised_horseshoe(0.3, 2.0, 5.0)),
+    "informed": (Informed(MEANS, 0.2), normal(0.2, 0.7)),
+    "informed-weight-by-weight": (Informed(MEANS, SCALES), normal(0.2, 0.7)),
+}
+PRIORS = [pytest.param(prior, id=name) for name, (prior, _) in CASES.items()]
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+
+
+def pymc_model(prior, net):
+    with pm.Model() as model:
+        weights = prior.pymc(parameters(net))
+    return model, weights
+
+
+def pymc_values(model, weights, point):
+    """The weights at a point of the model's value variables."""
+    graphs = model.replace_rvs_by_values(list(weights.values()))
+    values = model.compile_fn(graphs, inputs=model.value_vars, on_unused_input="ignore", mode=QUICK)(point)
+    return dict(zip(weights, values, strict=True))
+
+
+def pyro_at(prior, net, data):
+    """The trace of the Pyro model at given values, and its weights."""
+    conditioned = pyro.condition(prior.pyro, {name: torch.as_tensor(value) for name, value in data.items()})
+    trace = pyro.poutine.trace(conditioned).get_trace(parameters(net))
+    return trace, {name: value.numpy() for name, value in trace.nodes["_RETURN"]["value"].items()}
+
+
+def pyro_draws(prior, net, n):
+    with pyro.plate("draws", n):
+        return {name: value.numpy() for name, value in prior.pyro(parameters(net)).items()}
+
+
+def agree(draws, others):
+    return stats.ks_2samp(draws, others).pvalue > 1e-3
+
+
+# One prior, two libraries.
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_pymc_and_pyro_have_the_same_variables_density_and_weights(prior, net):
+    model, weights = pymc_model(prior, net)
+    drawn = dict(
+        zip([rv.name for rv in model.free_RVs], pm.draw(model.free_RVs, random_seed=3, mode=QUICK), strict=True)
+    )
+    point = {
+        value.name: np.log(drawn[rv.name]) if value.name.endswith("_log__") else drawn[rv.name]
+        for rv, value in model.rvs_to_values.items()
+    }
+    trace, pyro_weights = pyro_at(prior, net, drawn)
+    assert set(drawn) == set(trace.observation_nodes) - {d.name for d in model.deterministics}
+    assert model.compile_logp(jacobian=False, mode=QUICK)(point) == pytest.approx(trace.log_prob_sum().item(), rel=1e-6)
+    for name, value in pymc_values(model, weights, point).items():
+        assert value.shape == SHAPES[name]
+        np.testing.assert_allclose(pyro_weights[name], value, rtol=1e-10)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_sites_carry_the_names_of_pymc_and_are_continuous(prior, net):
+    model, weights = pymc_model(prior, net)
+    trace = pyro.poutine.trace(prior.pyro).get_trace(parameters(net))
+    assert set(trace.stochastic_nodes) == {rv.name for rv in model.free_RVs}
+    assert set(trace.observation_nodes) == {d.name for d in model.deterministics}
+    assert list(weights) == list(trace.nodes["_RETURN"]["value"]) == list(SHAPES)
+    assert model.discrete_value_vars == []
+    trace.compute_log_prob()
+    assert all(trace.nodes[name]["log_prob"].shape == () for name in trace.stochastic_nodes)
+
+
+@pytest.mark.parametrize(("prior", "formula"), CASES.values(), ids=CASES)
+def test_draws_of_both_follow_the_formula(prior, formula, net):
+    _, weights = pymc_model(prior, net)
+    chosen = {("0.weight", (0, 0)): 3, ("2.bias", (1,)): 4}  # one entry of each: those of a layer may share a scale
+    from_pymc = pm.draw([weights[name][entry] for name, entry in chosen], draws=4000, random_seed=5, mode=QUICK)
+    from_pyro = pyro_draws(prior, net, 20_000)
+    for index, ((name, entry), fan_in) in enumerate(chosen.items()):
+        reference = formula(np.random.default_rng(7), 200_000, fan_in)
+        for draws in (from_pymc[index], from_pyro[name][(slice(None), *entry)]):
+            assert agree(draws, reference)
+            assert not agree(1.5 * draws, reference)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_inference_in_pymc_starts_at_the_modules_weights(prior, net):
+    model, weights = pymc_model(prior, net)
+    start = model.initial_point()
+    for name, value in pymc_values(model, weights, start).items():
+        np.testing.assert_allclose(value, net.get_parameter(name).detach().numpy(), rtol=1e-12)
+    assert max(abs(value).max() for value in start.values()) < 20
+    assert np.isfinite(model.compile_dlogp(mode=QUICK)(start)).all()
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_inference_can_start_without_the_modules_weights_and_in_float32(prior, net):
+    bare = [Parameter(p.name, p.shape, p.fan_in, p.layer, start=None) for p in parameters(net)]
+    for listed in (bare, parameters(net)):
+        with pytensor.config.change_flags(floatX="float32"), pm.Model() as model:
+            weights = prior.pymc(listed)
+            variables = [*model.value_vars, *weights.values(), model.logp()]
+            assert {v.dtype for v in variables} == {"float32"}
+            assert np.isfinite(model.compile_logp(mode=QUICK)(model.initial_point()))
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_pyros_guides_and_vectorised_particles_take_every_site(prior, net):
+    model = partial(prior.pyro, parameters(net))
+    elbo = Trace_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1)
+    assert np.isfinite(elbo.loss(model, AutoNormal(model)))
+
+
+def test_a_gate_that_is_almost_surely_shut_starts_open_enough(net):
+    prior = SpikeAndSlab(inclusion=1e-4, temperature=0.1)
+    model, weights = pymc_model(prior, net)
+    start = model.initial_point()
+    np.testing.assert_allclose(pymc_values(model, weights, start)["0.weight"], net[0].weight.detach().numpy())
+    assert abs(start["0.weight.slab"]).max() < 2
+
+
+# What the formulas promise.
+
+
+def test_centred_and_non_centred_scales_are_one_prior_on_the_weights(net):
+    centred, raw = (pyro_draws(LearnedScale(0.5, centred=c), net, 20_000) for c in (True, False))
+    for a, b in ((centred, raw), (pyro_draws(LearnedScale(0.6), net, 20_000), raw)):
+        same_entry = agree(a["0.weight"][:, 0, 0], b["0.weight"][:, 0, 0])
+        same_product = agree(
+            np.log(abs(a["0.weight"][:, 0, 0] * a["0.bias"][:, 0])),
+            np.log(abs(b["0.weight"][:, 0, 0] * b["0.bias"][:, 0])),
+        )
+        assert same_entry == same_product == (a is centred)
+
+
+def test_weights_of_a_layer_share_their_scale_and_layers_do_not(net):
+    draws = pyro_draws(LearnedScale(), net, 20_000)
+    size = {name: np.log(abs(value.reshape(len(value), -1)[:, 0])) for name, value in draws.items()}
+    assert np.corrcoef(size["0.weight"], size["0.bias"])[0, 1] > 0.2
+    assert abs(np.corrcoef(size["0.weight"], size["2.weight"])[0, 1]) < 0.03
+
+
+def horseshoe_weights(net, *, tau, local, slab_variance, **settings):
+    ones = {f"{name}.{what}": np.ones(s) for name, s in SHAPES.items() for what in ("raw", "local_scale")}
+    shared = {"0.global_scale": tau, "2.global_scale": tau, "0.slab_variance": slab_variance}
+    data = ones | {"0.weight.local_scale": np.full((4, 3), local), "2.slab_variance": slab_variance} | shared
+    return pyro_at(RegularisedHorseshoe(**settings), net, data)[1]["0.weight"]
+
+
+def test_the_horseshoe_shrinks_small_scales_freely_and_bounds_large_ones_by_the_slab(net):
+    horseshoe = partial(horseshoe_weights, net, tau=0.1, slab_variance=4.0)
+    np.testing.assert_allclose(horseshoe(local=0.01), 0.1 * 0.01, rtol=1e-6)
+    np.testing.assert_allclose(horseshoe(local=1e6), 2.0, rtol=1e-6)
+    np.testing.assert_allclose(horseshoe(local=30.0), np.sqrt(4 * 9 / (4 + 9)), rtol=1e-12)
+
+
+def test_without_a_slab_the_horseshoe_has_its_plain_heavy_tail(net):
+    rng, n = np.random.default_rng(11), 200_000
+    plain = 0.1 * rng.standard_cauchy(n) * rng.standard_cauchy(n) * rng.normal(size=n)
+    for slab_scale, same in ((1e6, True), (1.0, False)):
+        draws = pyro_draws(RegularisedHorseshoe(0.1, slab_scale), net, 20_000)["0.weight"][:, 0, 0]
+        assert agree(abs(draws), abs(plain)) == same
+        assert (np.mean(abs(draws) > 20) > 0.5 * np.mean(abs(plain) > 20)) == same
+
+
+def test_a_weight_that_always_escapes_follows_the_student_t_slab(net):
+    draws = pyro_draws(RegularisedHorseshoe(1e6, slab_scale=2.0, slab_df=5.0), net, 20_000)["0.weight"][:, 0, 0]
+    for scale, same in ((2.0, True), (2.2, False)):
+        assert (stats.kstest(draws, stats.t(5.0, scale=scale).cdf).pvalue > 1e-3) == same
+
+
+@pytest.mark.parametrize("temperature", [0.1, 2.0])
+def test_gates_are_open_with_the_inclusion_probability_at_every_temperature(temperature, net):
+    trace = pyro.poutine.trace(pyro.plate("draws", 20_000)(SpikeAndSlab(0.3, temperature=temperature).pyro))
+    gates = trace.get_trace(parameters(net)).nodes["0.weight.gate_logit"]["value"].sigmoid().numpy()
+    assert np.mean(gates > 0.5) == pytest.approx(0.3, abs=0.01)
+    assert (np.mean((gates > 0.01) & (gates < 0.99)) < 0.25) == (temperature == 0.1)
+
+
+def test_an_informed_prior_keeps_the_means_it_was_given(net):
+    prior = Informed(net, 0.1)
+    before = net[0].weight.detach().clone().numpy()
+    with torch.no_grad():
+        net[0].weight.zero_()
+    draws = pyro_draws(prior, net, 2000)["0.weight"]
+    np.testing.assert_allclose(draws.mean(axis=0), before, atol=0.01)
+    np.testing.assert_allclose(draws.std(axis=0), 0.1, rtol=0.1)
+
+
+# What a module's parameters are.
+
+
+def test_fan_in_counts_the_inputs_of_a_unit_and_a_bias_follows_its_weight():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.BatchNorm2d(8), torch.nn.Linear(8, 2))
+    net[2].register_parameter("temperature", torch.nn.Parameter(torch.tensor(1.0)))
+    found = {p.name: (p.layer, p.shape, p.fan_in) for p in parameters(net)}
+    assert found == {
+        "0.weight": ("0", (8, 3, 5, 5), 75),
+        "0.bias": ("0", (8,), 75),
+        "1.weight": ("1", (8,), 1),
+        "1.bias": ("1", (8,), 1),
+        "2.weight": ("2", (2, 8), 8),
+        "2.bias": ("2", (2,), 8),
+        "2.temperature": ("2", (), 1),
+    }
+
+
+def test_frozen_parameters_are_left_out_and_shared_ones_listed_once():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    net[2].weight.requires_grad_(False)
+    found = {p.name: p.fan_in for p in parameters(net)}
+    assert found == {"0.weight": 3, "0.bias": 3, "1.bias": 3, "2.bias": 3}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_starts_are_copies_in_double_precision_and_a_module_of_shapes_has_none(dtype):
+    layer = torch.nn.Linear(3, 2, dtype=dtype)
+    before = layer.weight.detach().clone()
+    weight, bias = parameters(layer)
+    with torch.no_grad():
+        layer.weight.zero_()
+    np.testing.assert_array_equal(weight.start, before.double())
+    assert weight.start.dtype == np.float64
+    assert (weight.layer, bias.layer) == ("", "")
+    assert parameters(torch.nn.Linear(3, 2, device="meta"))[0].start is None
+
+
+def test_a_single_layer_names_its_scale_without_a_dot():
+    model, _ = pymc_model(LearnedScale(), torch.nn.Linear(3, 2))
+    assert {rv.name for rv in model.free_RVs} == {"scale", "weight", "bias"}
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("make", "setting"),
+    [
+        (partial(Gaussian, -1.0), r"scale=-1.0"),
+        (partial(Gaussian, "wide"), r"scale='wide'"),
+        (partial(Gaussian, True), r"scale=True"),
+        (partial(FanIn, 0), r"scale=0"),
+        (partial(LearnedScale, np.inf), r"scale=inf"),
+        (partial(LearnedScale, centred="no"), r"centred='no'"),
+        (partial(ScaleMixture, weight=1.0), r"weight=1.0"),
+        (partial(ScaleMixture, narrow=0.0), r"narrow=0.0"),
+        (partial(ScaleMixture, wide=0.1, narrow=0.2), r"narrow=0.2 .* wide=0.1"),
+        (partial(SpikeAndSlab, inclusion=0.0), r"inclusion=0.0"),
+        (partial(SpikeAndSlab, temperature=np.nan), r"temperature=nan"),
+        (partial(RegularisedHorseshoe, global_scale=-0.1), r"global_scale=-0.1"),
+        (partial(RegularisedHorseshoe, slab_df=0), r"slab_df=0"),
+        (partial(Informed, MEANS, -0.2), r"scale=-0.2"),
+        (partial(Informed, MEANS, {"0.weight": np.zeros((4, 3))}), r"scale\['0.weight'\]"),
+        (partial(Informed, {"0.weight": [np.nan]}), r"mean\['0.weight'\] holds NaN"),
+        (partial(Informed, {"0.weight": "trained"}), r"mean\['0.weight'\]"),
+        (partial(Informed, np.zeros(3)), r"mean is a ndarray"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(make, setting):
+    with pytest.raises(ModelError, match=setting):
+        make()
+
+
+@pytest.mark.parametrize("library", ["pymc", "pyro"])
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (Informed({k: v for k, v in MEANS.items() if k != "2.bias"}), r"mean has no entry '2.bias'"),
+        (Informed(MEANS | {"0.weight": np.zeros((3, 4))}), r"mean\['0.weight'\] has shape \(3, 4\).*\(4, 3\)"),
+        (Informed(MEANS, {"0.weight": 1.0}), r"scale has no entry '0.bias'"),
+        (Informed(MEANS, SCALES | {"2.bias": np.ones(3)}), r"scale\['2.bias'\] has shape \(3,\).*\(2,\)"),
+        (Informed(torch.nn.Linear(3, 4)), r"no entry '0.weight'"),
+    ],
+)
+def test_a_network_that_an_informed_prior_does_not_fit_is_refused_by_parameter(prior, message, library, net):
+    with pm.Model(), pytest.raises(ModelError, match=message):
+        getattr(prior, library)(parameters(net))
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (torch.zeros(3), r"module is a Tensor; expected a torch.nn.Module"),
+        (torch.nn.Tanh(), r"Tanh has no parameter"),
+        (torch.nn.Linear(3, 2).requires_grad_(False), r"requires_grad_\(True\)"),
+        (torch.nn.LazyLinear(2), r"'weight' has no shape yet"),
+    ],
+)
+def test_what_has_no_parameters_is_refused_with_the_way_out(module, message):
+    with pytest.raises(ModelError, match=message):
+        parameters(module)
+
+
+@pytest.mark.parametrize("library", ["pymc", "pyro"])
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_prior_asks_for_parameters_and_says_where_they_come_from(prior, library, net):
+    for wrong in (net, [], ["0.weight"]):
+        with pm.Model(), pytest.raises(ModelError, match=r"companion.priors.parameters\(module\)"):
+            getattr(prior, library)(wrong)
+
+
+@pytest.mark.parametrize("library", ["pymc", "pyro"])
+def test_a_parameter_with_the_name_of_the_layers_scale_is_refused(library):
+    layer = torch.nn.Linear(3, 2)
+    layer.register_parameter("scale", torch.nn.Parameter(torch.tensor(1.0)))
+    with pm.Model(), pytest.raises(ModelError, match="'scale'"):
+        getattr(LearnedScale(), library)(parameters(layer))
+
+
+def test_pymcs_readers_do_not_load_pyro():
+    code = "import sys, companion.priors; print('pyro' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
