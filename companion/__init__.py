@@ -2,7 +2,8 @@
 
 Data flows one way through its rooms; each imports only from those to its left::
 
-    datasets -> models -> forward -> posterior -> inference -> prediction -> uncertainty -> plots -> cli
+    datasets -> networks -> priors -> bridge -> models -> forward -> posterior -> inference -> prediction
+    -> uncertainty -> plots -> cli
 
 Importing the package is cheap: PyMC, torch and Pyro are loaded by the rooms that use them.
 """

@@ -5,11 +5,13 @@ Python 3.11 brings PyMC 5 and ArviZ 0.23; Python 3.12 and newer bring PyMC 6 and
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import arviz as az
+import numpy as np
 
-__all__ = ["ARVIZ_1", "plot_trace"]
+__all__ = ["ARVIZ_1", "from_dict", "plot_trace", "psis_k"]
 
 ARVIZ_1 = int(az.__version__.split(".")[0]) >= 1
 
@@ -24,3 +26,16 @@ def plot_trace(data: Any, names: list[str]) -> Any:
         density.set(xlabel="weight", ylabel="density")
         trace.set(xlabel="draw", ylabel="weight")
     return axes
+
+
+def from_dict(draws: dict[str, np.ndarray]) -> Any:
+    """Posterior draws (chain, draw, ...) by name in ArviZ's container: InferenceData before ArviZ 1, DataTree since."""
+    return az.from_dict({"posterior": draws}) if ARVIZ_1 else az.from_dict(posterior=draws)
+
+
+def psis_k(log_weights: np.ndarray) -> float:
+    """Shape of the generalised Pareto distribution that fits the largest importance weights (draws,)."""
+    if ARVIZ_1:
+        array_stats = import_module("arviz_stats.base").array_stats  # not there before, which mypy would report
+        return float(array_stats.psislw(log_weights)[1])
+    return float(az.psislw(log_weights)[1])

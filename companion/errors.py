@@ -4,7 +4,7 @@ All of them derive from `CompanionError`, so ``except CompanionError`` catches e
 nothing that is not.
 """
 
-__all__ = ["CompanionError", "CompanionWarning", "DataError", "DataUnavailableError", "ModelError"]
+__all__ = ["CompanionError", "CompanionWarning", "DataError", "DataUnavailableError", "InferenceError", "ModelError"]
 
 
 class CompanionError(Exception):
@@ -21,6 +21,20 @@ class DataUnavailableError(CompanionError, OSError):
 
 class ModelError(CompanionError, ValueError):
     """A model, a posterior or a prediction asked for something that it can't give."""
+
+
+class InferenceError(CompanionError, RuntimeError):
+    """A fit that could not go on: a loss that became NaN or diverged, a lost process, a checkpoint of another fit.
+
+    Attributes
+    ----------
+    posterior
+        Fitted up to the last good step; None where there is nothing to keep.
+    """
+
+    def __init__(self, message: str, posterior: object | None = None) -> None:
+        super().__init__(message)
+        self.posterior = posterior
 
 
 class CompanionWarning(UserWarning):

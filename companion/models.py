@@ -1,8 +1,8 @@
 """Models: observations in, a `pymc.Model` out.
 
-Explained in the chapter *Variational inference on the moons* (`book/pymc/moons`); the breast-cancer and the
-Chinese chapter share it. The network is the one of Wiecki's posts: two hidden layers of tanh units, no biases,
-a standard normal prior on every weight.
+`binary_classifier` is the network of Wiecki's posts, written in PyMC: two hidden layers of tanh units, no biases, a
+standard normal prior on every weight. `torch_classifier` takes any torch network and any prior. Explained in the
+chapter *Variational inference on the moons* (`book/pymc/moons`); the breast-cancer and the Chinese chapter share it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import torch
 
+from companion.bridge import bayesian
 from companion.datasets import Observations
 from companion.errors import DataError, ModelError
+from companion.priors import Prior
 
-__all__ = ["binary_classifier", "network"]
+__all__ = ["binary_classifier", "network", "torch_classifier"]
 
 
 def binary_classifier(data: Observations, *, hidden: int = 5, batch_size: int | None = None, seed: int = 0) -> pm.Model:
@@ -112,6 +115,67 @@ def network(
     layer_2 = pm.math.tanh(layer_1 @ w_1_2)
     p = pm.Deterministic("p", pm.math.sigmoid(layer_2 @ w_2_out), dims=dims)
     pm.Bernoulli("y", p, observed=y, total_size=total_size, dims=dims)
+
+
+def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) -> pm.Model:
+    r"""Put a torch network with a prior on its weights into a classifier.
+
+    .. math::
+
+        \theta \sim \text{prior}, \quad y \sim \mathrm{Bernoulli}(\sigma(f_\theta(x)))
+        \;\text{or}\; \mathrm{Categorical}(\mathrm{softmax}(f_\theta(x)))
+
+    Parameters
+    ----------
+    data
+        Training rows: ``x`` of shape (rows, ...) as the module takes it, ``y`` of shape (rows,) with labels from 0.
+    module
+        From ``x`` to logits (rows, outputs): one output for labels 0 and 1, otherwise one a class. Its own weights are
+        where inference starts; it is not changed.
+    prior
+        From `companion.priors`.
+
+    Returns
+    -------
+    pymc.Model
+        With the data ``x`` and ``labels``, the weights under the module's names, and the labels ``y``; for one output
+        also the probability ``p`` of class 1.
+
+    Raises
+    ------
+    DataError
+        If there are labels that the module has no output for.
+    ModelError
+        If the module doesn't take the data, or gives no logits (rows, outputs).
+
+    Notes
+    -----
+    Explained in the chapter `book/pymc/moons`, section "The same model, in torch".
+    """
+    if not isinstance(data, Observations):
+        raise DataError(f"data is a {type(data).__name__}; expected companion.datasets.Observations(x, y).")
+    with pm.Model() as model:
+        x = pm.Data("x", data.x)
+        labels = pm.Data("labels", data.y)
+        logits = bayesian(module, prior, x)
+        if logits.type.ndim != 2:
+            raise ModelError(
+                f"the module's output has shape {logits.type.shape}; expected logits (rows, outputs). End it with a "
+                "layer that gives one number a class, or one for two classes."
+            )
+        outputs = logits.type.shape[1]
+        most = 1 if outputs == 1 else outputs - 1
+        if data.y.min() < 0 or data.y.max() > most:
+            raise DataError(
+                f"labels reach from {data.y.min()} to {data.y.max()}; a module with {outputs} outputs expects "
+                f"0 to {most}."
+            )
+        if outputs == 1:
+            p = pm.Deterministic("p", pm.math.sigmoid(logits[:, 0]))
+            pm.Bernoulli("y", p, observed=labels)
+        else:
+            pm.Categorical("y", logit_p=logits, observed=labels)
+    return model
 
 
 def _check(data: Observations, hidden: int, batch_size: int | None) -> None:

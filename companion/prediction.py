@@ -1,12 +1,14 @@
 """Prediction: a posterior and inputs in, class probabilities and labels out.
 
 Explained in the chapter `book/pymc/moons`, sections "Predicting two ways" and "What the network has learned".
-Probabilities have the shape (draws, points, classes) everywhere to the right of here.
+Probabilities have the shape (draws, points, classes), and means of a regression (draws, points), everywhere to the
+right of here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +18,16 @@ from companion.posterior import Posterior
 __all__ = ["Grid", "grid", "mean_probabilities", "predict", "predicted_labels"]
 
 
-def predict(posterior: Posterior, x: np.ndarray, draws: int = 500, seed: int = 0) -> np.ndarray:
+def predict(posterior: Posterior, x: Any, draws: int = 500, seed: int = 0) -> np.ndarray:
     r"""Class probabilities at inputs, one set for each of `draws` networks drawn from the posterior.
 
     Parameters
     ----------
     posterior
-        Any posterior: of ADVI, of NUTS, or another that follows the protocol.
+        Any posterior: of ADVI, of NUTS, of the engine, or another that follows the protocol. One that has a method
+        ``predictive(x, n, seed)`` as well is asked for that: the same predictions, without all draws in memory at once.
     x
-        Inputs of shape (points, \*features).
+        Inputs of shape (points, \*features); a mapping from names to such arrays where the model reads several.
     draws
         Networks to draw.
     seed
@@ -33,7 +36,7 @@ def predict(posterior: Posterior, x: np.ndarray, draws: int = 500, seed: int = 0
     Returns
     -------
     numpy.ndarray
-        Probabilities (draws, points, classes).
+        Probabilities (draws, points, classes), or means (draws, points) of a regression.
 
     Raises
     ------
@@ -44,7 +47,10 @@ def predict(posterior: Posterior, x: np.ndarray, draws: int = 500, seed: int = 0
     -----
     Explained in the chapter `book/pymc/moons`.
     """
-    return posterior.predict(x, posterior.draw(draws, seed))
+    predictive = getattr(posterior, "predictive", None)
+    if predictive is None:
+        return posterior.predict(x, posterior.draw(draws, seed))
+    return np.asarray(predictive(x, draws, seed))
 
 
 def mean_probabilities(probabilities: np.ndarray) -> np.ndarray:

@@ -1,12 +1,17 @@
 """The classifier of the posts: its density, its mini-batches, and what it refuses."""
 
 import numpy as np
+import pymc as pm
 import pytest
+import torch
 from scipy import stats
 
+from companion import datasets
 from companion.datasets import Observations
 from companion.errors import CompanionError, DataError, ModelError
-from companion.models import binary_classifier
+from companion.models import binary_classifier, torch_classifier
+from companion.networks import dense
+from companion.priors import Gaussian
 
 
 def forward(w, x):
@@ -70,3 +75,56 @@ def test_a_bare_array_is_refused_with_what_was_expected(data):
 def test_one_except_clause_catches_what_is_ours(data):
     with pytest.raises(CompanionError):
         binary_classifier(data, hidden=0)
+
+
+# --- a torch network in a model --------------------------------------------------------------------------
+
+
+def torch_moons(outputs):
+    network = dense(2, 5, 5, outputs, activation=torch.nn.Tanh, bias=False, seed=3)
+    return network, torch_classifier(datasets.moons().train, network, Gaussian(1.0))
+
+
+def test_the_torch_network_of_the_posts_is_the_same_model():
+    _, model = torch_moons(1)
+    point = model.initial_point()
+    same = {"w_in_1": point["0.weight"].T, "w_1_2": point["2.weight"].T, "w_2_out": point["4.weight"][0]}
+    by_hand = binary_classifier(datasets.moons().train)
+    assert model.compile_logp()(point) == pytest.approx(by_hand.compile_logp()(same), rel=1e-6)
+
+
+def test_two_outputs_that_differ_by_the_logit_are_one():
+    _, model = torch_moons(1)
+    _, other = torch_moons(2)
+    point = model.initial_point()
+    doubled = point | {"4.weight": np.stack([np.zeros(5), point["4.weight"][0]])}
+    first = model.compile_logp(vars=model.observed_RVs)(point)
+    second = other.compile_logp(vars=other.observed_RVs)(doubled)
+    assert first == pytest.approx(second, rel=1e-5)
+
+
+def test_the_module_is_not_changed_and_is_where_inference_starts():
+    network, model = torch_moons(1)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    with model:
+        pm.fit(20, progressbar=False, random_seed=1)
+    for name, p in network.named_parameters():
+        assert torch.equal(p, before[name])
+        np.testing.assert_allclose(model.initial_point()[name], before[name])
+
+
+def test_labels_without_an_output_are_refused():
+    data = datasets.moons().train
+    with pytest.raises(DataError, match=r"0 to 2.*2 outputs"):
+        torch_classifier(Observations(data.x, data.y * 2), dense(2, 3, 2), Gaussian(1.0))
+
+
+def test_a_module_that_gives_no_table_of_logits_is_refused():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Flatten(0))
+    with pytest.raises(ModelError, match="rows, outputs"):
+        torch_classifier(datasets.moons().train, module, Gaussian(1.0))
+
+
+def test_what_is_no_observations_is_refused():
+    with pytest.raises(DataError, match="Observations"):
+        torch_classifier(np.zeros((3, 2)), dense(2, 1), Gaussian(1.0))

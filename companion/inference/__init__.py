@@ -1,9 +1,32 @@
-"""Inference: a model in, a fit with its posterior, its history and its ELBO out.
+"""Inference: a model in; a posterior with its history and its ELBO out.
 
-Explained in the chapter `book/pymc/moons`.
+`fit` is the engine: any continuous PyMC model, fitted in torch. `fit_advi` is PyMC's own algorithm. Explained in the
+chapters `book/pymc/moons` and `book/mnist/dense`.
 """
 
 from companion.inference.advi import Fit, best_fit, fit_advi
 from companion.inference.diagnostics import Convergence, diagnose
+from companion.inference.engine import fit
+from companion.inference.estimators import Estimator
+from companion.inference.families import Family, FullRank, LowRank, MeanField, PointMass
+from companion.inference.trend import Trend, trend
+from companion.inference.variational import Record, VariationalPosterior
 
-__all__ = ["Convergence", "Fit", "best_fit", "diagnose", "fit_advi"]
+__all__ = [
+    "Convergence",
+    "Estimator",
+    "Family",
+    "Fit",
+    "FullRank",
+    "LowRank",
+    "MeanField",
+    "PointMass",
+    "Record",
+    "Trend",
+    "VariationalPosterior",
+    "best_fit",
+    "diagnose",
+    "fit",
+    "fit_advi",
+    "trend",
+]

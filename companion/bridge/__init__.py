@@ -1,0 +1,10 @@
+"""Two bridges between PyMC and torch: a torch module in a PyMC model, and a PyMC model as a torch function.
+
+Explained in the chapter `book/mnist/dense`.
+"""
+
+from companion.bridge.density import LogDensity, Observed, torch_log_density
+from companion.bridge.response import Response
+from companion.bridge.wrap import WrappedModule, bayesian, wrap_torch
+
+__all__ = ["LogDensity", "Observed", "Response", "WrappedModule", "bayesian", "torch_log_density", "wrap_torch"]

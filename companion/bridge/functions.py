@@ -1,0 +1,233 @@
+"""Torch functions with an identity: a module as a function of its weights, its derivative, its vectorised form.
+
+What comes in are tensors, what goes out is a tuple of tensors. PyTensor compares the Ops that carry these functions,
+merges equal ones and pickles them, so each is a small frozen dataclass that compares by what it computes. Explained in
+the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch.func import functional_call, vjp, vmap
+
+from companion.errors import ModelError
+
+__all__ = ["ModuleCall", "Shape", "TorchFunction", "Vjp", "Vmapped", "is_differentiable"]
+
+Tensors = tuple[torch.Tensor, ...]
+Shape = tuple[int, ...]
+
+# A module's identity. Weak keys: a module that nobody uses any more is not kept alive by having been wrapped.
+_identities: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
+
+
+class TorchFunction(Protocol):
+    """A function of tensors that can stand in an Op: hashable, comparable, picklable."""
+
+    @property
+    def label(self) -> str:
+        """Name for printed graphs."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating dtype in which it computes; floating inputs are cast to it."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; inputs are moved there."""
+        ...
+
+    @property
+    def example(self) -> tuple[Shape, ...]:
+        """Shapes of inputs that it accepts; where a size may vary, any."""
+        ...
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> TorchFunction:
+        """Return the same function on a device, such as "meta", where tensors have shapes and no values."""
+        ...
+
+    def __call__(self, *tensors: torch.Tensor) -> Tensors:
+        """Compute the outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    r"""A module as a function of its inputs, then its weights.
+
+    Parameters
+    ----------
+    module
+        Any `torch.nn.Module` whose ``forward`` gives a tensor, or a tuple or list of them.
+    names
+        Of the parameters that are arguments, in their order. The others keep the module's own values.
+    example
+        Shapes of arguments that it accepts: those of ``forward``, then the weights'.
+    identity
+        Two calls with one identity compute the same. It travels with a pickle, as the module itself does.
+
+    Raises
+    ------
+    ModelError
+        When called, if ``forward`` gives something else than tensors.
+    """
+
+    module: torch.nn.Module = field(compare=False, repr=False)
+    names: tuple[str, ...]
+    example: tuple[Shape, ...] = field(compare=False, repr=False)
+    identity: str
+
+    @classmethod
+    def of(cls, module: torch.nn.Module, names: Sequence[str], example: Sequence[Shape]) -> ModuleCall:
+        """Wrap a module; one module has one identity for as long as it lives."""
+        return cls(module, tuple(names), tuple(example), _identities.setdefault(module, uuid.uuid4().hex))
+
+    def __post_init__(self) -> None:
+        _identities.setdefault(self.module, self.identity)  # after unpickling in another process
+
+    @property
+    def label(self) -> str:
+        return type(self.module).__name__
+
+    @cached_property
+    def _example(self) -> torch.Tensor:
+        floats = (t for t in (*self.module.parameters(), *self.module.buffers()) if t.is_floating_point())
+        return next(floats, torch.empty(0, dtype=torch.get_default_dtype()))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._example.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._example.device
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> ModuleCall:
+        if torch.device(device) == self.device and dtype in (None, self.dtype):
+            return self
+        module = copy.deepcopy(self.module).to(device, dtype)
+        return ModuleCall(module, self.names, self.example, f"{self.identity} on {device}, {dtype}")
+
+    def __call__(self, *tensors: torch.Tensor) -> Tensors:
+        inputs = len(tensors) - len(self.names)
+        weights = dict(zip(self.names, tensors[inputs:], strict=True))
+        out = functional_call(self.module, weights, tensors[:inputs])
+        outputs = tuple(out) if isinstance(out, tuple | list) else (out,)
+        if not outputs or not all(isinstance(o, torch.Tensor) for o in outputs):
+            raise ModelError(
+                f"{self.label}.forward gave a {type(out).__name__}; expected a tensor, or a tuple of tensors. "
+                "Wrap the module in one whose forward picks the tensors out."
+            )
+        return outputs
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ModuleCall, (self.module, self.names, self.example, self.identity)
+
+
+@dataclass(frozen=True)
+class Vjp:
+    """The vector-Jacobian product of a function: its inputs, then one cotangent an output, to one gradient an input.
+
+    Inputs that are not floating, such as labels, get no gradient, and so no output here.
+    """
+
+    function: TorchFunction
+    inputs: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.function.label} gradient"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.function.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.function.device
+
+    @cached_property
+    def example(self) -> tuple[Shape, ...]:
+        meta = self.function.to("meta")
+        inputs = self.function.example
+        outputs = meta(*(torch.empty(shape, dtype=meta.dtype, device="meta") for shape in inputs))
+        return (*inputs, *(tuple(o.shape) for o in outputs))
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vjp:
+        return Vjp(self.function.to(device, dtype), self.inputs)
+
+    def __call__(self, *tensors: torch.Tensor) -> Tensors:
+        inputs, cotangents = tensors[: self.inputs], tensors[self.inputs :]
+        at = [i for i, t in enumerate(inputs) if is_differentiable(t)]
+
+        def of_floats(*floats: torch.Tensor) -> Tensors:
+            arguments = list(inputs)
+            for i, value in zip(at, floats, strict=True):
+                arguments[i] = value
+            return self.function(*arguments)
+
+        found: Any = vjp(of_floats, *(inputs[i] for i in at))
+        outputs, pull = found
+        return tuple(pull(tuple(c.to(o.dtype) for c, o in zip(cotangents, outputs, strict=True))))
+
+
+@dataclass(frozen=True)
+class Vmapped:
+    """A function vectorised by `torch.vmap`.
+
+    Parameters
+    ----------
+    function
+        What is applied to each element of the batch.
+    batch_ndims
+        How many leading batch dimensions each input has. They broadcast against each other from the right.
+    """
+
+    function: TorchFunction
+    batch_ndims: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.function.label}, vectorised"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.function.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.function.device
+
+    @property
+    def example(self) -> tuple[Shape, ...]:
+        return tuple((2,) * n + shape for n, shape in zip(self.batch_ndims, self.function.example, strict=True))
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vmapped:
+        return Vmapped(self.function.to(device, dtype), self.batch_ndims)
+
+    def __call__(self, *tensors: torch.Tensor) -> Tensors:
+        shapes = [t.shape[:n] for t, n in zip(tensors, self.batch_ndims, strict=True)]
+        whole = torch.broadcast_shapes(*shapes)
+        full = [
+            t.expand(*whole[len(whole) - n :], *t.shape[n:]) for t, n in zip(tensors, self.batch_ndims, strict=True)
+        ]
+        function: Callable[..., Tensors] = self.function
+        for level in range(1, len(whole) + 1):  # from the innermost batch dimension outwards
+            dims = tuple(0 if n >= level else None for n in self.batch_ndims)
+            function = vmap(function, in_dims=dims, randomness="different")
+        return function(*full)
+
+
+def is_differentiable(tensor: torch.Tensor) -> bool:
+    """Whether gradients flow through a tensor: labels and indices have none."""
+    return tensor.is_floating_point()

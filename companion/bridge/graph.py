@@ -1,0 +1,222 @@
+"""A `pymc.Model` in, the graphs of its log density out, as functions of values and data alone.
+
+Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions.shape_utils import change_dist_size
+from pymc.logprob.basic import logp, transformed_conditional_logp
+from pymc.logprob.utils import replace_rvs_by_values
+from pymc.variational.minibatch_rv import MinibatchRandomVariable
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.basic import NormalRV
+
+from companion.bridge.sources import Sources
+from companion.errors import ModelError
+
+__all__ = ["ModelGraph", "model_graph"]
+
+Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One observed variable's log likelihood, a scalar, with the data that hold its values and those that it reads."""
+
+    name: str
+    logp: Graph
+    scaled: bool
+    rows: str | None
+    data: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelGraph:
+    """The graphs of a model's log density.
+
+    Attributes
+    ----------
+    start
+        Name of each unconstrained value to its initial array.
+    value_inputs, data_inputs, mean_inputs
+        Inputs of the graphs: the values, the data, and the means of the values with a normal prior.
+    data
+        The data's own arrays.
+    free
+        Names of the free variables.
+    prior, observed
+        The log prior, a scalar, and the likelihoods.
+    gaussian, independent
+        Names of the values with a normal prior, and of those among them whose prior depends on no other value.
+    expected_prior, prior_variances
+        The log prior with those values at their means, and the variances of their priors.
+    variables
+        Everything that has a name in the model, as a function of the values and the data.
+    minibatch
+        Rows of `pymc.Minibatch`, where the model uses it.
+    """
+
+    start: dict[str, np.ndarray]
+    value_inputs: dict[str, Graph]
+    data_inputs: dict[str, Graph]
+    mean_inputs: dict[str, Graph]
+    data: dict[str, np.ndarray]
+    free: tuple[str, ...]
+    prior: Graph
+    observed: tuple[Term, ...]
+    gaussian: tuple[str, ...]
+    independent: tuple[str, ...]
+    expected_prior: Graph
+    prior_variances: dict[str, Graph]
+    variables: dict[str, Graph]
+    minibatch: int | None
+
+    def variable(self, name: str) -> Graph:
+        """Give the graph of a variable or deterministic of the model, from the values and the data."""
+        if name not in self.variables:
+            raise ModelError(f"the model has no variable {name!r}; it has {sorted(self.variables)}.")
+        return self.variables[name]
+
+
+def model_graph(model: pm.Model) -> ModelGraph:
+    """Collect a model's graphs.
+
+    Raises
+    ------
+    ModelError
+        If the model has no free variables, or discrete ones.
+    """
+    _check(model)
+    values = {v.name: v for v in model.value_vars}
+    sources = Sources.of(model)
+    closed = _Closed(model, sources)
+    gaussian = _gaussians(model)
+    means = {model.rvs_to_values[rv].name: model.rvs_to_values[rv].type() for rv in gaussian}
+
+    free_terms = closed.logp(model.free_RVs)
+    variables = dict(zip(model.named_vars, closed.by_values(list(closed.named.values())), strict=True))
+    potentials = [variables[v.name] for v in model.potentials]
+    expected_terms, variances, independent = _expected(model, closed, gaussian, means, free_terms)
+
+    def total(terms: Iterable[Graph]) -> Graph:
+        return pt.add(pt.zeros(()), *(t.sum() for t in terms))
+
+    return ModelGraph(
+        start={name: np.asarray(a) for name, a in model.initial_point().items()},
+        value_inputs=values,
+        data_inputs=sources.inputs,
+        mean_inputs=means,
+        data=sources.arrays(),
+        free=tuple(rv.name for rv in model.free_RVs),
+        prior=total([*free_terms, *potentials]),
+        observed=tuple(
+            _term(rv, closed.values[closed.named[rv.name]], logp.sum(), sources)
+            for rv, logp in zip(model.observed_RVs, closed.logp(model.observed_RVs), strict=True)
+        ),
+        gaussian=tuple(means),
+        independent=independent,
+        expected_prior=total([*expected_terms, *potentials]),
+        prior_variances=dict(zip(means, variances, strict=True)),
+        variables=variables,
+        minibatch=next(iter(sources.batch.values()), None),
+    )
+
+
+class _Closed:
+    """A model's variables as graphs of inputs: made of them, PyMC's densities are for any number of rows.
+
+    PyMC builds the rows of a mini-batch into a density as constants, wherever it knows them.
+    """
+
+    def __init__(self, model: pm.Model, sources: Sources) -> None:
+        observed = [model.rvs_to_values[rv] for rv in model.observed_RVs]
+        graphs = sources.close([*model.named_vars.values(), *observed], keep=model.value_vars)
+        self.named: dict[str, Graph] = dict(zip(model.named_vars, graphs, strict=False))
+        values = dict(model.rvs_to_values)
+        for rv, value in zip(model.observed_RVs, graphs[len(self.named) :], strict=True):
+            values[rv], self.named[rv.name] = value, _with_rows_of(value, self.named[rv.name])
+        self.values = {self.named[rv.name]: value for rv, value in values.items()}
+        self._transforms = {self.named[rv.name]: transform for rv, transform in model.rvs_to_transforms.items()}
+
+    def logp(self, rvs: Sequence[Graph]) -> list[Graph]:
+        """Build the log density of each of the model's random variables, unsummed, with its transform's Jacobian."""
+        if not rvs:
+            return []
+        named = [self.named[rv.name] for rv in rvs]
+        terms = transformed_conditional_logp(named, rvs_to_values=self.values, rvs_to_transforms=self._transforms)
+        return list(terms)
+
+    def by_values(self, graphs: Sequence[Graph]) -> list[Graph]:
+        """Put the values in the random variables' places."""
+        return list(replace_rvs_by_values(graphs, rvs_to_values=self.values, rvs_to_transforms=self._transforms))
+
+
+def _with_rows_of(value: Graph, rv: Graph) -> Graph:
+    """Give an observed variable, which PyMC made in the size of the model's own mini-batch, the size of its value."""
+    if rv.owner is None or rv.type.shape[:1] == value.type.shape[:1]:
+        return rv
+    if isinstance(rv.owner.op, MinibatchRandomVariable):
+        inner, *total_size = rv.owner.inputs
+        return rv.owner.op(_with_rows_of(value, inner), *total_size)
+    return change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
+
+
+def _check(model: pm.Model) -> None:
+    if not model.free_RVs:
+        raise ModelError("the model has no free variables: there is nothing to infer.")
+    discrete = [rv.name for rv in model.free_RVs if rv.type.numpy_dtype.kind != "f"]
+    if discrete:
+        raise ModelError(
+            f"the variables {discrete} are discrete; variational inference needs continuous ones. Sum them out, for "
+            "example with pm.Mixture or pymc_extras.marginalize, or relax them as companion.priors.SpikeAndSlab does."
+        )
+
+
+def _gaussians(model: pm.Model) -> list[Graph]:
+    """List the free variables with a plain normal prior."""
+    return [
+        rv
+        for rv in model.free_RVs
+        if rv.owner is not None and isinstance(rv.owner.op, NormalRV) and model.rvs_to_transforms[rv] is None
+    ]
+
+
+def _expected(
+    model: pm.Model, closed: _Closed, gaussian: Sequence[Graph], means: dict[str, Graph], terms: Sequence[Graph]
+) -> tuple[list[Graph], list[Graph], tuple[str, ...]]:
+    """Put each normal value at its mean in its own term, and nowhere else.
+
+    The priors' variances come second, the names of those that depend on no value third.
+    """
+    parameters: dict[Any, tuple[Graph, Graph]] = {}
+    nodes = [closed.named[rv.name].owner for rv in gaussian]
+    replaced = closed.by_values([p for node in nodes for p in node.op.dist_params(node)])
+    for i, rv in enumerate(gaussian):
+        parameters[rv] = (replaced[2 * i], replaced[2 * i + 1])
+    values = set(model.value_vars)
+    expected, variances, independent = [], [], []
+    for rv, term in zip(model.free_RVs, terms, strict=True):
+        if rv not in parameters:
+            expected.append(term)
+            continue
+        mean, deviation = parameters[rv]
+        at = means[model.rvs_to_values[rv].name]
+        expected.append(logp(pm.Normal.dist(mean, deviation, shape=at.shape), at))
+        variances.append(pt.broadcast_to(deviation**2, at.shape))
+        if not values & set(ancestors([mean, deviation])):
+            independent.append(model.rvs_to_values[rv].name)
+    return expected, variances, tuple(independent)
+
+
+def _term(rv: Graph, value: Graph, graph: Graph, sources: Sources) -> Term:
+    rows = next(iter(sources.read_by([value])), None)
+    scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
+    return Term(rv.name, graph, scaled, rows, frozenset(sources.read_by([graph])))

@@ -1,0 +1,142 @@
+"""A `pymc.Model` in, what it reads from outside out: `pymc.Data`, and the arrays that `pymc.Minibatch` draws from.
+
+Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.data import MinibatchOp
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.type import TensorType
+
+from companion.errors import ModelError
+
+__all__ = ["Sources", "is_tensor"]
+
+Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What a model reads from outside.
+
+    Attributes
+    ----------
+    behind
+        Name to the variable that holds all rows.
+    inputs
+        Name to the graphs' input that comes in place of it, or of its mini-batches, with any number of rows.
+    batch
+        Name to the rows of a mini-batch, for those that mini-batches are drawn from.
+    """
+
+    behind: dict[str, Graph]
+    inputs: dict[str, Graph]
+    batch: dict[str, int]
+
+    @classmethod
+    def of(cls, model: pm.Model) -> Sources:
+        """Collect a model's sources; an array without a name is ``minibatch_0``, ``minibatch_1`` and so on.
+
+        Raises
+        ------
+        ModelError
+            If a mini-batch has one row.
+        """
+        behind: dict[str, Graph] = {v.name: v for v in model.data_vars}
+        inputs = {name: _any_rows(v, name) for name, v in behind.items()}
+        batch: dict[str, int] = {}
+        named = [*model.basic_RVs, *model.deterministics, *model.potentials, *model.rvs_to_values.values()]
+        nodes = {v.owner.inputs[-1]: v.owner for v in ancestors(named) if _is_batch(v)}  # copies share their generator
+        for node in nodes.values():
+            for whole, rows in zip(node.inputs[:-1], node.outputs[:-1], strict=True):
+                name = next((name for name, v in behind.items() if v is whole), whole.name)
+                if name is None or behind.get(name, whole) is not whole:
+                    name = f"minibatch_{len(batch)}"
+                behind[name], inputs[name], batch[name] = whole, _any_rows(rows, name), rows.type.shape[0]
+        if 1 in batch.values():
+            raise ModelError(
+                "pm.Minibatch has batch_size=1, for which PyMC builds a graph that takes one row only; expected 2 or "
+                "more. Or give the model all rows, with total_size, and a batch_size to the fit."
+            )
+        return cls(behind, inputs, batch)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copy all rows of every source.
+
+        Raises
+        ------
+        ModelError
+            If mini-batches are drawn from something that is computed.
+        """
+        return {name: _array(name, source) for name, source in self.behind.items()}
+
+    def replacements(self, outputs: Sequence[Graph]) -> dict[Graph, Graph]:
+        """Find what the inputs come in place of in these graphs: PyMC copies mini-batches as it builds them."""
+        names = {v: name for name, v in self.behind.items()}
+        found = {}
+        for variable in ancestors(outputs):
+            batch = _is_batch(variable)
+            name = names.get(_behind(variable) if batch else variable)
+            if name is not None and batch == (name in self.batch):  # where rows are drawn, the whole is no input
+                found[variable] = self.inputs[name]
+        return found
+
+    def close(self, outputs: Sequence[Graph], keep: Iterable[Graph]) -> list[Graph]:
+        """Replace the sources by inputs, and other shared variables, such as dimensions' lengths, by constants.
+
+        Parameters
+        ----------
+        keep
+            Inputs to leave as they are.
+        """
+        graphs = clone_replace(list(outputs), replace=self.replacements(outputs), rebuild_strict=False)
+        kept = set(keep)
+        shared = [v for v in ancestors(graphs) if isinstance(v, SharedVariable) and v not in kept]
+        constants: dict[Graph, Graph] = {v: pt.constant(v.get_value()) for v in dict.fromkeys(shared) if is_tensor(v)}
+        return list(clone_replace(graphs, replace=constants, rebuild_strict=False) if constants else graphs)
+
+    def read_by(self, outputs: Sequence[Graph]) -> list[str]:
+        """List the names of the sources that graphs read, be it through inputs or as the model has them."""
+        reads = {*ancestors(outputs), *self.replacements(outputs).values()}
+        return [name for name, v in self.inputs.items() if v in reads]
+
+
+def is_tensor(variable: Graph) -> bool:
+    """Whether a variable holds numbers, and no random generator."""
+    return hasattr(variable.type, "numpy_dtype")
+
+
+def _is_batch(variable: Graph) -> bool:
+    return variable.owner is not None and isinstance(variable.owner.op, MinibatchOp) and is_tensor(variable)
+
+
+def _behind(batch: Graph) -> Graph:
+    """Find what a mini-batch is drawn from."""
+    return batch.owner.inputs[batch.owner.outputs.index(batch)]
+
+
+def _any_rows(variable: Graph, name: str) -> Graph:
+    """Make an input of a variable's type but with any number of rows, as another batch has; one row broadcasts."""
+    shape = variable.type.shape
+    return TensorType(variable.type.dtype, [n if i or n == 1 else None for i, n in enumerate(shape)])(name=name)
+
+
+def _array(name: str, source: Graph) -> np.ndarray:
+    if isinstance(source, SharedVariable):
+        return np.array(source.get_value())
+    if isinstance(source, Constant):
+        return np.array(source.data)
+    raise ModelError(
+        f"the mini-batch {name!r} is drawn from {source}, which is computed; give pm.Minibatch arrays or pm.Data."
+    )

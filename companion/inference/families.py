@@ -1,0 +1,226 @@
+"""Variational families: what a posterior is approximated by, over a model's flat vector of unconstrained values.
+
+Each has the same parts in the same order: ``start`` makes its parameters, ``draw`` turns standard normal noise into a
+draw, then come its log density, its entropy and its marginal variances. Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
+
+from companion.errors import ModelError
+
+__all__ = ["Family", "FullRank", "LowRank", "MeanField", "PointMass", "family_named"]
+
+Parameters = dict[str, torch.Tensor]
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A family of distributions over vectors (size,), with its parameters as plain tensors."""
+
+    @property
+    def name(self) -> str:
+        """Its name in settings and checkpoints."""
+        ...
+
+    @property
+    def factorised(self) -> bool:
+        """Whether the entries are independent."""
+        ...
+
+    def start(self, mean: torch.Tensor, scale: float) -> Parameters:
+        """Make parameters around a vector (size,), with standard deviations `scale`."""
+        ...
+
+    def noise(self, size: int) -> int:
+        """Count the standard normal numbers that one draw takes."""
+        ...
+
+    def draw(self, parameters: Parameters, noise: torch.Tensor) -> torch.Tensor:
+        """Turn noise (noise,) into a draw (size,)."""
+        ...
+
+    def log_prob(self, parameters: Parameters, draw: torch.Tensor) -> torch.Tensor:
+        """Compute the log density of a draw, in nats."""
+        ...
+
+    def entropy(self, parameters: Parameters) -> torch.Tensor:
+        """Compute the entropy, in nats."""
+        ...
+
+    def variance(self, parameters: Parameters) -> torch.Tensor:
+        """Compute the marginal variances (size,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class MeanField:
+    r"""Independent normals: :math:`q(\theta) = \prod_i \mathcal{N}(\theta_i \mid \mu_i, e^{2 \lambda_i})`."""
+
+    name: str = "mean-field"
+    factorised: bool = True
+
+    def start(self, mean: torch.Tensor, scale: float) -> Parameters:
+        return {"mean": mean.clone(), "log_scale": torch.full_like(mean, math.log(scale))}
+
+    def noise(self, size: int) -> int:
+        return size
+
+    def draw(self, parameters: Parameters, noise: torch.Tensor) -> torch.Tensor:
+        return parameters["mean"] + parameters["log_scale"].exp() * noise
+
+    def log_prob(self, parameters: Parameters, draw: torch.Tensor) -> torch.Tensor:
+        normal = Normal(parameters["mean"], parameters["log_scale"].exp(), validate_args=False)
+        return torch.as_tensor(Independent(normal, 1, validate_args=False).log_prob(draw))
+
+    def entropy(self, parameters: Parameters) -> torch.Tensor:
+        log_scale = parameters["log_scale"]
+        return log_scale.sum() + 0.5 * math.log(2 * math.pi * math.e) * log_scale.numel()
+
+    def variance(self, parameters: Parameters) -> torch.Tensor:
+        return (2 * parameters["log_scale"]).exp()
+
+
+@dataclass(frozen=True)
+class FullRank:
+    r"""A normal with any covariance, :math:`\Sigma = L L^\top`: for up to a few thousand values."""
+
+    name: str = "full-rank"
+    factorised: bool = False
+    limit: int = 5000
+
+    def start(self, mean: torch.Tensor, scale: float) -> Parameters:
+        size = len(mean)
+        if size > self.limit:
+            raise ModelError(
+                f"family='full-rank' with {size:,} values needs {size:,} x {size:,} numbers; at most {self.limit:,} "
+                "values are sensible. Use family='low-rank' or 'mean-field'."
+            )
+        return {
+            "mean": mean.clone(),
+            "log_scale": torch.full_like(mean, math.log(scale)),
+            "lower": mean.new_zeros(size, size),
+        }
+
+    def noise(self, size: int) -> int:
+        return size
+
+    def _factor(self, parameters: Parameters) -> torch.Tensor:
+        """Build L: its diagonal from the log scales, the rest from what lies below the diagonal of ``lower``."""
+        return parameters["lower"].tril(-1) + torch.diag(parameters["log_scale"].exp())
+
+    def draw(self, parameters: Parameters, noise: torch.Tensor) -> torch.Tensor:
+        return parameters["mean"] + self._factor(parameters) @ noise
+
+    def _normal(self, parameters: Parameters) -> MultivariateNormal:
+        return MultivariateNormal(parameters["mean"], scale_tril=self._factor(parameters), validate_args=False)
+
+    def log_prob(self, parameters: Parameters, draw: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self._normal(parameters).log_prob(draw))
+
+    def entropy(self, parameters: Parameters) -> torch.Tensor:
+        log_scale = parameters["log_scale"]  # |L| is the product of its diagonal
+        return log_scale.sum() + 0.5 * math.log(2 * math.pi * math.e) * log_scale.numel()
+
+    def variance(self, parameters: Parameters) -> torch.Tensor:
+        return self._factor(parameters).square().sum(dim=1)
+
+
+@dataclass(frozen=True)
+class LowRank:
+    r"""A normal with covariance :math:`D + F F^\top`, D diagonal, F of a few columns (Ong et al. 2018).
+
+    Parameters
+    ----------
+    rank
+        Columns of F.
+    """
+
+    rank: int = 10
+    factorised: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"low-rank:{self.rank}"
+
+    def start(self, mean: torch.Tensor, scale: float) -> Parameters:
+        rank = min(self.rank, len(mean))
+        # Tiny columns, different from each other: at zero all would have the same gradient.
+        waves = torch.outer(torch.arange(1, len(mean) + 1), torch.arange(1, rank + 1)).to(mean)
+        columns = (waves * math.sqrt(2)).sin() * scale * 0.1 / math.sqrt(rank)
+        return {"mean": mean.clone(), "log_scale": torch.full_like(mean, math.log(scale)), "factor": columns}
+
+    def noise(self, size: int) -> int:
+        return size + min(self.rank, size)
+
+    def draw(self, parameters: Parameters, noise: torch.Tensor) -> torch.Tensor:
+        mean, factor = parameters["mean"], parameters["factor"]
+        own, common = noise.split([len(mean), factor.shape[1]])
+        return torch.as_tensor(mean + parameters["log_scale"].exp() * own + factor @ common)
+
+    def _normal(self, parameters: Parameters) -> LowRankMultivariateNormal:
+        diagonal = (2 * parameters["log_scale"]).exp()
+        return LowRankMultivariateNormal(parameters["mean"], parameters["factor"], diagonal, validate_args=False)
+
+    def log_prob(self, parameters: Parameters, draw: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self._normal(parameters).log_prob(draw))
+
+    def entropy(self, parameters: Parameters) -> torch.Tensor:
+        return torch.as_tensor(self._normal(parameters).entropy())
+
+    def variance(self, parameters: Parameters) -> torch.Tensor:
+        return (2 * parameters["log_scale"]).exp() + parameters["factor"].square().sum(dim=1)
+
+
+@dataclass(frozen=True)
+class PointMass:
+    """One vector: maximum a posteriori, and with restarts the deep ensemble of Lakshminarayanan et al. (2017).
+
+    Its entropy is minus infinity and counted as zero, so that its loss is minus the log density of data and values.
+    """
+
+    name: str = "map"
+    factorised: bool = True
+
+    def start(self, mean: torch.Tensor, scale: float) -> Parameters:
+        return {"mean": mean.clone()}
+
+    def noise(self, size: int) -> int:
+        return 0
+
+    def draw(self, parameters: Parameters, noise: torch.Tensor) -> torch.Tensor:
+        return parameters["mean"] * 1.0
+
+    def log_prob(self, parameters: Parameters, draw: torch.Tensor) -> torch.Tensor:
+        return draw.new_zeros(())
+
+    def entropy(self, parameters: Parameters) -> torch.Tensor:
+        return parameters["mean"].new_zeros(())
+
+    def variance(self, parameters: Parameters) -> torch.Tensor:
+        return torch.zeros_like(parameters["mean"])
+
+
+def family_named(family: str | Family) -> Family:
+    """Look a family up: "mean-field", "full-rank", "low-rank", "low-rank:RANK" or "map".
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name, or the rank is no positive number.
+    """
+    if isinstance(family, Family):
+        return family
+    known: dict[str, Family] = {f.name: f for f in (MeanField(), FullRank(), PointMass())}
+    if family in known:
+        return known[family]
+    kind, _, rank = str(family).partition(":")
+    if kind == "low-rank" and (not rank or (rank.isdigit() and int(rank) > 0)):
+        return LowRank(int(rank)) if rank else LowRank()
+    raise ModelError(f"family={family!r}; expected one of {[*known, 'low-rank', 'low-rank:RANK']}, or a Family.")

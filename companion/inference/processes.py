@@ -1,0 +1,123 @@
+"""Many processes, one fit: what `torchrun` started in, averaged gradients out.
+
+Each process draws its own rows and its own noise; gradients are averaged, so all keep the same parameters. What one
+decides (to stop, to compile, where to go on) all decide. Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from companion.errors import InferenceError
+
+__all__ = ["Processes", "processes"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a fit.
+
+    All methods are to be called by every process, in the same order. They raise an `InferenceError` if another process
+    has gone.
+
+    Attributes
+    ----------
+    rank, world
+        This one's number, and how many there are.
+    device
+        Of the tensors that they exchange.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: str | torch.device = "cpu"
+
+    @property
+    def first(self) -> bool:
+        """Whether this one reads and writes checkpoints and shows progress."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[torch.Tensor], step: int) -> None:
+        """Average tensors over the processes, in place."""
+        if self.world > 1:
+            with self._together(step):
+                for tensor in tensors:
+                    dist.all_reduce(tensor)
+                    tensor /= self.world
+
+    def share(self, value: T, step: int) -> T:
+        """Give the first one's value to all."""
+        if self.world == 1:
+            return value
+        box = [value]
+        with self._together(step):
+            dist.broadcast_object_list(box, device=torch.device(self.device))
+        return box[0]
+
+    def all(self, flag: bool, step: int) -> bool:
+        """Say whether it is true in every process."""
+        share = torch.tensor([float(flag)], device=self.device)
+        self.average([share], step)
+        return bool(share == 1)
+
+    @contextlib.contextmanager
+    def _together(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            message = (
+                f"process {self.rank} of {self.world} lost another one at step {step:,} "
+                f"({str(error).splitlines()[0][:160]}). It was killed or failed: see its own message. Start all again, "
+                "with the same checkpoint to go on from there."
+            )
+            _log.error(message)  # at once: torchrun may end this process before its traceback is printed
+            raise InferenceError(message) from error
+
+
+@contextlib.contextmanager
+def processes(device: torch.device, patience: timedelta = timedelta(minutes=10)) -> Iterator[Processes]:
+    """Join the processes that `torchrun` started; alone where there are none.
+
+    Parameters
+    ----------
+    device
+        Of the fit: NCCL connects GPUs, gloo CPUs.
+    patience
+        How long to wait for a process that is alive and silent.
+
+    Raises
+    ------
+    InferenceError
+        If the others can't be reached.
+    """
+    if dist.is_available() and dist.is_initialized():  # the user's own group
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+        yield Processes()
+        return
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
+    except (RuntimeError, ValueError) as error:
+        raise InferenceError(
+            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} can't reach the others at "
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} ({str(error).splitlines()[0][:160]}). "
+            "Start all with torchrun; or unset RANK and WORLD_SIZE to fit in this process alone."
+        ) from error
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,236 @@
+"""The posterior that the engine fits: parameters of a family in, draws, predictions and an ArviZ container out.
+
+Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import torch
+
+from companion.compat import from_dict, psis_k
+from companion.errors import ModelError
+from companion.inference.batches import Batches
+from companion.inference.elbo import log_weights, standard_noise
+from companion.inference.families import Parameters, PointMass
+from companion.inference.memory import BUDGET_BYTES, slices
+from companion.inference.objective import Objective
+from companion.inference.predictive import Predictive
+from companion.inference.seeds import seed_for
+from companion.inference.settings import Settings
+from companion.inference.trend import Trend, trend
+from companion.posterior import Draws
+
+__all__ = ["Record", "VariationalPosterior"]
+
+_SMALL = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """How a posterior was fitted.
+
+    Attributes
+    ----------
+    settings
+        What was asked for, the temperature among them.
+    history
+        Estimates of the negative ELBO at full weight, whatever the temperature, (steps, restarts), in nats.
+    elbo, elbo_se
+        Of each restart's approximation on all rows at full weight, (restarts,), and its standard error, in nats. Minus
+        infinity for a restart that diverged; for family "map", the log density of data and values.
+    seconds
+        Wall time of the steps, with tracing and compilation, on this machine and in this session.
+    compiled
+        Whether the gradient was compiled.
+    device, precision
+        Where and how it was computed.
+    stopped
+        Why it ended early; None where it didn't.
+    """
+
+    settings: Settings
+    history: np.ndarray
+    elbo: np.ndarray
+    elbo_se: np.ndarray
+    seconds: float
+    compiled: bool
+    device: str
+    precision: str
+    stopped: str | None
+
+    @property
+    def temperature(self) -> float:
+        """Weight of the KL divergence in what was minimised; 1 is Bayes."""
+        return self.settings.temperature
+
+    def trend(self, restart: int | None = None, share: float = 0.2) -> Trend:
+        """Say whether a restart's loss (the best one's, if left out) still falls; see `companion.inference.trend`."""
+        at = int(np.argmax(self.elbo)) if restart is None else restart
+        return trend(self.history[:, at], share)
+
+
+@dataclass(frozen=True, eq=False)
+class VariationalPosterior:
+    """A fitted approximation, or a mixture of the restarts'.
+
+    Attributes
+    ----------
+    model
+        That was fitted.
+    parameters
+        Of the family, for every restart: name to tensor (restarts, ...).
+    weights
+        Of the restarts, (restarts,); they sum to 1.
+    record
+        How it was fitted.
+    """
+
+    model: pm.Model
+    objective: Objective
+    batches: Batches
+    parameters: Parameters
+    weights: np.ndarray
+    record: Record
+
+    # --- restarts ---------------------------------------------------------------------------------------
+
+    def best(self) -> VariationalPosterior:
+        """Keep the restart with the highest ELBO: the tightest bound on the evidence."""
+        return self.restart(int(np.argmax(self.record.elbo)))
+
+    def restart(self, number: int) -> VariationalPosterior:
+        """Keep one restart."""
+        if not 0 <= number < len(self.weights):
+            raise ModelError(f"restart {number} asked for; there are {len(self.weights)}, counted from 0.")
+        return self._weighted(np.eye(len(self.weights))[number])
+
+    def mixture(self, weights: str | np.ndarray = "equal") -> VariationalPosterior:
+        """Mix the restarts.
+
+        Parameters
+        ----------
+        weights
+            "equal", the deep ensemble's, for every restart that did not diverge; "elbo" for those proportional to
+            exp(ELBO), which maximise a bound on the mixture's ELBO where components don't overlap; or numbers
+            (restarts,).
+        """
+        elbo = self.record.elbo
+        if isinstance(weights, str):
+            if weights not in ("equal", "elbo"):
+                raise ModelError(f"weights={weights!r}; expected 'equal', 'elbo' or numbers.")
+            found = np.isfinite(elbo).astype(float) if weights == "equal" else np.exp(elbo - elbo.max())
+        else:
+            found = np.asarray(weights, dtype=float)
+            if found.shape != elbo.shape or (found < 0).any() or not found.sum() > 0 or not np.isfinite(found).all():
+                raise ModelError(f"weights={weights!r}; expected {len(elbo)} numbers, none negative, not all zero.")
+        return self._weighted(found / found.sum())
+
+    def _weighted(self, weights: np.ndarray) -> VariationalPosterior:
+        return dataclasses.replace(self, weights=weights)
+
+    # --- the protocol of posteriors ---------------------------------------------------------------------
+
+    def draw(self, n: int, seed: int) -> Draws:
+        r"""Draw ``n`` sets of the free variables: name to array (n, \*shape)."""
+        return self._named(n, seed, tuple(rv.name for rv in self.model.free_RVs))
+
+    def predict(self, x: Any, draws: Draws) -> np.ndarray:
+        """Class probabilities (draws, points, classes) or means (draws, points) at inputs; see `Posterior.predict`.
+
+        Parameters
+        ----------
+        x
+            What replaces the model's inputs; a mapping from names to arrays where it reads several.
+        draws
+            Of the free variables, from this posterior or another of the same model.
+        """
+        given = self._predictive.checked(draws)
+        count = len(next(iter(given.values())))
+        return self._predictive(x, count, lambda at: {n: self._predictive.tensor(a[at]) for n, a in given.items()})
+
+    def predictive(self, x: Any, n: int, seed: int) -> np.ndarray:
+        """Predict with ``n`` draws, made a few at a time: the same as `predict` with `draw`, in less memory."""
+        _check_count(n)
+        names = tuple(rv.name for rv in self.model.free_RVs)
+        numbers = np.arange(n)
+        return self._predictive(x, n, lambda at: self._constrained(numbers[at], n, seed, names))
+
+    def to_arviz(self, n: int = 1000, seed: int = 0) -> Any:
+        """``n`` draws as one chain in ArviZ's container, with the deterministics that don't depend on data."""
+        return from_dict({k: a[None] for k, a in self._named(n, seed, self._storable).items()})
+
+    def k_hat(self, draws: int = 1000, seed: int = 0) -> float:
+        """Diagnose the approximation by Pareto-smoothed importance sampling: below 0.7 it can be trusted.
+
+        Raises
+        ------
+        ModelError
+            For models of more than 2,000 values, where it says nothing any more; for mixtures and point masses.
+
+        Notes
+        -----
+        Yao et al. (2018), "Yes, but did it work?". Explained in the chapter `book/pymc/moons`.
+        """
+        size = self.objective.layout.size
+        if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass):
+            raise ModelError(
+                f"k-hat of {size:,} values with {draws} draws, family {self.objective.family.name!r}; expected at most "
+                f"{_SMALL:,} values, 100 draws or more, and a family with a density."
+            )
+        [at] = self._one()
+        own = {name: p[at] for name, p in self.parameters.items()}
+        return psis_k(log_weights(self.objective, own, self.batches.parts(), draws, seed))
+
+    def _one(self) -> np.ndarray:
+        at = np.flatnonzero(self.weights)
+        if len(at) > 1:
+            raise ModelError("k-hat is defined for one restart; take one with best() or restart(number).")
+        return at
+
+    # --- draws ------------------------------------------------------------------------------------------
+
+    def _named(self, n: int, seed: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        _check_count(n)
+        at_once = max(1, BUDGET_BYTES // (16 * self.objective.layout.size))
+        parts = [self._constrained(np.arange(n)[at], n, seed, names) for at in slices(n, at_once)]
+        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in names}
+
+    def _constrained(self, numbers: np.ndarray, n: int, seed: int, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        """Compute variables (draws, ...) of some of ``n`` draws, by their numbers."""
+        rng = np.random.default_rng(seed_for(seed, "restart"))
+        kept = np.flatnonzero(self.weights)
+        equal = np.allclose(self.weights[kept], 1 / len(kept))  # then each gives the same number of draws
+        restarts = (
+            rng.permutation(kept[np.arange(n) % len(kept)])
+            if equal
+            else rng.choice(len(self.weights), n, p=self.weights)
+        )
+        density, family = self.objective.density, self.objective.family
+        flat = []
+        with torch.no_grad():
+            for i in numbers:
+                own = {name: p[restarts[i]] for name, p in self.parameters.items()}
+                flat.append(family.draw(own, standard_noise(self.objective, seed, "draw", int(i))))
+            every = torch.stack(flat)
+            found = torch.vmap(lambda f: density.constrained(self.objective.layout.split(f), names))(every)
+        return dict(found)
+
+    @cached_property
+    def _predictive(self) -> Predictive:
+        return Predictive(self.model, self.objective)
+
+    @cached_property
+    def _storable(self) -> tuple[str, ...]:
+        return self.objective.density.names()
+
+
+def _check_count(n: int) -> None:
+    if n < 1:
+        raise ModelError(f"{n} draws asked for; expected at least 1.")
