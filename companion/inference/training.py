@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from companion.errors import InferenceError
 from companion.inference import checkpoints
@@ -82,6 +82,7 @@ class Training:
         ]
         self._adam = torch.optim.Adam(groups, lr=s.learning_rate, fused=True)
         self._gradient: Gradient | None = None
+        self._interrupted = threading.Event()
 
     def run(self, *, every: int, progressbar: bool) -> str | None:
         """Take the remaining steps.
@@ -110,10 +111,11 @@ class Training:
             leave=False,
             unit="step",
         )
-        with shown, _interrupts() as interrupted:
+        with shown, _interrupts(self._interrupted):
             stop = False
             while self.step < self.settings.steps and not stop:
-                stop = self._advance(interrupted.is_set())
+                loss, gradients, stop = self.averaged()
+                self.update(loss, gradients)
                 ends = stop or self.step == self.settings.steps
                 due = ends or (self.folder is not None and self.step % every == 0)
                 if due or self.step % _CHECK_EVERY == 0:
@@ -128,19 +130,13 @@ class Training:
             return f"interrupted after step {self.step:,} of {self.settings.steps:,}"
         return None
 
-    def _advance(self, interrupted: bool) -> bool:
-        """Take one step; say whether this process or another one was interrupted, so that all stop after the same."""
-        loss, gradients, stop = self.averaged(interrupted)
-        self.update(loss, gradients)
-        return stop
-
-    def averaged(self, interrupted: bool = False) -> tuple[torch.Tensor, Tensors, bool]:
-        """Compute this step's losses (restarts,) and gradients over all processes, and whether one was interrupted."""
+    def averaged(self) -> tuple[torch.Tensor, Tensors, bool]:
+        """Compute this step's losses (restarts,) and gradients over all processes, and whether any was interrupted."""
         loss, gradients = self.evaluate(self.step)
-        loss = loss.to(torch.float64)
+        loss, stop = loss.to(torch.float64), self._interrupted.is_set()
         if self.group.world == 1:
-            return loss, gradients, interrupted
-        report = torch.cat([loss, loss.new_tensor([interrupted])])
+            return loss, gradients, stop
+        report = torch.cat([loss, loss.new_tensor([stop])])
         self.group.average([report, *gradients], self.step)
         return report[:-1], gradients, bool(report[-1] > 0)
 
@@ -243,11 +239,10 @@ class Training:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Let Ctrl-C end the loop between two steps; a second one ends it at once."""
-    interrupted = threading.Event()
+def _interrupts(interrupted: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C end the loop after the step that it came in; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted
+        yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -257,6 +252,6 @@ def _interrupts() -> Iterator[threading.Event]:
 
     before = signal.signal(signal.SIGINT, stop)
     try:
-        yield interrupted
+        yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -37,7 +37,7 @@ def use_style() -> None:
             "axes.titleweight": "bold",
             "axes.labelsize": 10,
             "figure.constrained_layout.use": True,
-            "figure.dpi": 110,
+            "figure.dpi": 100,
             "figure.facecolor": "white",
             "figure.figsize": (7.2, 4.4),
             "font.family": ["DejaVu Sans"],
