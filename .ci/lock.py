@@ -26,7 +26,8 @@ HEADER = """\
 # What only CUDA builds of torch need is left out, so that CPU and CUDA builds both satisfy it.
 """
 
-command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "book", "--extra", "test", "--universal"]
+command = ["uv", "pip", "compile", "pyproject.toml", "--universal"]
+command += [word for extra in ("book", "test", "bench") for word in ("--extra", extra)]
 command += ["--python-version", "3.11", "--constraints", "-", "--no-header", "--no-annotate", "--quiet"]
 uv = subprocess.run(
     [sys.executable, "-m", *command], cwd=ROOT, input=HELD, text=True, stdout=subprocess.PIPE, check=True

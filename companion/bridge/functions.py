@@ -139,10 +139,20 @@ class Vjp:
     """The vector-Jacobian product of a function: its inputs, then one cotangent an output, to one gradient an input.
 
     Inputs that are not floating, such as labels, get no gradient, and so no output here.
+
+    Parameters
+    ----------
+    function
+        What is differentiated.
+    inputs
+        How many inputs it has.
+    cotangents
+        Shapes of its outputs for its example.
     """
 
     function: TorchFunction
     inputs: int
+    cotangents: tuple[Shape, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -156,15 +166,12 @@ class Vjp:
     def device(self) -> torch.device:
         return self.function.device
 
-    @cached_property
+    @property
     def example(self) -> tuple[Shape, ...]:
-        meta = self.function.to("meta")
-        inputs = self.function.example
-        outputs = meta(*(torch.empty(shape, dtype=meta.dtype, device="meta") for shape in inputs))
-        return (*inputs, *(tuple(o.shape) for o in outputs))
+        return (*self.function.example, *self.cotangents)
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vjp:
-        return Vjp(self.function.to(device, dtype), self.inputs)
+        return Vjp(self.function.to(device, dtype), self.inputs, self.cotangents)
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         inputs, cotangents = tensors[: self.inputs], tensors[self.inputs :]

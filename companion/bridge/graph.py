@@ -19,7 +19,7 @@ from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.basic import NormalRV
 
-from companion.bridge.sources import Sources
+from companion.bridge.sources import Sources, remade
 from companion.errors import ModelError
 
 __all__ = ["ModelGraph", "model_graph"]
@@ -165,7 +165,7 @@ def _with_rows_of(value: Graph, rv: Graph) -> Graph:
         return rv
     if isinstance(rv.owner.op, MinibatchRandomVariable):
         inner, *total_size = rv.owner.inputs
-        return rv.owner.op(_with_rows_of(value, inner), *total_size)
+        return remade(rv.owner, [_with_rows_of(value, inner), *total_size])[0]
     return change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
 
 

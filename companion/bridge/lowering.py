@@ -150,9 +150,8 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
         mixed = _is_float(node.outputs[0]) and not all(map(_is_float, node.inputs))
         return _with_floats(found, dtype) if mixed and not isinstance(scalar, ps.Switch) else found
     if isinstance(op, Alloc):
-        kept = _kept_dimensions(node)
-        return lambda value, *shape: value.expand(*(-1 if k else int(n) for k, n in zip(kept, shape, strict=True)))
-    if isinstance(op, SpecifyShape):  # a mini-batch's rows are any number here
+        return lambda value, *shape: value.expand(tuple(int(n) for n in shape))
+    if isinstance(op, SpecifyShape):  # comparing would wait for a GPU; a wrong shape fails where it matters
         return lambda x, *shape: x
     if isinstance(op, ExtractDiag):
         return lambda a: torch.diagonal(a, op.offset, op.axis1, op.axis2)
@@ -214,12 +213,6 @@ def _with_floats(function: Torch, dtype: torch.dtype) -> Torch:
         return function(*(t if t.is_floating_point() else t.to(dtype) for t in tensors))
 
     return cast
-
-
-def _kept_dimensions(node: Apply[Any]) -> list[bool]:
-    """Tell which dimensions an Alloc only states: the rows of the model's own mini-batch, where another has another."""
-    shape = node.inputs[0].type.shape
-    return [False] * (node.outputs[0].type.ndim - len(shape)) + [n != 1 for n in shape]
 
 
 def _refusal(op: Any, node: Apply[Any]) -> ModelError:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytensor.tensor as pt
 import torch
-from pytensor.gradient import DisconnectedType, Lop
+from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import node_rewriter
@@ -25,7 +25,7 @@ from pytensor.tensor.rewriting.basic import register_canonicalize, register_spec
 from pytensor.tensor.shape import Shape_i
 
 from companion.bridge.functions import TorchFunction, Vjp
-from companion.bridge.shapes import output_types
+from companion.bridge.shapes import example_outputs, output_types
 
 __all__ = ["TorchOp", "TorchVjpOp"]
 
@@ -195,12 +195,10 @@ class TorchVjpOp(Op):
     def L_op(self, inputs: Sequence[Graph], outputs: Sequence[Graph], output_grads: Sequence[Graph]) -> Any:
         """Differentiate once more, through `torch.func.vjp`."""
         _, *rest = inputs
-        again = TorchOp(Vjp(self.function, self.inputs)).make_node(*rest).outputs
-        pairs = [(a, g) for a, g in zip(again, output_grads, strict=True) if not isinstance(g.type, DisconnectedType)]
-        wanted = [v for v in rest if _is_float(v)]
-        gradients: Any = Lop([a for a, _ in pairs], wanted, [g for _, g in pairs], disconnected_inputs="ignore")
-        found = iter(gradients)
-        return [DisconnectedType()(), *(next(found) if _is_float(v) else DisconnectedType()() for v in rest)]
+        shapes = example_outputs(self.function, rest[: self.inputs])
+        again = TorchOp(Vjp(self.function, self.inputs, shapes)).make_node(*rest)
+        # The derivative at these arguments alone: what the cotangents depend on is PyTensor's part.
+        return [DisconnectedType()(), *again.op.L_op(again.inputs, again.outputs, output_grads)]
 
     pullback = L_op
 

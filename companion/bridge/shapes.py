@@ -16,7 +16,7 @@ from pytensor.tensor.type import TensorType
 from companion.bridge.functions import ModuleCall, Shape, TorchFunction
 from companion.errors import ModelError
 
-__all__ = ["module_call", "output_types"]
+__all__ = ["example_outputs", "module_call", "output_types"]
 
 # For rows whose number nobody knows, and how far to move a size to see what moves with it.
 _GUESS, _MOVE = 7, 11
@@ -55,6 +55,11 @@ def output_types(function: TorchFunction, inputs: Sequence[Any]) -> list[TensorT
         )
         for flags, (shape, dtype) in zip(moved, base, strict=True)
     ]
+
+
+def example_outputs(function: TorchFunction, inputs: Sequence[Any]) -> tuple[Shape, ...]:
+    """Infer the shapes of a function's outputs for its example, with inputs of these variables' dtypes."""
+    return tuple(shape for shape, _ in _run(function.to("meta"), [v.type.dtype for v in inputs], function.example))
 
 
 def module_call(module: torch.nn.Module, names: Sequence[str], inputs: Sequence[Any], weights: Sequence[Shape]) -> Any:

@@ -13,15 +13,16 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.data import MinibatchOp
+from pymc.distributions.distribution import SymbolicRandomVariable
+from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant
-from pytensor.graph.replace import clone_replace
-from pytensor.graph.traversal import ancestors
+from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.type import TensorType
 
 from companion.errors import ModelError
 
-__all__ = ["Sources", "is_tensor"]
+__all__ = ["Sources", "remade"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -100,11 +101,10 @@ class Sources:
         keep
             Inputs to leave as they are.
         """
-        graphs = clone_replace(list(outputs), replace=self.replacements(outputs), rebuild_strict=False)
-        kept = set(keep)
-        shared = [v for v in ancestors(graphs) if isinstance(v, SharedVariable) and v not in kept]
-        constants: dict[Graph, Graph] = {v: pt.constant(v.get_value()) for v in dict.fromkeys(shared) if is_tensor(v)}
-        return list(clone_replace(graphs, replace=constants, rebuild_strict=False) if constants else graphs)
+        inputs = self.replacements(outputs)
+        kept = {*inputs, *keep}
+        shared = [v for v in ancestors(outputs, blockers=kept) if isinstance(v, SharedVariable) and v not in kept]
+        return _rebuilt(outputs, inputs | {v: pt.constant(v.get_value()) for v in shared if is_tensor(v)})
 
     def read_by(self, outputs: Sequence[Graph]) -> list[str]:
         """List the names of the sources that graphs read, be it through inputs or as the model has them."""
@@ -115,6 +115,33 @@ class Sources:
 def is_tensor(variable: Graph) -> bool:
     """Whether a variable holds numbers, and no random generator."""
     return hasattr(variable.type, "numpy_dtype")
+
+
+def remade(node: Graph, inputs: Sequence[Graph]) -> list[Graph]:
+    """Apply a node's Op to other inputs, whose shapes may be less specific.
+
+    PyTensor's own way doesn't do for Ops with a graph inside: that of PyTensor 3's softmax has static shapes.
+    """
+    if hasattr(node.op, "build_inner_graph"):
+        return list(node.op(*inputs, return_list=True))
+    if isinstance(node.op, SymbolicRandomVariable):  # its density, and change_dist_size, read the inputs as they are
+        return list(Apply(node.op, list(inputs), [out.type() for out in node.outputs]).outputs)
+    if isinstance(node.op, MinibatchRandomVariable):  # PyMC makes a constant of None and takes none
+        return [node.op(*(v if is_tensor(v) else None for v in inputs))]
+    return list(node.clone_with_new_inputs(inputs, strict=False).outputs)
+
+
+def _rebuilt(outputs: Sequence[Graph], replace: dict[Graph, Graph]) -> list[Graph]:
+    """Build graphs anew on other variables."""
+    new = dict(replace)
+    for node in toposort(outputs, blockers=replace):
+        inputs = [new.get(v, v) for v in node.inputs]
+        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            continue
+        for old, out in zip(node.outputs, remade(node, inputs), strict=True):
+            out.name = old.name
+            new[old] = out
+    return [new.get(v, v) for v in outputs]
 
 
 def _is_batch(variable: Graph) -> bool:

@@ -108,13 +108,13 @@ def wrap_torch(module: torch.nn.Module) -> WrappedModule:
 
     Examples
     --------
-    >>> import pymc as pm, torch
+    >>> import numpy as np, pymc as pm, torch
     >>> from companion.bridge import wrap_torch
     >>> call = wrap_torch(torch.nn.Linear(3, 1).double())
     >>> with pm.Model():
     ...     w = pm.Normal("w", shape=(1, 3))
     ...     b = pm.Normal("b", shape=1)
-    ...     mean = call([[1.0, 2.0, 3.0]], {"weight": w, "bias": b})
+    ...     mean = call(np.array([[1.0, 2.0, 3.0]]), {"weight": w, "bias": b})
     >>> mean.type.shape
     (1, 1)
 

@@ -55,12 +55,9 @@ def diagnosis(training: Training, good: Snapshot) -> str:
     """
     broken_at = training.step
     training.restore(good.tensors, good.step)
-    step, culprits = _first_broken(training, broken_at)
+    what = _what_broke(training, broken_at)
+    step = training.step
     training.restore(good.tensors, good.step)
-    dtype = str(training.objective.density.dtype).removeprefix("torch.")
-    what = "the loss became NaN or infinite, or had grown 10,000-fold,"
-    if culprits:
-        what = f"the gradient of {', '.join(map(repr, culprits))} became NaN or too large for {dtype}"
     return (
         f"at step {step:,} {what} in every restart that was left. "
         "Lower learning_rate (a tenth is a good next try) or start_scale, standardise the inputs, or use "
@@ -70,15 +67,31 @@ def diagnosis(training: Training, good: Snapshot) -> str:
     )
 
 
-def _first_broken(training: Training, until: int) -> tuple[int, list[str]]:
-    """Repeat the steps; they are the same, because their random numbers are."""
+def _what_broke(training: Training, until: int) -> str:
+    """Repeat the steps up to the one that broke; they are the same, because their random numbers are."""
+    dtype = str(training.objective.density.dtype).removeprefix("torch.")
     while training.step < until:
         loss, gradients, _ = training.averaged()
-        culprits = _not_finite(training, gradients)
-        if culprits or not torch.isfinite(loss).any():
-            return training.step, culprits
+        if names := _not_finite(training, gradients):
+            return f"the gradient of {', '.join(map(repr, names))} became NaN or too large for {dtype}"
+        if not torch.isfinite(loss).any():
+            return f"{' and '.join(_terms(training)) or 'the loss'} became NaN or infinite"
         training.update(loss, gradients)
-    return until, []
+    return f"the loss had grown {_GROWTH:,.0f}-fold"
+
+
+def _terms(training: Training) -> list[str]:
+    """Name the terms of the log density that aren't finite at this step's draws."""
+    objective, data = training.objective, training.batches.at(training.step)
+    names: list[str] = []
+    for r, noise in enumerate(training._noise):
+        own = {name: p[r] for name, p in training.parameters.items()}
+        values = objective.layout.split(objective.family.draw(own, noise[0]))
+        if all(torch.isfinite(v).all() for v in values.values()):
+            terms = {f"the log likelihood of {n!r}": t for n, t in objective.density.likelihoods(values, data).items()}
+            terms["the log prior"] = objective.density.prior(values, data)
+            names += [name for name, term in terms.items() if not torch.isfinite(term)]
+    return list(dict.fromkeys(names))
 
 
 def _not_finite(training: Training, gradients: tuple[torch.Tensor, ...]) -> list[str]:

@@ -191,7 +191,8 @@ def fit(
             if map_steps and not group.share(checkpoints.begun(folder), 0):
                 first = _towards_the_mode(training)
                 try:
-                    stopped = first.run(every=checkpoint_every, progressbar=progressbar)
+                    if walk := first.run(every=checkpoint_every, progressbar=progressbar):
+                        stopped = f"{walk} of the start at the mode"
                 finally:
                     own = _parameters(objective, settings, first.parameters["mean"])
                     training = dataclasses.replace(training, parameters=own)

@@ -65,14 +65,14 @@ def _shuffled(point: Mapping[str, np.ndarray], seed: int, restart: int) -> dict[
 
 def _unconstrained(model: pm.Model, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Transform values of the free variables to the space of the fit."""
-    shapes = model.eval_rv_shapes()
+    shapes = {name: tuple(map(int, shape)) for name, shape in model.eval_rv_shapes().items()}
     arrays: dict[Any, Any] = {}
     for rv in model.free_RVs:
         if rv.name not in given:
             raise ModelError(f"start has no value of {rv.name!r}; expected all of {[v.name for v in model.free_RVs]}.")
         array = np.asarray(given[rv.name], dtype=rv.dtype)
-        if array.shape != tuple(shapes[rv.name]):
-            raise ModelError(f"start gives {rv.name!r} shape {array.shape}; the model has {tuple(shapes[rv.name])}.")
+        if array.shape != shapes[rv.name]:
+            raise ModelError(f"start gives {rv.name!r} shape {array.shape}; the model has {shapes[rv.name]}.")
         arrays[rv] = pt.constant(array)
     values: dict[str, Any] = {}
     for rv, array in arrays.items():
