@@ -158,24 +158,28 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
         x = pm.Data("x", data.x)
         labels = pm.Data("labels", data.y)
         logits = bayesian(module, prior, x)
-        if logits.type.ndim != 2:
-            raise ModelError(
-                f"the module's output has shape {logits.type.shape}; expected logits (rows, outputs). End it with a "
-                "layer that gives one number a class, or one for two classes."
-            )
-        outputs = logits.type.shape[1]
-        most = 1 if outputs == 1 else outputs - 1
-        if data.y.min() < 0 or data.y.max() > most:
-            raise DataError(
-                f"labels reach from {data.y.min()} to {data.y.max()}; a module with {outputs} outputs expects "
-                f"0 to {most}."
-            )
-        if outputs == 1:
+        if _outputs(logits, data.y) == 1:
             p = pm.Deterministic("p", pm.math.sigmoid(logits[:, 0]))
             pm.Bernoulli("y", p, observed=labels)
         else:
             pm.Categorical("y", logit_p=logits, observed=labels)
     return model
+
+
+def _outputs(logits: Any, y: np.ndarray) -> int:
+    """Count a network's outputs, and refuse those that don't fit the labels."""
+    if logits.type.ndim != 2:
+        raise ModelError(
+            f"the module's output has shape {logits.type.shape}; expected logits (rows, outputs). End it with a "
+            "layer that gives one number a class, or one for two classes."
+        )
+    outputs: int = logits.type.shape[1]
+    most = 1 if outputs == 1 else outputs - 1
+    if y.min() < 0 or y.max() > most:
+        raise DataError(
+            f"labels reach from {y.min()} to {y.max()}; a module with {outputs} outputs expects 0 to {most}."
+        )
+    return outputs
 
 
 def _check(data: Observations, hidden: int, batch_size: int | None) -> None:

@@ -6,10 +6,11 @@ decides (to stop, to compile, where to go on) all decide. Explained in the chapt
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -24,6 +25,9 @@ __all__ = ["Processes", "processes"]
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# The groups that a fit of this process has joined: one at most, which lasts as long as the process.
+_joined: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,20 @@ class Processes:
             dist.broadcast_object_list(box, device=torch.device(self.device))
         return box[0]
 
+    def from_first(self, work: Callable[[], T], step: int) -> T:
+        """Let the first one do something, and give its result, or its error, to all."""
+        result: T | None = None
+        error: InferenceError | None = None
+        if self.first:
+            try:
+                result = work()
+            except InferenceError as failed:
+                error = failed
+        found: tuple[T, InferenceError | None] = self.share((result, error), step)  # type: ignore[assignment]
+        if found[1] is not None:
+            raise found[1]
+        return found[0]
+
     def all(self, flag: bool, step: int) -> bool:
         """Say whether it is true in every process."""
         share = torch.tensor([float(flag)], device=self.device)
@@ -91,6 +109,8 @@ class Processes:
 def processes(device: torch.device, patience: timedelta = timedelta(minutes=10)) -> Iterator[Processes]:
     """Join the processes that `torchrun` started; alone where there are none.
 
+    They stay together for the fits to come, until one of them fails.
+
     Parameters
     ----------
     device
@@ -103,21 +123,32 @@ def processes(device: torch.device, patience: timedelta = timedelta(minutes=10))
     InferenceError
         If the others can't be reached.
     """
-    if dist.is_available() and dist.is_initialized():  # the user's own group
-        yield Processes(dist.get_rank(), dist.get_world_size(), device)
-        return
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+    together = dist.is_available() and dist.is_initialized()  # by an earlier fit, or by the user
+    if not together and (int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ):
         yield Processes()
         return
-    try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
-    except (RuntimeError, ValueError) as error:
-        raise InferenceError(
-            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} can't reach the others at "
-            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} ({str(error).splitlines()[0][:160]}). "
-            "Start all with torchrun; or unset RANK and WORLD_SIZE to fit in this process alone."
-        ) from error
+    if not together:
+        _join(patience)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        if _joined:
+            dist.destroy_process_group()  # so that the others don't wait
+        raise
+
+
+def _join(patience: timedelta) -> None:
+    name = f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']}"
+    if _joined:
+        raise InferenceError(f"{name} left the others when a fit failed, and can't come back. Start all again.")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=patience)
+    except (RuntimeError, ValueError) as error:
+        raise InferenceError(
+            f"{name} can't reach the others at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} "
+            f"({str(error).splitlines()[0][:160]}). Start all with torchrun; or unset RANK and WORLD_SIZE to fit in "
+            "this process alone."
+        ) from error
+    _joined.append(backend)
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())

@@ -204,8 +204,10 @@ class Training:
         return {**self.settings.as_json(), **self.fingerprint, **world}
 
     def _save(self) -> None:
-        if self.group.first and self.folder is not None:
-            checkpoints.write(self.folder, self.step, self._tensors(), {**self._settings(), "compiled": self.compiled})
+        """Write the checkpoint: one process for all."""
+        folder, settings = self.folder, {**self._settings(), "compiled": self.compiled}
+        if folder is not None:
+            self.group.from_first(lambda: checkpoints.write(folder, self.step, self._tensors(), settings), self.step)
 
     def _keep(self) -> None:
         """Save, and if that fails let `fit` save what it can: the posterior so far."""
@@ -218,24 +220,26 @@ class Training:
             ) from error
 
     def _resume(self) -> None:
-        """Go on from the checkpoint; where there is none, write the first, so that a folder that can't be is known."""
-        found, own = None, self._settings()
-        if self.folder is not None and self.group.first:
-            found = checkpoints.read(self.folder, own)
-        # One reads for all: their disks may differ, and none may read what another already replaces.
-        found, first = self.group.share((found, own), self.step)
-        if different := checkpoints.differences(first, own):
+        """Go on from the checkpoint; where there is none, write the first, so that a folder that can't be is known.
+
+        One process reads for all: their disks may differ, and none may read what another already replaces.
+        """
+        folder, own = self.folder, self._settings()
+        if different := checkpoints.differences(self.group.share(own, self.step), own):
             raise InferenceError(
                 f"process {self.group.rank} of {self.group.world} was asked for another fit than process 0: "
                 f"{different}. Give all the same model, data and settings."
             )
+        if folder is None:
+            return
+        found = self.group.from_first(lambda: checkpoints.read(folder, own), self.step)
         if found is None:
             self._save()
             return
         self.restore(found.tensors, found.step)
         self.compiled = found.settings["compiled"]
-        if self.group.first and self.folder is not None:
-            checkpoints.tidy(self.folder, self.step)
+        if self.group.first:
+            checkpoints.tidy(folder, self.step)
 
 
 @contextlib.contextmanager
