@@ -197,7 +197,7 @@ SPARED = {
         lambda x, a, b: b(torch.tanh(a(x.reshape(-1, 4))).reshape(8, 4, 4).sum(1)), **layers(4, 4, 3)
     ),
     "positions before rows": net(lambda x, a, b: b(torch.tanh(a(x[:, 0].transpose(0, 1))).sum(0)), **layers(4, 4, 3)),
-    "broadcast": computed(lambda: pm.Normal("w", shape=(1, 16)) * np.ones((3, 1))),
+    "broadcast": computed(lambda: pm.Normal("w", shape=(1, 16)) * np.array([[0.5], [1.0], [2.0]])),
     "product of two": computed(lambda: pm.Normal("w", shape=(3, 16)) * pm.Normal("v", shape=(3, 16))),
 }
 CASES = HELPED | SPARED | {"centred prior": net(flat, LearnedScale(0.7), **layers(16, 4, 3))}
