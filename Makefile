@@ -8,14 +8,16 @@
 # Settings:  PYTHON=/path/to/python3   which Python makes .venv (`make clean` first, when there is one)
 #            NB=book/pymc/moons.ipynb  one notebook only, for `make execute`
 #            PORT=8000                 for `make serve`
+#            BENCH=--tiny              options of `make bench`; see benchmarks/README.md
 
 PYTHON =
 NB =
 PORT = 8000
+BENCH =
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 HTML = _build/html
 
-.PHONY: help book test execute serve lint lock clean
+.PHONY: help book test bench execute serve lint lock clean
 
 help:  ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -37,6 +39,10 @@ help:  ## list these targets
 .venv/.test: pyproject.toml constraints.txt | .venv/.made
 	@echo "installing the companion, its libraries and the test tools (torch is large: some minutes) ..."
 	@$(PIP) install -q -c constraints.txt -e ".[test]"
+	@touch $@
+
+.venv/.bench: .venv/.test
+	@$(PIP) install -q -c constraints.txt -e ".[bench]"
 	@touch $@
 
 # --- the book -------------------------------------------------------------------------------------------
@@ -67,6 +73,10 @@ test: .venv/.test  ## run the unit tests, and every notebook against its stored 
 	@echo "running the unit tests and every notebook (some minutes) ..."
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest tests book --nbval --nbval-current-env \
 	  --nbval-cell-timeout=600 --nbval-sanitize-with .ci/nbval-sanitize.cfg
+
+# On a machine that does nothing else: the figures are worth no more than the quiet. BENCH=--tiny only sees it work.
+bench: .venv/.bench  ## measure speed and memory beside the peers, for half an hour (BENCH=--tiny: two minutes)
+	@.venv/bin/python -m pytest benchmarks --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=median $(BENCH)
 
 execute: .venv/.test  ## run the notebooks and store their new outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/execute.py $(NB)
