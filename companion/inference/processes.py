@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -97,9 +98,8 @@ class Processes:
             yield
         except RuntimeError as error:
             message = (
-                f"process {self.rank} of {self.world} lost another one at step {step:,} "
-                f"({str(error).splitlines()[0][:160]}). It was killed or failed: see its own message. Start all again, "
-                "with the same checkpoint to go on from there."
+                f"process {self.rank} of {self.world} lost another one at step {step:,} ({_first_line(error)}). It was "
+                "killed or failed: see its own message. Start all again, with the same checkpoint to go on from there."
             )
             _log.error(message)  # at once: torchrun may end this process before its traceback is printed
             raise InferenceError(message) from error
@@ -147,8 +147,13 @@ def _join(patience: timedelta) -> None:
     except (RuntimeError, ValueError) as error:
         raise InferenceError(
             f"{name} can't reach the others at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} "
-            f"({str(error).splitlines()[0][:160]}). Start all with torchrun; or unset RANK and WORLD_SIZE to fit in "
+            f"({_first_line(error)}). Start all with torchrun; or unset RANK and WORLD_SIZE to fit in "
             "this process alone."
         ) from error
     _joined.append(backend)
     atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+
+
+def _first_line(error: Exception) -> str:
+    """Cut an error of torch's down to what it says, without where in torch's source."""
+    return re.sub(r"^\[\S+:\d+\] ", "", str(error).partition("\n")[0])[:160]
