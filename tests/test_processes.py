@@ -84,6 +84,19 @@ def test_processes_that_are_asked_for_different_fits_say_so(tmp_path):
     assert "than process 0: learning_rate was 0.1, is 1.1; scale_rate" in answers[1]
 
 
+def test_networks_that_each_process_draws_anew_start_from_those_of_the_first(tmp_path):
+    answers = both("own starts", tmp_path)
+    assert answers[0]["parameters"] == answers[1]["parameters"]
+
+
+def test_a_checkpoint_in_one_process_alone_is_refused_and_hangs_none(tmp_path):
+    port = free_port()
+    begun = [start("mini-batches", folder, rank=r, port=port) for r, folder in enumerate((tmp_path, None))]
+    answers = [end(*one)["error"] for one in begun]
+    assert "lost another one" in answers[0]
+    assert "than process 0: checkpoint was True, is False" in answers[1]
+
+
 LONG = {"steps": 1500, "learning_rate": 0.03, "elbo_draws": 500}
 
 

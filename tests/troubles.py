@@ -35,8 +35,8 @@ def regression(prior=1.0, y=Y):
     return model
 
 
-def network():
-    torch.manual_seed(0)
+def network(seed=0):
+    torch.manual_seed(seed)
     with pm.Model() as model:
         net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
         out = bayesian(net, Gaussian(), pm.Data("x", X))
@@ -61,7 +61,12 @@ class BrokenRows(Rows):
     broken = True
 
 
+def network_of_its_own():
+    return network(seed=int(os.environ.get("RANK", 0)))
+
+
 FITS = {
+    "own starts": (network_of_its_own, {"batch_size": 20}),
     "mini-batches": (regression, {"batch_size": 20}),
     "restarts": (regression, {"restarts": 3, "start": "prior", "family": "full-rank", "keep": "mixture"}),
     "streamed": (network, {"batch_size": 20, "dataset": Rows(), "estimator": "flipout", "draws": 2}),

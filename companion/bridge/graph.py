@@ -217,6 +217,6 @@ def _expected(
 
 
 def _term(rv: Graph, value: Graph, graph: Graph, sources: Sources) -> Term:
-    rows = next(iter(sources.read_by([value])), None)
+    rows = next((name for name in sources.read_by([value]) if sources.behind[name].type.ndim), None)
     scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
     return Term(rv.name, graph, scaled, rows, frozenset(sources.read_by([graph])))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pymc.logprob.utils import local_check_parameter_to_ninf_switch
 from pytensor import scalar as ps
 from pytensor.compile.mode import PYTORCH
 from pytensor.graph.basic import Apply
@@ -109,8 +110,9 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
     """
     graph = FunctionGraph(list(inputs), list(outputs), clone=True)
     for node in graph.toposort():
-        if isinstance(node.op, CheckAndRaise):  # branching on a tensor breaks vmap and compilation; NaN tells as well
-            graph.replace(node.outputs[0], node.inputs[0], reason="no checks in torch")
+        if isinstance(node.op, CheckAndRaise):  # branching on a tensor breaks vmap and compilation
+            instead = local_check_parameter_to_ninf_switch.transform(graph, node)  # as `model.compile_logp` does
+            graph.replace(node.outputs[0], instead[0] if instead else node.inputs[0], reason="no raising in torch")
     _REWRITES.rewrite(graph)
 
     def convert(op: Any, *, node: Apply[Any] | None = None, **kwargs: Any) -> Torch:
@@ -119,6 +121,8 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
             return whole
         if isinstance(op, TorchOp):
             return _module(op, dtype, device)
+        if isinstance(op, MakeVector) and node.outputs[0].type.dtype == "bool":  # conditions, some of them constants
+            return lambda *xs: torch.stack([torch.as_tensor(x, device=device) for x in xs])
         found = _counterpart(op, node, dtype, kwargs)
         return _placed(found, dtype, device) if isinstance(op, AllocEmpty | ARange | Eye) else found
 

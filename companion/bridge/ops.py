@@ -101,8 +101,8 @@ class TorchOp(Op):
             outputs = tape.outputs
             output_storage[-1][0] = np.asarray(_tapes.keep(tape), dtype=np.int64)
         for storage, tensor, variable in zip(output_storage, outputs, node.outputs, strict=False):
-            # Copied with a tape: what PyTensor later does in place must not reach the saved activations.
-            storage[0] = _to_numpy(tensor, variable.type.dtype, tensors, copy=self.tape)
+            # Copied: what PyTensor does in place must reach neither saved activations nor the module's tensors.
+            storage[0] = _to_numpy(tensor, variable.type.dtype).copy()
 
     def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
         """Say that labels and indices have no gradient, and that none flows through the handle."""
@@ -179,7 +179,10 @@ class TorchVjpOp(Op):
             gradients = [torch.zeros_like(leaf) for leaf in tape.leaves]
         seen = list(cotangents)
         for storage, gradient, variable in zip(output_storage, gradients, node.outputs, strict=True):
-            storage[0] = _to_numpy(gradient, variable.type.dtype, seen)
+            array = _to_numpy(gradient, variable.type.dtype)
+            shared = {t.untyped_storage().data_ptr() for t in seen}
+            alone = gradient.is_contiguous() and gradient.untyped_storage().data_ptr() not in shared
+            storage[0] = array if alone else array.copy()
             seen.append(gradient)
 
     def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
@@ -238,10 +241,6 @@ def _to_torch(array: Any, function: TorchFunction) -> torch.Tensor:
     return tensor.to(function.device, function.dtype if tensor.is_floating_point() else None)
 
 
-def _to_numpy(tensor: torch.Tensor, dtype: str, others: Sequence[torch.Tensor], copy: bool = False) -> np.ndarray:
-    """Hand a result back, in memory that it shares with none of `others`."""
-    shared = {t.untyped_storage().data_ptr() for t in others}
-    array = tensor.detach().cpu().numpy().astype(dtype, copy=False)
-    if copy or tensor.untyped_storage().data_ptr() in shared:
-        array = array.copy()
-    return array
+def _to_numpy(tensor: torch.Tensor, dtype: str) -> np.ndarray:
+    """Hand a result back; it may share the tensor's memory."""
+    return np.asarray(tensor.detach().cpu().numpy()).astype(dtype, copy=False)

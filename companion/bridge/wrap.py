@@ -22,7 +22,8 @@ from companion.priors import Prior, parameters
 
 __all__ = ["WrappedModule", "bayesian", "wrap_torch"]
 
-_RANDOM = (torch.nn.modules.dropout._DropoutNd, torch.nn.modules.batchnorm._BatchNorm)
+_RANDOM = (torch.nn.modules.dropout._DropoutNd, torch.nn.modules.batchnorm._BatchNorm, torch.nn.RReLU)
+_RANDOM_WITH_DROPOUT = (torch.nn.MultiheadAttention, torch.nn.RNNBase)
 
 
 class WrappedModule:
@@ -103,8 +104,8 @@ def wrap_torch(module: torch.nn.Module) -> WrappedModule:
     Raises
     ------
     ModelError
-        If `module` is no module, or draws random numbers or keeps statistics in training mode, as dropout and batch
-        normalisation do.
+        If `module` is no module, or one of torch's layers in it draws random numbers or keeps statistics in training
+        mode, as dropout and batch normalisation do.
 
     Examples
     --------
@@ -168,7 +169,9 @@ def _check_module(module: Any) -> None:
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{type(module).__name__} is no torch.nn.Module; expected a module, such as torch.nn.Linear.")
     for name, part in module.named_modules():
-        if part.training and isinstance(part, _RANDOM):
+        drops = isinstance(part, _RANDOM_WITH_DROPOUT) and part.dropout > 0
+        counts = isinstance(part, torch.nn.modules.instancenorm._InstanceNorm) and part.track_running_stats
+        if part.training and (drops or counts or isinstance(part, _RANDOM)):
             raise ModelError(
                 f"{name or 'the module'} is a {type(part).__name__} in training mode, which doesn't compute the same "
                 "from the same weights. Call module.eval() first, or leave it out: the posterior regularises already."

@@ -41,13 +41,12 @@ class Whole:
     """All rows at every step."""
 
     data: Data
-    names: tuple[str, ...]
 
     def at(self, step: int) -> Data:
         return self.data
 
     def parts(self, most: int = 20_000) -> Iterator[Data]:
-        return _parts(self.data, self.names, most)
+        yield self.data  # in one part: a likelihood need not be a sum over rows
 
 
 @dataclass
@@ -148,6 +147,11 @@ class Streamed:
                 f"{name!r} of a row of the dataset has shape {tuple(rows.shape[1:])}; the model's has "
                 f"{tuple(own.shape[1:])}."
             )
+        if rows.is_floating_point() and not own.is_floating_point() and bool((rows != rows.round()).any()):
+            raise DataError(
+                f"{name!r} of a row of the dataset has fractions; the model's own are whole ({own.dtype}). Give the "
+                f"model floating data: pm.Data({name!r}, values.astype(float))."
+            )
         return rows.to(own.device, own.dtype)
 
 
@@ -198,7 +202,7 @@ def batches_for(
         rows = Rows(len(dataset), _checked(batch_size, len(dataset)), seed, rank, world)
         return Streamed(dataset, names, density, rows, workers), len(dataset)
     if batch_size is None:
-        return Whole(density.data, names), total
+        return Whole(density.data), total
     if total is None:
         raise ModelError(
             f"batch_size={batch_size}, but the model's observations are plain arrays. Put inputs and observations into "

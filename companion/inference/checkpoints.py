@@ -120,7 +120,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], most: int =
 
 def tidy(folder: Path, step: int) -> None:
     """Remove what older checkpoints and killed writers left behind."""
-    for pattern in ("step-*.safetensors", "*.part"):
+    for pattern in ("step-*.safetensors", "step-*.safetensors.*.part", "checkpoint.json.*.part"):
         for path in folder.glob(pattern):
             if path.name != _tensors_of(step):
                 path.unlink(missing_ok=True)

@@ -100,7 +100,8 @@ def fit(
     start
         Where the means start. "model" takes the model's initial point; restarts after the first shuffle it, variable
         by variable, and shift it a little where it is constant. "prior" draws from the prior. A mapping gives values of
-        the free variables, such as weights trained before; restarts then differ in their noise.
+        the free variables, such as weights trained before; restarts then differ in their noise alone, so a point has
+        only one.
     start_scale
         Standard deviations at the start.
     map_steps
@@ -167,6 +168,11 @@ def fit(
         kl_warmup=kl_warmup, temperature=temperature, precision=precision, seed=seed,
     )  # fmt: skip
     _check(keep, checkpoint_every, elbo_draws, workers)
+    if family == "map" and isinstance(start, Mapping) and restarts > 1:
+        raise ModelError(
+            f"family='map' with given start values and restarts={restarts}: all restarts would be the same. Expected "
+            "restarts=1, or start='model' or 'prior'."
+        )
     where = device_named(device)
     density = torch_log_density(model, dtype=PRECISIONS[precision], device=where)
     objective = Objective(
@@ -178,9 +184,12 @@ def fit(
     )
     begun = time.perf_counter()
     with _quiet_state(), processes(where) as group, torch.no_grad():
+        calls = {"checkpoint": checkpoint is not None, "checkpoint_every": checkpoint_every}
+        group.agree({**dataclasses.asdict(settings), **calls}, 0)
         batches, rows = batches_for(density, batch_size, dataset, seed, group.rank, group.world, workers)
         objective = dataclasses.replace(objective, rows=rows)
-        means = starting_means(model, objective.layout, start, restarts, seed).to(where, density.dtype)
+        # a network may draw its own start anew in each process: the first one's is everybody's
+        means = group.same(starting_means(model, objective.layout, start, restarts, seed), 0).to(where, density.dtype)
         folder = None if checkpoint is None else Path(checkpoint)
         same = fingerprint(objective, batches, means if settings.start == "given" else None)
         own = _parameters(objective, settings, means)

@@ -23,6 +23,10 @@ from companion.posterior import Draws
 __all__ = ["Predictive"]
 
 Tensors = dict[str, torch.Tensor]
+Respond = Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor]
+
+# Where no more draws fit at once, each is a large product by itself, which is quicker alone than as one of a batch.
+_FEW = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +106,7 @@ class Predictive:
         parts = []
         with torch.no_grad(), self.objective.autocast():
             at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
-            every = torch.vmap(respond, in_dims=(0, None))
+            every = torch.vmap(respond, in_dims=(0, None)) if at_once > _FEW else _one_by_one(respond)
             for some in map(draws, slices(count, at_once)):
                 found = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
                 parts.append(torch.cat(found, dim=1).to(self.objective.density.dtype).cpu().numpy())
@@ -130,8 +134,23 @@ class Predictive:
                     f"{name} has shape {array.shape} and dtype {array.dtype}; the model expects numbers "
                     f"{('points', *own.shape[1:])}."
                 )
+            if array.dtype.kind == "f" and not own.is_floating_point() and (array != np.round(array)).any():
+                raise ModelError(
+                    f"{name} holds numbers with fractions; the model's own are whole ({own.dtype}), so they would be "
+                    f"cut off. Give the model floating data: pm.Data({name!r}, values.astype(float))."
+                )
             found[name] = self.tensor(array).to(own.dtype)
         points = {name: len(a) for name, a in found.items()}
         if len(set(points.values())) > 1:
             raise ModelError(f"the inputs differ in their number of points: {points}.")
         return found
+
+
+def _one_by_one(respond: Respond) -> Respond:
+    """Do what `torch.vmap` does over the first argument, in a loop."""
+
+    def every(draws: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        count = len(next(iter(draws.values())))
+        return torch.stack([respond({name: a[i] for name, a in draws.items()}, data) for i in range(count)])
+
+    return every

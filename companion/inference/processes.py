@@ -11,15 +11,16 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from companion.errors import InferenceError
+from companion.inference.checkpoints import differences
 
 __all__ = ["Processes", "processes"]
 
@@ -62,6 +63,29 @@ class Processes:
                 for tensor in tensors:
                     dist.all_reduce(tensor)
                     tensor /= self.world
+
+    def agree(self, asked: Mapping[str, Any], step: int) -> None:
+        """Make sure that all were asked for the same as the first one, before they wait for one another.
+
+        Raises
+        ------
+        InferenceError
+            In a process that was asked for something else.
+        """
+        if different := differences(self.share(asked, step), asked):
+            raise InferenceError(
+                f"process {self.rank} of {self.world} was asked for another fit than process 0: {different}. Give all "
+                "the same model, data and settings."
+            )
+
+    def same(self, tensor: torch.Tensor, step: int) -> torch.Tensor:
+        """Give the first one's tensor to all: a CPU's, of the same shape in each."""
+        if self.world > 1:
+            with self._together(step):
+                there = tensor.to(self.device)
+                dist.broadcast(there, 0)
+                return there.to(tensor.device)
+        return tensor
 
     def share(self, value: T, step: int) -> T:
         """Give the first one's value to all."""

@@ -5,6 +5,7 @@ Explained in the chapter `book/mnist/dense`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from numbers import Real
@@ -93,7 +94,7 @@ def whole(name: str, value: Any, least: int) -> int:
 
 
 def device_named(device: str | torch.device) -> torch.device:
-    """Look a device up; "auto" is a GPU where there is one.
+    """Look a device up; "auto" is a GPU where there is one, and under ``torchrun`` each process takes its own.
 
     Raises
     ------
@@ -101,7 +102,9 @@ def device_named(device: str | torch.device) -> torch.device:
         If torch knows no such device, or can't reach it.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     try:
         found = torch.device(device)
         torch.empty(0, device=found)

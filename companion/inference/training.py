@@ -225,11 +225,7 @@ class Training:
         One process reads for all: their disks may differ, and none may read what another already replaces.
         """
         folder, own = self.folder, self._settings()
-        if different := checkpoints.differences(self.group.share(own, self.step), own):
-            raise InferenceError(
-                f"process {self.group.rank} of {self.group.world} was asked for another fit than process 0: "
-                f"{different}. Give all the same model, data and settings."
-            )
+        self.group.agree(own, self.step)
         if folder is None:
             return
         found = self.group.from_first(lambda: checkpoints.read(folder, own), self.step)

@@ -120,11 +120,18 @@ class VariationalPosterior:
             "equal", the deep ensemble's, for every restart that did not diverge; "elbo" for those proportional to
             exp(ELBO), which maximise a bound on the mixture's ELBO where components don't overlap; or numbers
             (restarts,).
+
+        Raises
+        ------
+        ModelError
+            If the weights are none of these, or no restart has a finite ELBO.
         """
         elbo = self.record.elbo
         if isinstance(weights, str):
             if weights not in ("equal", "elbo"):
                 raise ModelError(f"weights={weights!r}; expected 'equal', 'elbo' or numbers.")
+            if not np.isfinite(elbo).any():
+                raise ModelError("no restart has a finite ELBO, so there is none to mix; `restart(number)` gives one.")
             found = np.isfinite(elbo).astype(float) if weights == "equal" else np.exp(elbo - elbo.max())
         else:
             found = np.asarray(weights, dtype=float)
