@@ -7,6 +7,7 @@ chapter *Variational inference on the moons* (`book/pymc/moons`); the breast-can
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,15 @@ from companion.priors import Prior
 __all__ = ["binary_classifier", "network", "torch_classifier"]
 
 
-def binary_classifier(data: Observations, *, hidden: int = 5, batch_size: int | None = None, seed: int = 0) -> pm.Model:
+def binary_classifier(
+    data: Observations,
+    *,
+    hidden: int = 5,
+    batch_size: int | None = None,
+    total_size: int | None = None,
+    seed: int = 0,
+    feature_names: Sequence[str] = (),
+) -> pm.Model:
     r"""Build the two-hidden-layer Bayesian classifier of the posts, for labels 0 and 1.
 
     .. math::
@@ -39,9 +48,13 @@ def binary_classifier(data: Observations, *, hidden: int = 5, batch_size: int | 
     batch_size
         ``None`` uses every row at every step. A number draws that many rows anew at every step, inputs and
         labels together, and scales their likelihood up to all rows.
+    total_size
+        Rows that `data` stands for, where it is the first of many batches that `companion.inference.feed` puts in.
     seed
         Of the starting weights, drawn from the prior as in the posts: at zero the hidden units are all alike
         and their gradients vanish.
+    feature_names
+        The model's coordinates of its dimension ``feature``, one for each column; numbers from 0 by default.
 
     Returns
     -------
@@ -54,20 +67,24 @@ def binary_classifier(data: Observations, *, hidden: int = 5, batch_size: int | 
     DataError
         If a label is neither 0 nor 1, or ``x`` is not a table.
     ModelError
-        If ``hidden`` or ``batch_size`` is out of range.
+        If ``hidden`` or ``batch_size`` is out of range, or the features' names don't fit the table.
 
     Notes
     -----
     Explained in the chapter `book/pymc/moons`; the network is that of Wiecki (2016), "Bayesian Deep Learning".
     """
-    _check(data, hidden, batch_size)
+    _check(data, hidden, batch_size, total_size)
     rows, features = data.x.shape
-    coords = {"feature": range(features), "hidden_1": range(hidden), "hidden_2": range(hidden)}
+    if feature_names and (len(feature_names) != features or len(set(feature_names)) != features):
+        raise ModelError(
+            f"feature_names={list(feature_names)}; expected {features} different names, one for each column."
+        )
+    coords = {"feature": list(feature_names) or range(features), "hidden_1": range(hidden), "hidden_2": range(hidden)}
     with pm.Model(coords=coords) as model:
         if batch_size is None:
             x = pm.Data("x", data.x, dims=("row", "feature"))
             y = pm.Data("labels", data.y, dims="row")
-            network(x, y, features=features, hidden=hidden, seed=seed, dims="row")
+            network(x, y, features=features, hidden=hidden, seed=seed, total_size=total_size, dims="row")
         else:  # one call for both: two calls would pair inputs with the labels of other rows
             x, y = pm.Minibatch(data.x, data.y, batch_size=batch_size)
             network(x, y, features=features, hidden=hidden, seed=seed, total_size=rows)
@@ -182,7 +199,7 @@ def _outputs(logits: Any, y: np.ndarray) -> int:
     return outputs
 
 
-def _check(data: Observations, hidden: int, batch_size: int | None) -> None:
+def _check(data: Observations, hidden: int, batch_size: int | None, total_size: int | None) -> None:
     """Refuse data and sizes that the classifier can't use."""
     if not isinstance(data, Observations):
         raise DataError(
@@ -204,4 +221,9 @@ def _check(data: Observations, hidden: int, batch_size: int | None) -> None:
     if batch_size is not None and not 1 <= batch_size <= len(data.y):
         raise ModelError(
             f"batch_size={batch_size}; expected 1 to {len(data.y)}, the number of rows, or None for all of them."
+        )
+    if total_size is not None and (batch_size is not None or total_size < len(data.y)):
+        raise ModelError(
+            f"total_size={total_size}, batch_size={batch_size}; expected a total of at least {len(data.y)}, the rows "
+            "of this batch, and no batch_size: the model either draws its batches or is fed them."
         )

@@ -177,3 +177,14 @@ def test_settings_that_make_no_data_are_refused(settings: dict[str, float]) -> N
 def test_a_data_set_describes_itself_in_a_few_lines() -> None:
     assert "labels {0: 246, 1: 254}" in repr(moons().train)
     assert len(repr(moons())) < 1000
+
+
+def test_either_class_may_be_called_1_and_the_split_stays():
+    benign, malignant = breast_cancer(), breast_cancer(positive="malignant")
+    assert benign.class_names == ("malignant", "benign")
+    assert malignant.class_names == ("benign", "malignant")
+    np.testing.assert_array_equal(malignant.test.y, 1 - benign.test.y)
+    np.testing.assert_array_equal(malignant.train.x, benign.train.x)
+    assert (malignant.train.y.sum() + malignant.test.y.sum()) == 212  # of the 569, as its description says
+    with pytest.raises(DataError, match="expected 'malignant' or 'benign'"):
+        breast_cancer(positive="cancer")

@@ -128,3 +128,23 @@ def test_a_module_that_gives_no_table_of_logits_is_refused():
 def test_what_is_no_observations_is_refused():
     with pytest.raises(DataError, match="Observations"):
         torch_classifier(np.zeros((3, 2)), dense(2, 1), Gaussian(1.0))
+
+
+def test_features_go_by_their_names(data):
+    model = binary_classifier(data, feature_names=("radius", "texture"))
+    assert model.coords["feature"] == ("radius", "texture")
+    with pytest.raises(ModelError, match="expected 2 different names"):
+        binary_classifier(data, feature_names=("radius",))
+    with pytest.raises(ModelError, match="expected 2 different names"):
+        binary_classifier(data, feature_names=("radius", "radius"))
+
+
+def test_a_batch_that_stands_for_all_rows_counts_for_them(data):
+    whole, part = binary_classifier(data), binary_classifier(Observations(data.x[:10], data.y[:10]), total_size=40)
+    w = whole.initial_point()
+    by_row = whole.compile_logp(vars=whole.observed_RVs, sum=False)(w)[0]
+    assert part.compile_logp(vars=part.observed_RVs)(w) == pytest.approx(4 * by_row[:10].sum())
+    with pytest.raises(ModelError, match=r"total_size=39.*at least 40"):
+        binary_classifier(data, total_size=39)
+    with pytest.raises(ModelError, match="no batch_size"):
+        binary_classifier(data, batch_size=5, total_size=40)

@@ -69,10 +69,11 @@ def breast_cancer(
     features: Sequence[str] | None = ("mean radius", "mean texture"),
     seed: int = 0,
     test_fraction: float = 0.5,
+    positive: str = "benign",
 ) -> Dataset:
     """Measurements of 569 breast masses, malignant or benign.
 
-    The labels are scikit-learn's: 0 is malignant and 1 is benign. (The post's scatter plot calls 0 healthy.)
+    By default the labels are scikit-learn's: 0 is malignant and 1 is benign. (The post's scatter plot calls 0 healthy.)
 
     Parameters
     ----------
@@ -82,6 +83,8 @@ def breast_cancer(
         Seed of the split.
     test_fraction
         The share of rows held out, between 0 and 1.
+    positive
+        The class to be labelled 1, "benign" or "malignant"; the split is the same for both.
 
     Returns
     -------
@@ -91,13 +94,16 @@ def breast_cancer(
     Raises
     ------
     DataError
-        A feature isn't in the table; the message offers names that look like it.
+        A feature isn't in the table (the message offers names that look like it), or a class isn't.
 
     References
     ----------
     Wolberg, Mangasarian, Street and Street, "Breast Cancer Wisconsin (Diagnostic)", UCI (1995).
     """
     bunch = load_breast_cancer()
+    names = [str(name) for name in bunch.target_names]
+    if positive not in names:
+        raise DataError(f"positive={positive!r}: expected {' or '.join(map(repr, names))}")
     columns = [str(name) for name in bunch.feature_names]
     wanted = columns if features is None else [features] if isinstance(features, str) else list(features)
     if not wanted:
@@ -109,9 +115,9 @@ def breast_cancer(
             raise DataError(f"the breast cancer table has no feature {feature!r}; {hint}")
     return tabular(
         bunch.data[:, [columns.index(feature) for feature in wanted]],
-        bunch.target,
+        bunch.target == names.index(positive),
         name="breast cancer",
-        class_names=tuple(str(name) for name in bunch.target_names),
+        class_names=(names[1 - names.index(positive)], positive),
         feature_names=tuple(wanted),
         seed=seed,
         test_fraction=test_fraction,

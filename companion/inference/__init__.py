@@ -9,6 +9,7 @@ from companion.inference.diagnostics import Convergence, diagnose
 from companion.inference.engine import fit
 from companion.inference.estimators import Estimator
 from companion.inference.families import Family, FullRank, LowRank, MeanField, PointMass
+from companion.inference.feeding import feed, minibatches
 from companion.inference.trend import Trend, trend
 from companion.inference.variational import Record, VariationalPosterior
 
@@ -26,7 +27,9 @@ __all__ = [
     "VariationalPosterior",
     "best_fit",
     "diagnose",
+    "feed",
     "fit",
     "fit_advi",
+    "minibatches",
     "trend",
 ]

@@ -56,6 +56,7 @@ def fit_advi(
     optimizer: Any = None,
     seed: int = 0,
     full_model: pm.Model | None = None,
+    callbacks: Sequence[Any] = (),
     elbo_draws: int = 2000,
 ) -> Fit:
     """Fit a mean-field Gaussian to a model's posterior by ADVI.
@@ -73,6 +74,9 @@ def fit_advi(
         Of the draws.
     full_model
         The same model with all rows, to compute the ELBO and to predict with, where `model` sees mini-batches.
+    callbacks
+        Called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`. One that
+        raises ``StopIteration`` ends the fit, which keeps what it has.
     elbo_draws
         Monte Carlo draws behind `Fit.elbo`.
 
@@ -98,7 +102,8 @@ def fit_advi(
         inference = pm.ADVI(random_seed=seed)
         try:
             with held_back(logging.getLogger("pymc.variational.inference")):  # the `Fit` carries the mean loss
-                inference.fit(1, progressbar=False, **settings)  # compiles, so that the clock sees the steps alone
+                # compiles, so that the clock sees the steps alone
+                inference.fit(1, callbacks=list(callbacks), progressbar=False, **settings)
                 start = time.perf_counter()
                 if steps > 1:
                     inference.refine(steps - 1, progressbar=False)

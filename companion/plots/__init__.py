@@ -1,12 +1,15 @@
 """Plots: data, fits and scores in, matplotlib axes out.
 
-Explained in the chapter `book/pymc/moons`. Every function draws on the axes it is given, or on new ones, and
-returns them. Figures have an opaque white background, so that they read the same in light and dark pages.
+Explained in the chapters on the moons (`book/pymc/moons`) and on breast cancer (`book/pymc/breast_cancer`). Every
+function draws on the axes it is given, or on new ones, and returns them. Figures have an opaque white background, so
+that they read the same in light and dark pages.
 """
 
 from companion.plots.data import data_scatter, predicted_labels
 from companion.plots.fits import elbo_history, parameter_paths, weight_traces
 from companion.plots.graph import model_graph
+from companion.plots.language import words
+from companion.plots.scores import interval_plot, reliability_diagram, risk_coverage
 from companion.plots.style import CLASS_COLORS, use_style
 from companion.plots.surfaces import probability_surface, uncertainty_surface
 
@@ -14,11 +17,15 @@ __all__ = [
     "CLASS_COLORS",
     "data_scatter",
     "elbo_history",
+    "interval_plot",
     "model_graph",
     "parameter_paths",
     "predicted_labels",
     "probability_surface",
+    "reliability_diagram",
+    "risk_coverage",
     "uncertainty_surface",
     "use_style",
     "weight_traces",
+    "words",
 ]

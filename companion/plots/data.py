@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from companion.datasets import Observations
 from companion.errors import DataError
+from companion.plots.language import say
 from companion.plots.style import CLASS_COLORS, INK, new_axes
 
 __all__ = ["data_scatter", "predicted_labels", "scatter_classes"]
@@ -77,10 +78,16 @@ def predicted_labels(
     if labels.shape != data.y.shape:
         raise DataError(f"{labels.shape} predicted labels for {len(data.y)} rows; expected one label a row.")
     ax = new_axes(ax)
-    scatter_classes(ax, data.x, labels, [f"predicted {name}" for name in class_names], 22)
+    scatter_classes(ax, data.x, labels, [say("predicted {}", say(name)) for name in class_names], 22)
     wrong = data.x[labels != data.y]
     ax.scatter(
-        wrong[:, 0], wrong[:, 1], s=90, facecolor="none", edgecolor=INK, linewidth=1.2, label=f"wrong ({len(wrong)})"
+        wrong[:, 0],
+        wrong[:, 1],
+        s=90,
+        facecolor="none",
+        edgecolor=INK,
+        linewidth=1.2,
+        label=say("wrong ({})", len(wrong)),
     )
     ax.set(xlabel=feature_names[0], ylabel=feature_names[1], title=title or "")
     ax.legend(loc="best")
@@ -104,5 +111,5 @@ def scatter_classes(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence
             marker=marker,
             edgecolor="white",
             linewidth=0.5,
-            label=names[label],
+            label=say(names[label]),
         )

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from companion import compat
 from companion.errors import ModelError
+from companion.plots.language import say
 from companion.plots.style import new_axes
 
 __all__ = ["elbo_history", "parameter_paths", "weight_traces"]
@@ -64,7 +65,8 @@ def elbo_history(
         ax.plot(np.arange(0, len(history), every), history[::every], color=color, alpha=0.15, linewidth=0.5)
         ax.plot(np.arange(window - 1, len(history)), mean, color=color, linewidth=1.8, label=name)
         tops.append(np.quantile(mean, 0.95))
-    ax.set(xlabel="step", ylabel="loss: negative ELBO (nats)", title=title or "", ylim=(0, 1.25 * max(tops)))
+    loss = say("loss: negative ELBO (nats)")
+    ax.set(xlabel=say("step"), ylabel=loss, title=title or "", ylim=(0, 1.25 * max(tops)))
     ax.legend(loc="upper right")
     return ax
 
@@ -100,7 +102,7 @@ def parameter_paths(
     for ax, values, label in zip(axes, (means, scales), ("mean of each weight", "scale of each weight"), strict=True):
         for k, color in enumerate(palette):
             ax.plot(steps, values[::every, k], color=color, linewidth=0.8)
-        ax.set(xlabel="step", ylabel=label)
+        ax.set(xlabel=say("step"), ylabel=say(label))
         ax.locator_params(axis="x", nbins=4)
     return axes
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+
+from companion.plots.language import speak
 
 __all__ = ["CLASS_COLORS", "new_axes", "probability_map", "uncertainty_map", "use_style"]
 
@@ -15,8 +18,23 @@ CLASS_COLORS = ("#1f5f8b", "#c8553d")
 INK = "#22303c"
 
 
-def use_style() -> None:
+def use_style(language: str = "en") -> str:
     """Set matplotlib's defaults for this session to the book's style.
+
+    Parameters
+    ----------
+    language
+        Of what figures say by themselves: "en" or "zh".
+
+    Returns
+    -------
+    str
+        The language that they will speak; "en" where no font has Chinese characters.
+
+    Raises
+    ------
+    ModelError
+        If figures don't speak the language.
 
     Notes
     -----
@@ -40,7 +58,6 @@ def use_style() -> None:
             "figure.dpi": 100,
             "figure.facecolor": "white",
             "figure.figsize": (7.2, 4.4),
-            "font.family": ["DejaVu Sans"],
             "font.size": 10,
             "legend.fontsize": 9,
             "legend.frameon": False,
@@ -52,6 +69,10 @@ def use_style() -> None:
             "ytick.labelsize": 9,
         },
     )
+    spoken = speak(language)
+    if spoken == "zh":  # the companion's font has no bold, and half-bold titles look broken
+        mpl.rcParams["axes.titleweight"] = "normal"
+    return spoken
 
 
 def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:

@@ -15,6 +15,7 @@ from matplotlib.colors import Colormap
 from companion.datasets import Observations
 from companion.errors import ModelError
 from companion.plots.data import scatter_classes
+from companion.plots.language import say
 from companion.plots.style import INK, new_axes, probability_map, uncertainty_map
 from companion.prediction import Grid, mean_probabilities
 
@@ -102,7 +103,7 @@ def _surface(grid: Grid, image: np.ndarray, levels: np.ndarray, cmap: Colormap, 
     ax = new_axes(ax, _SIZE)
     filled = ax.contourf(grid.x1, grid.x2, image, levels=levels, cmap=cmap)
     bar = ax.figure.colorbar(filled, ax=ax, ticks=levels[::4], shrink=0.95)
-    bar.set_label(label)
+    bar.set_label(say(label))
     bar.outline.set_visible(False)
     return ax
 

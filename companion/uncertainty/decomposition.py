@@ -1,7 +1,6 @@
-"""Uncertainty: predictive probabilities in, scores out.
+"""The two parts of predictive uncertainty: what the data leave open, and what we have not learned.
 
-Explained in the chapter `book/pymc/moons`, section "What the uncertainty surface means". All functions take
-probabilities of shape (draws, points, classes).
+Explained in the chapter `book/pymc/moons`, section "What the uncertainty surface means".
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
-from companion.errors import DataError
-from companion.prediction import mean_probabilities, predicted_labels
+from companion.prediction import mean_probabilities
 
-__all__ = ["Decomposition", "accuracy", "decompose_entropy", "decompose_variance"]
+__all__ = ["Decomposition", "decompose_entropy", "decompose_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,24 +110,3 @@ def decompose_entropy(probabilities: np.ndarray) -> Decomposition:
     total = -xlogy(mean, mean).sum(axis=1)
     aleatoric = -xlogy(probabilities, probabilities).sum(axis=2).mean(axis=0)
     return Decomposition(total, aleatoric, total - aleatoric)
-
-
-def accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
-    """Share of points whose most probable class is their label.
-
-    Parameters
-    ----------
-    probabilities
-        Shape (draws, points, classes).
-    y
-        Labels (points,).
-
-    Raises
-    ------
-    DataError
-        If there isn't one label for each point.
-    """
-    labels = predicted_labels(probabilities)
-    if labels.shape != np.shape(y):
-        raise DataError(f"{np.shape(y)} labels for {len(labels)} predicted points; expected one label a point.")
-    return float(np.mean(labels == y))

@@ -1,0 +1,113 @@
+"""The language of the figures' own words, and a font that can write it.
+
+Explained in the chapter `book/pymc/zh`. The companion brings a font with the 3,755 most common Chinese characters, so
+that Chinese figures look the same on every machine. Where neither it nor another Chinese font is to be had, figures
+speak English: never a row of empty boxes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib.resources import as_file, files
+
+import matplotlib as mpl
+from matplotlib import font_manager
+
+from companion.errors import CompanionWarning, ModelError
+
+__all__ = ["say", "speak", "words"]
+
+LATIN = "DejaVu Sans"
+OURS = "NotoSansCJKsc-subset.otf"
+OTHERS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "WenQuanYi Micro Hei",
+)
+
+CHINESE = {
+    "class 0": "类别 0",
+    "class 1": "类别 1",
+    "predicted {}": "预测为{}",
+    "wrong ({})": "判错（{} 个）",
+    "step": "步数",
+    "loss: negative ELBO (nats)": "损失：负 ELBO（奈特）",
+    "mean of each weight": "各权重的均值",
+    "scale of each weight": "各权重的标准差",
+    "posterior predictive probability of class 1": "类别 1 的后验预测概率",
+}
+"""What the figures of `companion.plots` say, in English, and in Chinese."""
+
+_spoken = "en"
+
+
+def speak(language: str = "en") -> str:
+    """Let figures speak a language from here on, and set matplotlib's fonts for it.
+
+    Parameters
+    ----------
+    language
+        "en" or "zh".
+
+    Returns
+    -------
+    str
+        The language that figures will speak: "en" where no font has Chinese characters, with a `CompanionWarning`.
+
+    Raises
+    ------
+    ModelError
+        If the language is neither.
+    """
+    global _spoken
+    if language not in ("en", "zh"):
+        raise ModelError(f"language={language!r}; figures speak 'en' or 'zh'.")
+    family = _chinese_family() if language == "zh" else None
+    if language == "zh" and family is None:
+        warnings.warn(
+            "no font with Chinese characters was found, so the figures speak English. Reinstall the companion, which "
+            "brings one, or install Noto Sans CJK.",
+            CompanionWarning,
+            stacklevel=2,
+        )
+        language = "en"
+    mpl.rcParams["font.family"] = [LATIN] if family is None else [LATIN, family]
+    _spoken = language
+    return language
+
+
+def say(english: str, *values: object) -> str:
+    """Put one of the figures' own phrases into the language spoken; one without a translation stays English."""
+    phrase = CHINESE.get(english, english) if _spoken == "zh" else english
+    return phrase.format(*values) if values else phrase
+
+
+def words(*, en: str, zh: str) -> str:
+    """Choose between two wordings of a chapter's own: the one in the language that figures speak.
+
+    Parameters
+    ----------
+    en, zh
+        The same in English and in Chinese.
+
+    Notes
+    -----
+    Used in the chapter `book/pymc/zh`.
+    """
+    return zh if _spoken == "zh" else en
+
+
+def _chinese_family() -> str | None:
+    """Name the font family to write Chinese with: the companion's own, or one of the machine's."""
+    try:
+        with as_file(files("companion.plots") / "fonts" / OURS) as path:
+            known = {entry.fname: entry.name for entry in font_manager.fontManager.ttflist}
+            if str(path) not in known:
+                font_manager.fontManager.addfont(path)
+            return str(font_manager.FontProperties(fname=path).get_name())
+    except (OSError, RuntimeError):  # not there, or no font
+        installed = set(font_manager.get_font_names())
+        return next((family for family in OTHERS if family in installed), None)

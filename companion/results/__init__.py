@@ -1,0 +1,88 @@
+"""Results of runs that take longer than a chapter may: a name in, arrays and how they came about out.
+
+A script in ``benchmarks/`` makes each, with `write`, and says so in it; chapters `load` them and compute every score
+and figure from them anew. Explained in the chapter on breast cancer (``book/pymc/breast_cancer``), the first to do so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from companion.errors import DataError
+from companion.versions import versions
+
+__all__ = ["Result", "load", "write"]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a longer run found.
+
+    Attributes
+    ----------
+    arrays
+        Name to array; the chapter that uses it says what each holds.
+    about
+        How it came about: the script, its settings, seeds, seconds, versions, machine and date.
+    """
+
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+
+def load(name: str) -> Result:
+    """Load a result that comes with the companion.
+
+    Parameters
+    ----------
+    name
+        Of the run, such as "breast_cancer".
+
+    Raises
+    ------
+    DataError
+        If there is none of that name.
+    """
+    folder = files("companion.results")
+    known = sorted(entry.name.removesuffix(".npz") for entry in folder.iterdir() if entry.name.endswith(".npz"))
+    if name not in known:
+        raise DataError(f"no result {name!r}; there are {', '.join(known) or 'none'}.")
+    with as_file(folder / f"{name}.npz") as path, np.load(path) as stored:
+        arrays = {key: stored[key] for key in stored.files if key != "about"}
+        return Result(arrays, json.loads(str(stored["about"])))
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Store a result, with today's date, the versions and the machine.
+
+    Parameters
+    ----------
+    path
+        Of the file, ``<name>.npz``.
+    arrays
+        Name to array, of the smallest dtype that will do.
+    about
+        How they came about: the script, settings, seeds and seconds, as JSON can hold them.
+
+    Raises
+    ------
+    DataError
+        If an array is called "about".
+    """
+    if "about" in arrays:
+        raise DataError("an array is called 'about', the name of what says how it came about; give it another.")
+    said = {
+        **about,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "versions": dict(line.split(maxsplit=1) for line in versions().splitlines()),
+    }
+    stored: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez_compressed(path, **stored, about=json.dumps(said))

@@ -1,0 +1,104 @@
+"""Figures of scores, and the language that figures speak: checked on the artists."""
+
+import warnings
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from fontTools.ttLib import TTFont
+
+from companion import plots
+from companion.datasets import moons
+from companion.errors import CompanionWarning, ModelError
+from companion.plots import language
+from companion.uncertainty import Reliability, RiskCoverage
+
+
+@pytest.fixture(autouse=True)
+def english():
+    with mpl.rc_context():
+        mpl.use("agg")
+        plots.use_style()
+        yield
+        plots.use_style()
+        plt.close("all")
+
+
+def test_reliability_is_drawn_where_it_lies():
+    curve = Reliability(np.array([0.1, 0.9]), np.array([0.0, 0.8]), np.array([5, 50]))
+    ax = plots.reliability_diagram({"network": curve})
+    drawn = ax.collections[-1]
+    np.testing.assert_allclose(drawn.get_offsets(), [[0.1, 0.0], [0.9, 0.8]])
+    assert drawn.get_sizes()[1] > drawn.get_sizes()[0]
+    (bars,) = ax.collections[0].get_segments()[:1]
+    assert bars[0][1] == pytest.approx(0)  # no bar below zero
+    assert bars[1][1] > 0.3  # five points without a case prove little
+    with pytest.raises(ModelError, match="no curve"):
+        plots.reliability_diagram({})
+
+
+def test_risk_is_drawn_over_coverage():
+    curve = RiskCoverage(np.array([0.5, 1.0]), np.array([0.0, 0.2]))
+    ax = plots.risk_coverage({"network": curve})
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.5, 0], [1, 0.2]])
+    with pytest.raises(ModelError, match="no curve"):
+        plots.risk_coverage({})
+
+
+def test_intervals_show_every_result_the_median_and_nine_tenths():
+    results = np.linspace(0, 1, 21)
+    ax = plots.interval_plot({"a": results, "b": [0.5]}, xlabel="accuracy", mark=0.9)
+    bar, median = ax.lines[0], ax.lines[1]
+    np.testing.assert_allclose(bar.get_xdata(), [0.05, 0.95])
+    np.testing.assert_allclose(median.get_xdata(), [0.5, 0.5])
+    np.testing.assert_allclose(np.sort(ax.collections[0].get_offsets()[:, 0]), results)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.lines[-1].get_xdata()[0] == 0.9
+    with pytest.raises(ModelError, match="no results"):
+        plots.interval_plot({"a": []}, xlabel="accuracy")
+    with pytest.raises(ModelError, match="'a' hold NaN"):
+        plots.interval_plot({"a": [1, np.nan]}, xlabel="accuracy")
+
+
+def figure_of_moons():
+    ax = plots.data_scatter(moons(n_samples=50).train, title=plots.words(en="Two moons", zh="双月数据"))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        ax.figure.canvas.draw()
+    missing = [str(w.message) for w in seen if "missing from" in str(w.message)]
+    return [t.get_text() for t in ax.get_legend().get_texts()], ax.get_title("left"), missing
+
+
+def test_figures_speak_chinese_without_a_box():
+    assert plots.use_style(language="zh") == "zh"
+    assert figure_of_moons() == (["类别 0", "类别 1"], "双月数据", [])
+
+
+def test_every_phrase_can_be_written_with_the_companions_font():
+    characters = set("".join(language.CHINESE.values())) - {" "}
+    with language.as_file(language.files("companion.plots") / "fonts" / language.OURS) as path:
+        assert not {c for c in characters if ord(c) not in TTFont(path).getBestCmap()}
+
+
+def test_without_any_chinese_font_figures_speak_english(monkeypatch):
+    monkeypatch.setattr(language, "OURS", "no-such-file.otf")
+    monkeypatch.setattr(language.font_manager, "get_font_names", lambda: ["DejaVu Sans"])
+    with pytest.warns(CompanionWarning, match="no font with Chinese characters"):
+        assert plots.use_style(language="zh") == "en"
+    assert figure_of_moons() == (["class 0", "class 1"], "Two moons", [])
+
+
+def test_a_font_of_the_machine_serves_where_ours_is_gone(monkeypatch):
+    monkeypatch.setattr(language, "OURS", "no-such-file.otf")
+    monkeypatch.setattr(language.font_manager, "get_font_names", lambda: ["Noto Sans CJK SC"])
+    assert plots.use_style(language="zh") == "zh"
+    assert mpl.rcParams["font.family"][-1] == "Noto Sans CJK SC"
+
+
+def test_the_next_chapter_speaks_english_again():
+    plots.use_style(language="zh")
+    plots.use_style()
+    assert figure_of_moons()[0] == ["class 0", "class 1"]
+    with pytest.raises(ModelError, match="'fr'; figures speak 'en' or 'zh'"):
+        plots.use_style(language="fr")
