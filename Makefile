@@ -76,7 +76,7 @@ test: .venv/.test  ## run the unit tests, and every notebook against its stored 
 
 # On a machine that does nothing else: the figures are worth no more than the quiet. BENCH=--tiny only sees it work.
 bench: .venv/.bench  ## measure speed and memory beside the peers, for half an hour (BENCH=--tiny: two minutes)
-	@.venv/bin/python -m pytest benchmarks --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=mean $(BENCH)
+	@.venv/bin/python -m pytest benchmarks --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=median $(BENCH)
 
 execute: .venv/.test  ## run the notebooks and store their new outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/execute.py $(NB)

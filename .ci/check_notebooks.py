@@ -22,6 +22,8 @@ MACHINE_PATH = re.compile(r"(?<![\w./:-])/(?:work|root|tmp|home|Users|private|op
 FUNCTION = re.compile(r"^\s*(?:async\s+)?def\s+\w+", re.MULTILINE)
 ASSERTION = re.compile(r"^\s*assert\b", re.MULTILINE)
 VERSIONS = re.compile(r"\d+\.\d+")
+# Chinese writes no spaces: two characters count as a word.
+WORDS = re.compile(r"[\u4e00-\u9fff]{2}|[^\W\u4e00-\u9fff]+")
 
 
 def notebooks() -> list[Path]:
@@ -115,7 +117,7 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
             words = text_of(output)
             if output.output_type == "error":
                 yield f"cell {n}: its output is an error ({output.ename}), mend the cell and execute again"
-            if picture and len(str(alt).split()) < 4:
+            if picture and len(WORDS.findall(str(alt))) < 4:
                 yield f"cell {n}: a figure without alt text, describe it in the metadata mystnb.image.alt"
             if CLUTTER.search(words):
                 yield f"cell {n}: a progress bar is stored in its output, switch it off in the cell"
