@@ -18,18 +18,14 @@ CLASS_COLORS = ("#1f5f8b", "#c8553d")
 INK = "#22303c"
 
 
-def use_style(language: str = "en") -> str:
+def use_style(language: str = "en") -> None:
     """Set matplotlib's defaults for this session to the book's style.
 
     Parameters
     ----------
     language
-        Of what figures say by themselves: "en" or "zh".
-
-    Returns
-    -------
-    str
-        The language that they will speak; "en" where no font has Chinese characters.
+        Of what figures say by themselves: "en" or "zh". Where no font has Chinese characters they stay English, with a
+        `CompanionWarning`.
 
     Raises
     ------
@@ -69,10 +65,8 @@ def use_style(language: str = "en") -> str:
             "ytick.labelsize": 9,
         },
     )
-    spoken = speak(language)
-    if spoken == "zh":  # the companion's font has no bold, and half-bold titles look broken
+    if speak(language) == "zh":  # the companion's font has no bold, and half-bold titles look broken
         mpl.rcParams["axes.titleweight"] = "normal"
-    return spoken
 
 
 def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
