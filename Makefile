@@ -70,7 +70,7 @@ serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 test: .venv/.test  ## run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
-	@echo "running the unit tests and every notebook (some minutes) ..."
+	@echo "running the unit tests and every notebook (a quarter of an hour) ..."
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest tests book --nbval --nbval-current-env \
 	  --nbval-cell-timeout=600 --nbval-sanitize-with .ci/nbval-sanitize.cfg
 
