@@ -19,7 +19,7 @@ from pymc.pytensorf import find_rng_nodes, reseed_rngs
 from companion.errors import ModelError
 from companion.forward import Forward, compile_forward
 
-__all__ = ["ApproximationPosterior", "Draws", "Posterior", "SampledPosterior"]
+__all__ = ["ApproximationPosterior", "Draws", "Posterior", "SampledPosterior", "check_count"]
 
 Draws = Mapping[str, np.ndarray]
 
@@ -81,7 +81,7 @@ class ApproximationPosterior(_ModelPosterior):
 
     def draw(self, n: int, seed: int) -> Draws:
         """Draw ``n`` sets of weights from the approximation; see `Posterior.draw`."""
-        _check_count(n)
+        check_count(n)
         sample, generators = self._sampler
         reseed_rngs(generators, seed)
         return {rv.name: a for rv, a in zip(self.approximation.model.free_RVs, sample(n), strict=True)}
@@ -98,7 +98,7 @@ class ApproximationPosterior(_ModelPosterior):
 
     def to_arviz(self, n: int = 1000, seed: int = 0) -> Any:
         """``n`` draws as one chain in ArviZ's container."""
-        _check_count(n)
+        check_count(n)
         return self.approximation.sample(n, random_seed=seed)
 
 
@@ -132,7 +132,7 @@ class SampledPosterior(_ModelPosterior):
         ModelError
             If the sampler made fewer than ``n``.
         """
-        _check_count(n)
+        check_count(n)
         total = len(next(iter(self.draws.values())))
         if n > total:
             raise ModelError(f"{n} draws asked for; the sampler made {total}. Ask for fewer, or sample longer.")
@@ -144,6 +144,7 @@ class SampledPosterior(_ModelPosterior):
         return self.samples
 
 
-def _check_count(n: int) -> None:
+def check_count(n: int) -> None:
+    """Refuse to draw nothing."""
     if n < 1:
         raise ModelError(f"{n} draws asked for; expected at least 1.")

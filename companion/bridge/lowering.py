@@ -29,7 +29,7 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import SpecifyShape
 from torch.nn import functional
 
-from companion.bridge.ops import TorchOp
+from companion.bridge.ops import TorchOp, is_float
 from companion.errors import ModelError
 
 __all__ = ["lower"]
@@ -151,7 +151,7 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
         found = next((ELEMENTWISE[kind] for kind in type(scalar).__mro__ if kind in ELEMENTWISE), None)
         if found is None:
             found = _converted(op, node, kwargs)
-        mixed = _is_float(node.outputs[0]) and not all(map(_is_float, node.inputs))
+        mixed = is_float(node.outputs[0]) and not all(map(is_float, node.inputs))
         return _with_floats(found, dtype) if mixed and not isinstance(scalar, ps.Switch) else found
     if isinstance(op, Alloc):
         return lambda value, *shape: value.expand(tuple(int(n) for n in shape))
@@ -165,7 +165,7 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
         return lambda x: _dimshuffle(x, op)
     core = op.core_op if isinstance(op, Blockwise) else op  # torch takes batches of matrices as they are
     if isinstance(core, Dot):
-        return _with_floats(torch.matmul, dtype) if _is_float(node.outputs[0]) else torch.matmul
+        return _with_floats(torch.matmul, dtype) if is_float(node.outputs[0]) else torch.matmul
     if (known := LINEAR_ALGEBRA.get(type(core).__name__)) is not None:
         return known(core)
     found = _converted(op, node, kwargs)
@@ -203,10 +203,6 @@ def _converted(op: Any, node: Apply[Any], kwargs: dict[str, Any]) -> Torch:
     except (NotImplementedError, AttributeError) as error:
         raise _refusal(op, node) from error
     return function
-
-
-def _is_float(variable: Graph) -> bool:
-    return bool(variable.type.numpy_dtype.kind == "f")
 
 
 def _with_floats(function: Torch, dtype: torch.dtype) -> Torch:

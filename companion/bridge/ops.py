@@ -27,7 +27,7 @@ from pytensor.tensor.shape import Shape_i
 from companion.bridge.functions import TorchFunction, Vjp
 from companion.bridge.shapes import example_outputs, output_types
 
-__all__ = ["TorchOp", "TorchVjpOp"]
+__all__ = ["TorchOp", "TorchVjpOp", "is_float"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -107,7 +107,7 @@ class TorchOp(Op):
     def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
         """Say that labels and indices have no gradient, and that none flows through the handle."""
         values = len(node.outputs) - self.tape
-        return [[_is_float(v)] * values + [False] * self.tape for v in node.inputs]
+        return [[is_float(v)] * values + [False] * self.tape for v in node.inputs]
 
     def infer_shape(self, *arguments: Any) -> list[tuple[Any, ...]]:
         """Give the static shapes; dimensions that are unknown are read off the output."""
@@ -131,7 +131,7 @@ class TorchOp(Op):
         ]
         handle = TorchOp(self.function, tape=True).make_node(*inputs).outputs[-1]
         gradients = iter(TorchVjpOp(self.function, len(inputs)).make_node(handle, *inputs, *cotangents).outputs)
-        return [next(gradients) if _is_float(v) else DisconnectedType()() for v in inputs]
+        return [next(gradients) if is_float(v) else DisconnectedType()() for v in inputs]
 
     pullback = L_op
 
@@ -159,7 +159,7 @@ class TorchVjpOp(Op):
     def make_node(self, *inputs: Graph) -> Apply[Any]:
         """Give each gradient its input's own type."""
         handle, *rest = map(pt.as_tensor_variable, inputs)
-        return Apply(self, [handle, *rest], [v.type() for v in rest[: self.inputs] if _is_float(v)])
+        return Apply(self, [handle, *rest], [v.type() for v in rest[: self.inputs] if is_float(v)])
 
     def perform(self, node: Apply[Any], inputs: Sequence[np.ndarray], output_storage: list[list[Any]]) -> None:
         """Walk the kept autograd graph backwards; record it anew where it is gone."""
@@ -187,13 +187,13 @@ class TorchVjpOp(Op):
 
     def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
         """Connect every floating input with every gradient; the handle is no number."""
-        return [[i > 0 and _is_float(v)] * len(node.outputs) for i, v in enumerate(node.inputs)]
+        return [[i > 0 and is_float(v)] * len(node.outputs) for i, v in enumerate(node.inputs)]
 
     def infer_shape(self, *arguments: Any) -> list[Any]:
         """Give each gradient its input's shape."""
         *_, node, shapes = arguments
         own = slice(1, 1 + self.inputs)
-        return [shape for v, shape in zip(node.inputs[own], shapes[own], strict=True) if _is_float(v)]
+        return [shape for v, shape in zip(node.inputs[own], shapes[own], strict=True) if is_float(v)]
 
     def L_op(self, inputs: Sequence[Graph], outputs: Sequence[Graph], output_grads: Sequence[Graph]) -> Any:
         """Differentiate once more, through `torch.func.vjp`."""
@@ -228,7 +228,8 @@ def _record(function: TorchFunction, tensors: Sequence[torch.Tensor]) -> _Tape:
     return _Tape([t for t in tracked if t.is_floating_point()], outputs)
 
 
-def _is_float(variable: Graph) -> bool:
+def is_float(variable: Graph) -> bool:
+    """Whether a variable holds floating numbers, and so has a gradient."""
     return bool(variable.type.numpy_dtype.kind == "f")
 
 

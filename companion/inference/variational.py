@@ -25,7 +25,7 @@ from companion.inference.predictive import Predictive
 from companion.inference.seeds import seed_for
 from companion.inference.settings import Settings
 from companion.inference.trend import Trend, trend
-from companion.posterior import Draws
+from companion.posterior import Draws, check_count
 
 __all__ = ["Record", "VariationalPosterior"]
 
@@ -164,7 +164,7 @@ class VariationalPosterior:
 
     def predictive(self, x: Any, n: int, seed: int) -> np.ndarray:
         """Predict with ``n`` draws, made a few at a time: the same as `predict` with `draw`, in less memory."""
-        _check_count(n)
+        check_count(n)
         names = tuple(rv.name for rv in self.model.free_RVs)
         numbers = np.arange(n)
         return self._predictive(x, n, lambda at: self._constrained(numbers[at], n, seed, names))
@@ -204,7 +204,7 @@ class VariationalPosterior:
     # --- draws ------------------------------------------------------------------------------------------
 
     def _named(self, n: int, seed: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        _check_count(n)
+        check_count(n)
         at_once = max(1, BUDGET_BYTES // (16 * self.objective.layout.size))
         parts = [self._constrained(np.arange(n)[at], n, seed, names) for at in slices(n, at_once)]
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in names}
@@ -236,8 +236,3 @@ class VariationalPosterior:
     @cached_property
     def _storable(self) -> tuple[str, ...]:
         return self.objective.density.names()
-
-
-def _check_count(n: int) -> None:
-    if n < 1:
-        raise ModelError(f"{n} draws asked for; expected at least 1.")

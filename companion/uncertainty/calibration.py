@@ -1,6 +1,6 @@
 """Do stated probabilities come true? Probabilities and labels in, bins of both out.
 
-Explained in the chapter `book/pymc/breast_cancer`, section "Calibration".
+Explained in the chapter `book/pymc/breast_cancer`, section "Are the probabilities true?".
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, *, bins: int = 10, of:
     -----
     Guo et al. (2017), "On Calibration of Modern Neural Networks". Explained in the chapter `book/pymc/breast_cancer`.
     """
-    mean, labels = mean_probabilities(probabilities), labels_of(probabilities, y)
+    mean = mean_probabilities(probabilities)
+    labels = labels_of(y, *mean.shape)
     if bins < 1:
         raise ModelError(f"bins={bins}; expected 1 or more.")
     if of is not None and not 0 <= of < mean.shape[1]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from companion.datasets import check_labels
 from companion.errors import DataError, ModelError
 from companion.prediction import mean_probabilities
 from companion.uncertainty.scores import labels_of
@@ -47,10 +46,7 @@ class Decisions:
         DataError
             If there isn't one label for each point, or a label has no class.
         """
-        labels = np.asarray(y)
-        if labels.shape != self.chosen.shape:
-            raise DataError(f"{labels.shape} labels for {len(self.chosen)} decisions; expected one label a point.")
-        check_labels(labels, self.costs.shape[1])
+        labels = labels_of(y, len(self.chosen), self.costs.shape[1], "decisions")
         cost: np.ndarray = self.costs[self.chosen, labels]
         return cost
 
@@ -155,12 +151,13 @@ def risk_coverage(doubt: np.ndarray, probabilities: np.ndarray, y: np.ndarray) -
     El-Yaniv and Wiener (2010), "On the Foundations of Noise-free Selective Classification". Points of equal doubt share
     their errors evenly. Explained in the chapter `book/pymc/breast_cancer`.
     """
-    labels, doubt = labels_of(probabilities, y), np.asarray(doubt, dtype=float)
+    mean, doubt = mean_probabilities(probabilities), np.asarray(doubt, dtype=float)
+    labels = labels_of(y, *mean.shape)
     if doubt.shape != labels.shape or not len(doubt):
         raise DataError(f"doubt has shape {doubt.shape} for {len(labels)} points; expected one for each, and a point.")
     if np.isnan(doubt).any():
         raise DataError(f"{int(np.isnan(doubt).sum())} doubts are NaN; look at the probabilities that they come from.")
-    wrong = (mean_probabilities(probabilities).argmax(axis=1) != labels).astype(float)
+    wrong = (mean.argmax(axis=1) != labels).astype(float)
     _, group, size = np.unique(doubt, return_inverse=True, return_counts=True)
     evened = (np.bincount(group, wrong) / size)[group][np.argsort(doubt, kind="stable")]
     answered = np.arange(1, len(doubt) + 1)

@@ -1,7 +1,8 @@
 """How good are predictive probabilities? Probabilities and labels in, one number out.
 
-Explained in the chapter `book/pymc/breast_cancer`, section "Scores". The log score and the Brier score are proper: on
-average, nothing beats to state what one believes (Gneiting and Raftery, 2007). They are scikit-learn's.
+Explained in the chapter `book/pymc/breast_cancer`, section "Who wins on a small table?". The log score and the Brier
+score are proper: on average, nothing beats to state what one believes (Gneiting and Raftery, 2007). They are
+scikit-learn's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from companion.datasets import check_labels
 from companion.errors import DataError
-from companion.prediction import mean_probabilities, predicted_labels
+from companion.prediction import mean_probabilities
 
 __all__ = ["accuracy", "brier_score", "labels_of", "log_score"]
 
@@ -31,8 +32,8 @@ def accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
     DataError
         If there isn't one label for each point.
     """
-    labels = predicted_labels(probabilities)
-    return float(np.mean(labels == labels_of(probabilities, y)))
+    mean = mean_probabilities(probabilities)
+    return float(np.mean(mean.argmax(axis=1) == labels_of(y, *mean.shape)))
 
 
 def log_score(probabilities: np.ndarray, y: np.ndarray) -> float:
@@ -59,7 +60,7 @@ def log_score(probabilities: np.ndarray, y: np.ndarray) -> float:
     which keeps a probability of 0 from scoring infinity. Explained in the chapter `book/pymc/breast_cancer`.
     """
     mean = mean_probabilities(probabilities)
-    return float(log_loss(labels_of(probabilities, y), mean, labels=np.arange(mean.shape[1])))
+    return float(log_loss(labels_of(y, *mean.shape), mean, labels=np.arange(mean.shape[1])))
 
 
 def brier_score(probabilities: np.ndarray, y: np.ndarray) -> float:
@@ -85,16 +86,17 @@ def brier_score(probabilities: np.ndarray, y: np.ndarray) -> float:
     Brier (1950), "Verification of Forecasts Expressed in Terms of Probability". Computed by scikit-learn. Explained in
     the chapter `book/pymc/breast_cancer`.
     """
-    mean, labels = mean_probabilities(probabilities), labels_of(probabilities, y)
+    mean = mean_probabilities(probabilities)
+    labels = labels_of(y, *mean.shape)
     if mean.shape[1] == 2:
         return float(brier_score_loss(labels, mean[:, 1], labels=[0, 1], pos_label=1))
     return float(brier_score_loss(labels, mean, labels=np.arange(mean.shape[1])))
 
 
-def labels_of(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Check that `y` holds one label, with a class, for each point of `probabilities`, and return it as an array."""
-    mean, labels = mean_probabilities(probabilities), np.asarray(y)
-    if labels.shape != mean.shape[:1]:
-        raise DataError(f"{labels.shape} labels for {len(mean)} predicted points; expected one label a point.")
-    check_labels(labels, mean.shape[1])
+def labels_of(y: np.ndarray, points: int, classes: int, what: str = "predicted points") -> np.ndarray:
+    """Check that `y` holds one label, with a class, for each point, and return it as an array."""
+    labels = np.asarray(y)
+    if labels.shape != (points,):
+        raise DataError(f"{labels.shape} labels for {points} {what}; expected one label a point.")
+    check_labels(labels, classes)
     return labels
