@@ -1,19 +1,22 @@
 """Networks: plain `torch.nn.Module` objects, with no randomness but their starting weights.
 
 What makes them Bayesian is a prior from `companion.priors` and a bridge from `companion.bridge`. Explained in the
-chapter `book/pymc/moons`, section "The same model, in torch".
+chapters `book/pymc/moons`, section "The same model, in torch", and `book/mnist/convolutional`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 
 from companion.errors import ModelError
 
-__all__ = ["dense"]
+__all__ = ["convolutional", "dense"]
+
+Layer = TypeVar("Layer", torch.nn.Linear, torch.nn.Conv2d)
 
 
 def dense(
@@ -55,8 +58,93 @@ def dense(
     layers: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(widths):
         linear = torch.nn.utils.skip_init(torch.nn.Linear, inputs, outputs, bias=bias)
-        torch.nn.init.normal_(linear.weight, std=inputs**-0.5, generator=generator)
-        if bias:
-            torch.nn.init.zeros_(linear.bias)
-        layers += [linear, activation()]
+        layers += [_started(linear, generator), activation()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+def convolutional(
+    *,
+    filters: Sequence[int] = (32, 32),
+    kernel: int = 5,
+    hidden: int = 256,
+    classes: int = 10,
+    side: int = 28,
+    activation: Callable[[], torch.nn.Module] = torch.nn.Tanh,
+    seed: int = 0,
+) -> torch.nn.Sequential:
+    r"""Build the convolutional network of the Lasagne post, for square grey images.
+
+    Each convolution, without padding, is followed by the activation and by max-pooling over 2x2; then come a hidden
+    layer and the output.
+
+    Parameters
+    ----------
+    filters
+        Of each convolution.
+    kernel
+        Side of a filter, in pixels.
+    hidden
+        Units of the hidden layer.
+    classes
+        Outputs.
+    side
+        Of an image, in pixels.
+    activation
+        After each layer but the last, which gives its sums as they are: logits.
+    seed
+        Of the starting weights: normal with standard deviation :math:`1/\sqrt{\text{inputs}}`, biases zero.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        From images (rows, side, side) to logits (rows, classes).
+
+    Raises
+    ------
+    ModelError
+        If a size is no positive whole number, or nothing is left of an image after the last pooling.
+
+    Notes
+    -----
+    The network is that of Wiecki (2016), "Bayesian Deep Learning Part II". Explained in the chapter
+    `book/mnist/convolutional`.
+    """
+    sizes = (*filters, kernel, hidden, classes, side)
+    if not filters or not all(isinstance(n, int) and n > 0 for n in sizes):
+        raise ModelError(
+            f"filters={filters}, kernel={kernel}, hidden={hidden}, classes={classes}, side={side}; expected positive "
+            "whole numbers, one or more of them filters."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    layers: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, side))]
+    left = side
+    for inputs, outputs in pairwise((1, *filters)):
+        convolution = torch.nn.utils.skip_init(torch.nn.Conv2d, inputs, outputs, kernel)
+        layers += [_started(convolution, generator), ChannelsLast(), activation(), torch.nn.MaxPool2d(2)]
+        left = (left - kernel + 1) // 2
+    if left < 1:
+        raise ModelError(
+            f"{len(filters)} convolutions of {kernel}x{kernel} with pooling leave nothing of an image of "
+            f"{side}x{side}; expected fewer of them, a smaller kernel or larger images."
+        )
+    rest = dense(filters[-1] * left**2, hidden, classes, activation=activation, seed=seed + 1)
+    return torch.nn.Sequential(*layers, torch.nn.Flatten(), *rest)
+
+
+class ChannelsLast(torch.nn.Module):
+    """Hands images (rows, channels, height, width) on unchanged, stored pixel by pixel instead of channel by channel.
+
+    Pooling and the next convolution are then about twice as fast on a CPU.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Reorder the memory, as ``memory_format=torch.channels_last`` does, which `torch.vmap` doesn't know."""
+        return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def _started(layer: Layer, generator: torch.Generator) -> Layer:
+    """Draw a layer's starting weights."""
+    torch.nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5, generator=generator)
+    if layer.bias is not None:
+        torch.nn.init.zeros_(layer.bias)
+    return layer

@@ -11,10 +11,14 @@ import pytensor
 import pytest
 import torch
 from pyro.infer import Trace_ELBO
-from pyro.infer.autoguide import AutoNormal
+from pyro.infer.autoguide import AutoDiagonalNormal, AutoNormal
 from scipy import stats
 
+from companion.bridge import torch_log_density
+from companion.datasets import Observations
 from companion.errors import ModelError
+from companion.inference import fit
+from companion.models import torch_classifier
 from companion.priors import (
     FanIn,
     Gaussian,
@@ -22,6 +26,7 @@ from companion.priors import (
     LearnedScale,
     Parameter,
     RegularisedHorseshoe,
+    RelevanceDetermination,
     ScaleMixture,
     SpikeAndSlab,
     parameters,
@@ -76,6 +81,9 @@ CASES = {
     "fan-in": (FanIn(1.5), fan_in_normal(1.5)),
     "learned-scale": (LearnedScale(0.5), learned_scale(0.5)),
     "learned-scale-non-centred": (LearnedScale(0.5, centred=False), learned_scale(0.5)),
+    "learned-scale-of-each": (LearnedScale(0.5, each="parameter"), learned_scale(0.5)),
+    "learned-scale-of-each-non-centred": (LearnedScale(0.5, centred=False, each="parameter"), learned_scale(0.5)),
+    "relevance-determination": (RelevanceDetermination(0.5), learned_scale(0.5)),
     "scale-mixture": (ScaleMixture(0.25, 1.5, 0.1), scale_mixture(0.25, 1.5, 0.1)),
     "scale-mixture-of-blundell": (ScaleMixture(), scale_mixture(0.5, 1.0, np.exp(-6))),
     "spike-and-slab": (SpikeAndSlab(0.2, 1.5, 0.7), spike_and_slab(0.2, 1.5, 0.7)),
@@ -201,6 +209,7 @@ def test_inference_can_start_without_the_modules_weights_and_in_float32(prior, n
 def test_pyros_guides_and_vectorised_particles_take_every_site(prior, net):
     model = partial(prior.pyro, parameters(net))
     elbo = Trace_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1)
+    assert np.isfinite(elbo.loss(model, AutoDiagonalNormal(model)))
     assert np.isfinite(elbo.loss(model, AutoNormal(model)))
 
 
@@ -215,9 +224,10 @@ def test_a_gate_that_is_almost_surely_shut_starts_open_enough(net):
 # What the formulas promise.
 
 
-def test_centred_and_non_centred_scales_are_one_prior_on_the_weights(net):
-    centred, raw = (pyro_draws(LearnedScale(0.5, centred=c), net, 20_000) for c in (True, False))
-    for a, b in ((centred, raw), (pyro_draws(LearnedScale(0.6), net, 20_000), raw)):
+@pytest.mark.parametrize("each", ["layer", "parameter"])
+def test_centred_and_non_centred_scales_are_one_prior_on_the_weights(each, net):
+    centred, raw = (pyro_draws(LearnedScale(0.5, c, each), net, 20_000) for c in (True, False))
+    for a, b in ((centred, raw), (pyro_draws(LearnedScale(0.6, each=each), net, 20_000), raw)):
         same_entry = agree(a["0.weight"][:, 0, 0], b["0.weight"][:, 0, 0])
         same_product = agree(
             np.log(abs(a["0.weight"][:, 0, 0] * a["0.bias"][:, 0])),
@@ -226,11 +236,69 @@ def test_centred_and_non_centred_scales_are_one_prior_on_the_weights(net):
         assert same_entry == same_product == (a is centred)
 
 
-def test_weights_of_a_layer_share_their_scale_and_layers_do_not(net):
-    draws = pyro_draws(LearnedScale(), net, 20_000)
-    size = {name: np.log(abs(value.reshape(len(value), -1)[:, 0])) for name, value in draws.items()}
-    assert np.corrcoef(size["0.weight"], size["0.bias"])[0, 1] > 0.2
-    assert abs(np.corrcoef(size["0.weight"], size["2.weight"])[0, 1]) < 0.03
+def sharing(prior, net, *entries):
+    """The correlation of two weights' logarithmic sizes: clearly above 0 where they share a scale, else 0."""
+    draws = pyro_draws(prior, net, 20_000)
+    sizes = [np.log(abs(draws[name][(slice(None), *entry)])) for name, entry in entries]
+    correlation = np.corrcoef(sizes)[0, 1]
+    assert correlation > 0.2 or abs(correlation) < 0.03
+    return correlation > 0.2
+
+
+IN_ONE_WEIGHT = ("0.weight", (0, 0)), ("0.weight", (3, 2))
+WEIGHT_AND_BIAS = ("0.weight", (0, 0)), ("0.bias", (0,))
+TWO_LAYERS = ("0.weight", (0, 0)), ("2.weight", (0, 0))
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_layer_or_each_of_its_parameters_shares_a_scale_and_layers_do_not(centred, net):
+    for each in ("layer", "parameter"):
+        shares = partial(sharing, LearnedScale(centred=centred, each=each), net)
+        assert shares(*IN_ONE_WEIGHT)
+        assert shares(*WEIGHT_AND_BIAS) == (each == "layer")
+        assert not shares(*TWO_LAYERS)
+
+
+def test_under_relevance_determination_the_weights_of_one_input_share_a_scale(net):
+    shares = partial(sharing, RelevanceDetermination(), net)
+    assert shares(("0.weight", (0, 1)), ("0.weight", (3, 1)))
+    assert not shares(("0.weight", (0, 1)), ("0.weight", (0, 2)))
+    assert not shares(*WEIGHT_AND_BIAS)
+    assert shares(("2.weight", (0, 0)), ("2.weight", (1, 3))), "behind the first layer nothing is an input"
+
+
+@pytest.mark.parametrize(
+    ("module", "scales"),
+    [
+        (torch.nn.Linear(3, 3), {"weight_scale": (3,), "bias_scale": ()}),
+        (torch.nn.Linear(3, 2, bias=False), {"weight_scale": (3,)}),
+        (torch.nn.Conv2d(3, 4, 2), {"weight_scale": (3,), "bias_scale": ()}),
+        (
+            torch.nn.Sequential(torch.nn.LayerNorm(3), torch.nn.Linear(3, 4)),
+            {"0.weight_scale": (), "0.bias_scale": (), "1.weight_scale": (3,), "1.bias_scale": ()},
+        ),
+    ],
+)
+def test_the_first_weight_has_a_scale_for_each_input_or_channel_and_the_rest_one_each(module, scales):
+    model, weights = pymc_model(RelevanceDetermination(), module)
+    trace = pyro.poutine.trace(RelevanceDetermination().pyro).get_trace(parameters(module))
+    names = [p.name for p in parameters(module)]
+    assert list(weights) == list(trace.nodes["_RETURN"]["value"]) == names
+    expected = scales | {name: tuple(module.get_parameter(name).shape) for name in names}
+    assert {rv.name: rv.eval().shape for rv in model.free_RVs} == expected
+    assert {name: trace.nodes[name]["value"].shape for name in trace.stochastic_nodes} == expected
+
+
+def test_the_scales_of_a_convolution_are_those_of_its_channels():
+    layer = torch.nn.Conv2d(3, 50, 5)
+    model, weights = pymc_model(RelevanceDetermination(), layer)
+    from_pymc = pm.draw([model["weight_scale"], weights["weight"]], random_seed=1, mode=QUICK)
+    nodes = pyro.poutine.trace(RelevanceDetermination().pyro).get_trace(parameters(layer)).nodes
+    from_pyro = [nodes[name]["value"].numpy() for name in ("weight_scale", "weight")]
+    for scales, weight in (from_pymc, from_pyro):
+        found = weight.std(axis=(0, 2, 3))
+        np.testing.assert_allclose(found, scales, rtol=0.1)
+        assert not np.allclose(found, np.roll(scales, 1), rtol=0.1)
 
 
 def horseshoe_weights(net, *, tau, local, slab_variance, **settings):
@@ -280,6 +348,44 @@ def test_an_informed_prior_keeps_the_means_it_was_given(net):
     np.testing.assert_allclose(draws.std(axis=0), 0.1, rtol=0.1)
 
 
+# What the engine makes of learned scales.
+
+
+HIERARCHICAL = {name: prior for name, (prior, _) in CASES.items() if name.startswith(("learned", "relevance"))}
+
+
+@pytest.mark.parametrize("prior", HIERARCHICAL.values(), ids=HIERARCHICAL)
+def test_the_engine_knows_the_expected_prior_of_weights_with_a_learned_scale(prior, net):
+    density = torch_log_density(pymc_model(prior, net)[0])
+    suffix = "" if getattr(prior, "centred", True) else ".raw"
+    assert set(density.gaussian) == {name + suffix for name in SHAPES}
+    torch.manual_seed(2)
+    values = {name: 0.3 * torch.randn(start.shape) for name, start in density.start.items()}
+    means = {name: values[name] for name in density.gaussian}
+    deviations = {name: 0.1 + torch.rand(values[name].shape) for name in means}
+    draws = {name: means[name] + deviations[name] * torch.randn(20_000, *means[name].shape) for name in means}
+    priors = torch.vmap(lambda weights: density.prior(values | weights))(draws)
+    expected = density.expected_prior(values, means, {name: d**2 for name, d in deviations.items()})
+    assert expected.item() == pytest.approx(priors.mean().item(), abs=4 * priors.std().item() / 20_000**0.5)
+
+
+@pytest.mark.parametrize("prior", HIERARCHICAL.values(), ids=HIERARCHICAL)
+def test_a_classifier_with_learned_scales_can_be_fitted(prior, net):
+    rng = np.random.default_rng(0)
+    model = torch_classifier(Observations(rng.normal(size=(40, 3)), np.arange(40) % 2), net, prior)
+    posterior = fit(model, 30, batch_size=20, compile=False, progressbar=False, elbo_draws=5, device="cpu")
+    assert np.isfinite(posterior.record.elbo).all()
+
+
+def test_relevance_determination_finds_the_input_that_matters():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    model = torch_classifier(Observations(x, x[:, 1] > 0), torch.nn.Linear(3, 1), RelevanceDetermination())
+    posterior = fit(model, 1500, compile=False, progressbar=False, elbo_draws=5, device="cpu")
+    first, second, third = posterior.draw(500, seed=0)["weight_scale"].mean(axis=0)
+    assert second > 2 * max(first, third)
+
+
 # What a module's parameters are.
 
 
@@ -319,9 +425,17 @@ def test_starts_are_copies_in_double_precision_and_a_module_of_shapes_has_none(d
     assert parameters(torch.nn.Linear(3, 2, device="meta"))[0].start is None
 
 
-def test_a_single_layer_names_its_scale_without_a_dot():
-    model, _ = pymc_model(LearnedScale(), torch.nn.Linear(3, 2))
-    assert {rv.name for rv in model.free_RVs} == {"scale", "weight", "bias"}
+@pytest.mark.parametrize(
+    ("prior", "names"),
+    [
+        (LearnedScale(), {"scale", "weight", "bias"}),
+        (LearnedScale(each="parameter"), {"weight_scale", "weight", "bias_scale", "bias"}),
+        (LearnedScale(centred=False, each="parameter"), {"weight_scale", "weight.raw", "bias_scale", "bias.raw"}),
+    ],
+)
+def test_a_single_layer_names_its_scales_without_a_leading_dot(prior, names):
+    model, _ = pymc_model(prior, torch.nn.Linear(3, 2))
+    assert {rv.name for rv in model.free_RVs} == names
 
 
 # What is refused.
@@ -336,6 +450,9 @@ def test_a_single_layer_names_its_scale_without_a_dot():
         (partial(FanIn, 0), r"scale=0"),
         (partial(LearnedScale, np.inf), r"scale=inf"),
         (partial(LearnedScale, centred="no"), r"centred='no'"),
+        (partial(LearnedScale, each="weight"), r"each='weight'.*'layer' or 'parameter'"),
+        (partial(LearnedScale, each=None), r"each=None"),
+        (partial(RelevanceDetermination, 0.0), r"scale=0.0 in RelevanceDetermination"),
         (partial(ScaleMixture, weight=1.0), r"weight=1.0"),
         (partial(ScaleMixture, narrow=0.0), r"narrow=0.0"),
         (partial(ScaleMixture, wide=0.1, narrow=0.2), r"narrow=0.2 .* wide=0.1"),
@@ -394,11 +511,26 @@ def test_a_prior_asks_for_parameters_and_says_where_they_come_from(prior, librar
 
 
 @pytest.mark.parametrize("library", ["pymc", "pyro"])
+def test_relevance_determination_refuses_a_network_that_reads_no_inputs(library):
+    with pm.Model(), pytest.raises(ModelError, match=r"two dimensions.*\['weight', 'bias'\].*torch.nn.Linear"):
+        getattr(RelevanceDetermination(), library)(parameters(torch.nn.LayerNorm(3)))
+
+
+@pytest.mark.parametrize("library", ["pymc", "pyro"])
 def test_a_parameter_with_the_name_of_the_layers_scale_is_refused(library):
     layer = torch.nn.Linear(3, 2)
     layer.register_parameter("scale", torch.nn.Parameter(torch.tensor(1.0)))
     with pm.Model(), pytest.raises(ModelError, match="'scale'"):
         getattr(LearnedScale(), library)(parameters(layer))
+
+
+@pytest.mark.parametrize("library", ["pymc", "pyro"])
+@pytest.mark.parametrize("prior", [LearnedScale(each="parameter"), RelevanceDetermination()])
+def test_a_parameter_with_the_name_of_anothers_scale_is_refused(prior, library):
+    layer = torch.nn.Linear(3, 2)
+    layer.register_parameter("weight_scale", torch.nn.Parameter(torch.ones(2, 2)))
+    with pm.Model(), pytest.raises(ModelError, match="'weight_scale'"):
+        getattr(prior, library)(parameters(layer))
 
 
 def test_pymcs_readers_do_not_load_pyro():

@@ -21,6 +21,7 @@ ROOMS = (
     {"forward"},
     {"posterior"},
     {"inference"},
+    {"released"},
     {"prediction"},
     {"uncertainty"},
     {"plots"},

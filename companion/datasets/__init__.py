@@ -1,8 +1,9 @@
 """In: a name, and where needed files or a network. Out: a `Dataset`, checked, split and scaled.
 
 Files are looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache (``COMPANION_CACHE_DIR``
-chooses another), then on public mirrors, each verified by its SHA-256. Explained in the moons chapter
-(``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+chooses another), then on public mirrors, each verified by its SHA-256. `noise_images` and `rotated` make images that a
+network of digits has never seen. Explained in the moons chapter (``book/pymc/moons``) and in the book's data page
+(``book/reference/data``).
 """
 
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch
@@ -11,6 +12,7 @@ from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mn
 from companion.datasets.observations import Dataset, Observations, Scaling, check_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
 from companion.datasets.tabular import breast_cancer, moons, tabular
+from companion.datasets.unfamiliar import noise_images, rotated
 
 __all__ = [
     "FASHION_CLASSES",
@@ -33,6 +35,8 @@ __all__ = [
     "fetch",
     "mnist",
     "moons",
+    "noise_images",
     "omniglot",
+    "rotated",
     "tabular",
 ]

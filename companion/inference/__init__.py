@@ -10,6 +10,8 @@ from companion.inference.engine import fit
 from companion.inference.estimators import Estimator
 from companion.inference.families import Family, FullRank, LowRank, MeanField, PointMass
 from companion.inference.feeding import feed, minibatches
+from companion.inference.pruning import Moments, moments, prune
+from companion.inference.storage import load_posterior, save_posterior
 from companion.inference.trend import Trend, trend
 from companion.inference.variational import Record, VariationalPosterior
 
@@ -21,6 +23,7 @@ __all__ = [
     "FullRank",
     "LowRank",
     "MeanField",
+    "Moments",
     "PointMass",
     "Record",
     "Trend",
@@ -30,6 +33,10 @@ __all__ = [
     "feed",
     "fit",
     "fit_advi",
+    "load_posterior",
     "minibatches",
+    "moments",
+    "prune",
+    "save_posterior",
     "trend",
 ]

@@ -26,6 +26,7 @@ def elbo_history(
     *,
     window: int = 200,
     colors: Sequence[str] | None = None,
+    ylabel: str = "loss: negative ELBO (nats)",
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -41,6 +42,8 @@ def elbo_history(
         Steps in the running mean.
     colors
         One a fit; the style's by default.
+    ylabel
+        What the loss is, with its unit: give another where it is one of an image.
     title, ax
         Head and axes.
 
@@ -65,8 +68,7 @@ def elbo_history(
         ax.plot(np.arange(0, len(history), every), history[::every], color=color, alpha=0.15, linewidth=0.5)
         ax.plot(np.arange(window - 1, len(history)), mean, color=color, linewidth=1.8, label=name)
         tops.append(np.quantile(mean, 0.95))
-    loss = say("loss: negative ELBO (nats)")
-    ax.set(xlabel=say("step"), ylabel=loss, title=title or "", ylim=(0, 1.25 * max(tops)))
+    ax.set(xlabel=say("step"), ylabel=say(ylabel), title=title or "", ylim=(0, 1.25 * max(tops)))
     ax.legend(loc="upper right")
     return ax
 

@@ -1,7 +1,7 @@
 """Priors over weights: the parameters of a torch module in, random variables of PyMC or sites of Pyro out.
 
-One object serves both libraries. Explained in the chapters `book/mnist/hierarchical` (a scale learned for every
-layer) and `book/bayes_by_backprop/design_choices` (all the others).
+One object serves both libraries. Explained in the chapters `book/mnist/hierarchical` (scales learned for every layer,
+every parameter or every input) and `book/bayes_by_backprop/design_choices` (all the others).
 
 Examples
 --------
@@ -19,6 +19,7 @@ from companion.priors.hierarchical import LearnedScale
 from companion.priors.informed import Informed
 from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
 from companion.priors.parameters import Parameter, parameters
+from companion.priors.relevance import RelevanceDetermination
 from companion.priors.shrinkage import RegularisedHorseshoe
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Parameter",
     "Prior",
     "RegularisedHorseshoe",
+    "RelevanceDetermination",
     "ScaleMixture",
     "SpikeAndSlab",
     "parameters",

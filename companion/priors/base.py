@@ -102,7 +102,7 @@ class Prior(ABC):
 def entrywise(distribution: Any, shape: tuple[int, ...]) -> Any:
     r"""Give each entry of an array the same Pyro distribution, and the array one log density.
 
-    A distribution with a batch (\*plates), followed by as many dimensions of size 1 as `shape` has, keeps its batch.
+    A distribution with a batch (\*plates), followed by dimensions that broadcast to `shape`, keeps its batch.
     """
     plates = distribution.batch_shape[: max(len(distribution.batch_shape) - len(shape), 0)]
     return distribution.expand((*plates, *shape)).to_event(len(shape))

@@ -1,4 +1,4 @@
-"""A normal prior whose scale is learned from the data, one for every layer.
+"""A normal prior whose scales are learned from the data, one for every layer or one for every parameter.
 
 Explained in the chapter `book/mnist/hierarchical`.
 """
@@ -24,14 +24,13 @@ __all__ = ["LearnedScale"]
 
 @dataclass(frozen=True)
 class LearnedScale(Prior):
-    r"""Normal weights around 0, with a scale for every layer that is itself unknown.
+    r"""Normal weights around 0, with scales that are themselves unknown.
 
     .. math::
 
         s \sim \mathcal{N}^+(0, \mathrm{scale}^2), \quad w \mid s \sim \mathcal{N}(0, s^2)
 
-    The weight and the bias of a layer share ``s``, which is named after the layer: ``"0.scale"``, and ``"scale"``
-    for a module without submodules. It starts at ``scale``.
+    Every ``s`` starts at ``scale``.
 
     Attributes
     ----------
@@ -41,32 +40,42 @@ class LearnedScale(Prior):
         ``True`` has the weights themselves as variables. ``False`` has ``raw = w / s``, named ``"0.weight.raw"``,
         standard normal whatever ``s`` is, and the weights as deterministics: the same prior with another geometry,
         easier on a sampler where the data say little.
+    each
+        What has an ``s`` of its own. ``"layer"``: the weight and the bias of a layer share one, named after the layer,
+        ``"0.scale"``, and ``"scale"`` for a module without submodules. ``"parameter"``: each weight matrix and each
+        bias has one, ``"0.weight_scale"`` and ``"0.bias_scale"``.
 
     Raises
     ------
     ModelError
-        If `scale` isn't positive and finite, or `centred` is neither ``True`` nor ``False``.
+        If `scale` isn't positive and finite, `centred` is neither ``True`` nor ``False``, or `each` neither
+        ``"layer"`` nor ``"parameter"``.
 
     Notes
     -----
-    The learned regularisation is that of Wiecki (2016), "Bayesian Deep Learning Part II"; the two parametrisations
-    are those of Papaspiliopoulos, Roberts and Sköld (2007), "A General Framework for the Parametrization of
-    Hierarchical Models". Explained in the chapter `book/mnist/hierarchical`.
+    The learned regularisation is that of Wiecki (2016), "Bayesian Deep Learning Part II", whose three layers have six
+    scales, as under ``each="parameter"``. The two parametrisations are those of Papaspiliopoulos, Roberts and Sköld
+    (2007), "A General Framework for the Parametrization of Hierarchical Models".
+
+    Explained in the chapter `book/mnist/hierarchical`.
     """
 
     scale: float = 1.0
     centred: bool = True
+    each: str = "layer"
 
     def __post_init__(self) -> None:
         self._check_positive("scale")
         if not isinstance(self.centred, bool):
             raise ModelError(f"centred={self.centred!r} in LearnedScale; expected True or False.")
+        if self.each not in ("layer", "parameter"):
+            raise ModelError(f"each={self.each!r} in LearnedScale; expected 'layer' or 'parameter'.")
 
     def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
-        """Lay a scale for each layer and its weights into the model; see `Prior.pymc`."""
+        """Lay the scales and their weights into the model; see `Prior.pymc`."""
         weights = {}
-        for layer, members in layers(checked(parameters, ["scale"])).items():
-            s = pm.HalfNormal(of_layer(layer, "scale"), self.scale, initval=float_x(self.scale))
+        for name, members in self._groups(parameters).items():
+            s = pm.HalfNormal(name, self.scale, initval=float_x(self.scale))
             for p in members:
                 if self.centred:
                     weights[p.name] = pm.Normal(p.name, 0.0, s, shape=p.shape, initval=float_x(p.start))
@@ -77,13 +86,13 @@ class LearnedScale(Prior):
         return weights
 
     def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        """Sample a scale for each layer and its weights; see `Prior.pyro`."""
+        """Sample the scales and their weights; see `Prior.pyro`."""
         import pyro
         import pyro.distributions as dist
 
         weights = {}
-        for layer, members in layers(checked(parameters, ["scale"])).items():
-            s = pyro.sample(of_layer(layer, "scale"), dist.HalfNormal(self.scale))
+        for name, members in self._groups(parameters).items():
+            s = pyro.sample(name, dist.HalfNormal(self.scale))
             for p in members:
                 dims = len(p.shape)
                 if self.centred:
@@ -92,3 +101,9 @@ class LearnedScale(Prior):
                     raw = pyro.sample(f"{p.name}.raw", entrywise(dist.Normal(0.0, 1.0), p.shape))
                     weights[p.name] = pyro.deterministic(p.name, stretched(s, dims) * raw, event_dim=dims)
         return weights
+
+    def _groups(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
+        """Group what shares a scale, by the name of that scale."""
+        if self.each == "parameter":
+            return {f"{p.name}_scale": [p] for p in checked(parameters, suffix="_scale")}
+        return {of_layer(layer, "scale"): own for layer, own in layers(checked(parameters, ["scale"])).items()}

@@ -83,7 +83,9 @@ def parameters(module: torch.nn.Module) -> tuple[Parameter, ...]:
     return found
 
 
-def checked(parameters: Sequence[Parameter], hyperparameters: Sequence[str] = ()) -> Sequence[Parameter]:
+def checked(
+    parameters: Sequence[Parameter], hyperparameters: Sequence[str] = (), *, suffix: str = ""
+) -> Sequence[Parameter]:
     """Refuse what isn't a module's list of parameters, or has names that a prior needs for itself.
 
     Parameters
@@ -92,6 +94,8 @@ def checked(parameters: Sequence[Parameter], hyperparameters: Sequence[str] = ()
         What the function `parameters` gave, or some of it.
     hyperparameters
         What the prior adds to each layer, for example ``("scale",)``.
+    suffix
+        What it appends to each parameter's name for a variable more, for example ``"_scale"``.
 
     Returns
     -------
@@ -112,6 +116,7 @@ def checked(parameters: Sequence[Parameter], hyperparameters: Sequence[str] = ()
         raise ModelError("no parameters; expected one at least. Use companion.priors.parameters(module).")
     names = [p.name for p in parameters]
     added = [of_layer(layer, name) for layer in dict.fromkeys(p.layer for p in parameters) for name in hyperparameters]
+    added += [f"{name}{suffix}" for name in names if suffix]
     twice = sorted({name for name in names + added if (names + added).count(name) > 1})
     if twice:
         raise ModelError(
