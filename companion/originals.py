@@ -1,6 +1,6 @@
 """The originals' mistakes, rebuilt on purpose so that a chapter can run them and show what they do.
 
-Explained in the errata of the chapter `book/pymc/moons`. Nothing else should use them.
+Explained in the errata of the chapters `book/pymc/moons` and `book/mnist/convolutional`. Nothing else should use them.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pymc as pm
+from scipy.stats import chisquare
 
 from companion.datasets import Observations
+from companion.errors import DataError
 from companion.models import binary_classifier, network
 
-__all__ = ["builder_that_ignores_its_arguments", "separate_minibatches"]
+__all__ = ["builder_that_ignores_its_arguments", "chi_square_of_codes", "separate_minibatches"]
 
 
 def builder_that_ignores_its_arguments(data: Observations, seed: int = 0) -> Callable[[Any, Any], pm.Model]:
@@ -57,3 +60,41 @@ def separate_minibatches(data: Observations, batch_size: int, seed: int = 0) -> 
         y = pm.Minibatch(data.y, batch_size=batch_size)
         network(x, y, features=features, seed=seed, total_size=rows)
     return model
+
+
+def chi_square_of_codes(labels: np.ndarray) -> np.ndarray:
+    r"""Compute the post's "chi-square statistic", which takes the labels' codes themselves for counts.
+
+    For the sampled labels :math:`k_1, \dots, k_n` of a point it is :math:`\sum_i (k_i - \bar k)^2 / \bar k`: a spread
+    of codes, by which 0 and 9 are further apart than 3 and 4. Labels that all agree give 0, and labels that are all 0
+    give 0 / 0, NaN, which the post drops. So it is high where the model is uncertain, and Pearson's statistic of the
+    class counts, `companion.uncertainty.chi_square`, where it is certain.
+
+    Parameters
+    ----------
+    labels
+        Sampled labels (draws, points), whole numbers of 0 or more, such as `companion.uncertainty.sample_labels` gives.
+
+    Returns
+    -------
+    numpy.ndarray
+        Statistics (points,); NaN where all labels are 0.
+
+    Raises
+    ------
+    DataError
+        If the shape differs, or a label is no whole number of 0 or more.
+
+    Notes
+    -----
+    Wiecki (2016), "Bayesian Deep Learning Part II": ``preds.apply(lambda x: chisquare(x).statistic)``. Explained in
+    the chapter `book/mnist/convolutional`.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or not labels.size:
+        raise DataError(f"labels have shape {labels.shape}; expected (draws, points), as `sample_labels` gives.")
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise DataError(f"labels are {labels.dtype} from {labels.min()} on; expected whole numbers of 0 or more.")
+    with np.errstate(invalid="ignore"):  # 0 / 0 is what the post got
+        statistic: np.ndarray = chisquare(labels, axis=0).statistic
+    return statistic

@@ -1,13 +1,17 @@
 """Plots: data, fits and scores in, matplotlib axes out.
 
-Explained in the chapters on the moons (`book/pymc/moons`) and on breast cancer (`book/pymc/breast_cancer`). Every
-function draws on the axes it is given, or on new ones, and returns them. Figures have an opaque white background, so
-that they read the same in light and dark pages.
+Explained in the chapters on the moons (`book/pymc/moons`), on breast cancer (`book/pymc/breast_cancer`) and on images
+(`book/mnist/convolutional`). Every function draws on the axes it is given, or on new ones, and returns them; those that
+draw many images return their figure. Figures have an opaque white background, so that they read the same in light and
+dark pages.
 """
 
 from companion.plots.data import data_scatter, predicted_labels
+from companion.plots.distributions import pruning_curve, score_histograms, snr_histogram
 from companion.plots.fits import elbo_history, parameter_paths, weight_traces
 from companion.plots.graph import model_graph
+from companion.plots.images import filters_with_uncertainty, image_grid, image_predictions
+from companion.plots.labels import confusion_matrix
 from companion.plots.language import words
 from companion.plots.scores import interval_plot, reliability_diagram, risk_coverage
 from companion.plots.style import CLASS_COLORS, use_style
@@ -15,15 +19,22 @@ from companion.plots.surfaces import probability_surface, uncertainty_surface
 
 __all__ = [
     "CLASS_COLORS",
+    "confusion_matrix",
     "data_scatter",
     "elbo_history",
+    "filters_with_uncertainty",
+    "image_grid",
+    "image_predictions",
     "interval_plot",
     "model_graph",
     "parameter_paths",
     "predicted_labels",
     "probability_surface",
+    "pruning_curve",
     "reliability_diagram",
     "risk_coverage",
+    "score_histograms",
+    "snr_histogram",
     "uncertainty_surface",
     "use_style",
     "weight_traces",

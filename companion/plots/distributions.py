@@ -1,0 +1,189 @@
+"""How scores and weights are distributed, and what pruning costs: numbers in, axes out.
+
+Explained in the chapters `book/mnist/convolutional` (scores) and `book/mnist/dense` (weights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+
+from companion.errors import ModelError
+from companion.plots.language import say
+from companion.plots.style import INK, new_axes
+
+__all__ = ["pruning_curve", "score_histograms", "snr_histogram"]
+
+_MARKERS = ("o", "^", "s", "D", "v", "P")
+
+
+def score_histograms(
+    scores: Mapping[str, np.ndarray],
+    *,
+    xlabel: str,
+    bins: int = 40,
+    density: bool = True,
+    log: bool = False,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the distributions of a score in several groups of points over each other, in the same bins.
+
+    Parameters
+    ----------
+    scores
+        Name of each group to its scores, (points,).
+    xlabel
+        What was measured, with its unit.
+    bins
+        Of equal width, from the lowest score of all to the highest.
+    density
+        Give each histogram the area 1, so that groups of different sizes can be compared; else count points.
+    log
+        Draw heights on a logarithmic scale, which shows rare scores.
+    title, ax
+        Head and axes.
+
+    Raises
+    ------
+    ModelError
+        If there is nothing to draw, a group isn't of shape (points,), a score is NaN or infinite, or there is no bin.
+
+    Notes
+    -----
+    Explained in the chapter `book/mnist/convolutional`.
+    """
+    groups = {name: np.asarray(group, dtype=float) for name, group in scores.items()}
+    if not groups or not all(group.ndim == 1 and len(group) for group in groups.values()):
+        shapes = {name: group.shape for name, group in groups.items()}
+        raise ModelError(f"scores have the shapes {shapes}; expected a mapping from names to (points,), one or more.")
+    for name, group in groups.items():
+        strange = ~np.isfinite(group)
+        if strange.any():
+            raise ModelError(
+                f"{int(strange.sum())} of {len(group)} scores of {name!r} are NaN or infinite: leave them out, and "
+                "say so."
+            )
+    if bins < 1:
+        raise ModelError(f"bins={bins}; expected 1 or more.")
+    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins).tolist()
+    ax = new_axes(ax)
+    for k, (name, group) in enumerate(groups.items()):
+        ax.hist(
+            group,
+            edges,
+            density=density,
+            log=log,
+            histtype="stepfilled",
+            facecolor=to_rgba(f"C{k}", 0.12),
+            edgecolor=f"C{k}",
+            linewidth=1.5,
+            label=say(name),
+        )
+    ax.set(xlabel=say(xlabel), ylabel=say("density" if density else "points"), title=title or "")
+    ax.legend()
+    return ax
+
+
+def snr_histogram(
+    signal_to_noise: Mapping[str, np.ndarray],
+    *,
+    pruned: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    r"""Draw how well the weights of each layer are known: :math:`\log_{10}` of their signal-to-noise ratios.
+
+    Parameters
+    ----------
+    signal_to_noise
+        Name of each layer to \|mean\| / scale of its weights, of any shape.
+    pruned
+        Share of all weights to remove, between 0 and 1, those known worst first; a dashed line marks where it ends.
+    title, ax
+        Head and axes.
+
+    Raises
+    ------
+    ModelError
+        If there is nothing to draw, a ratio isn't positive and finite, or the share isn't between 0 and 1.
+
+    Notes
+    -----
+    Blundell et al. (2015), "Weight Uncertainty in Neural Networks", draw the same in decibels, 20 times these
+    numbers. Each layer's histogram has the area 1. Explained in the chapter `book/mnist/dense`.
+    """
+    layers = {name: np.asarray(ratios, dtype=float).ravel() for name, ratios in signal_to_noise.items()}
+    for name, ratios in layers.items():
+        strange = ~(np.isfinite(ratios) & (ratios > 0))
+        if strange.any():
+            raise ModelError(
+                f"{int(strange.sum())} of {len(ratios)} ratios of {name!r} are not positive and finite, so have no "
+                "logarithm. Leave out weights that were removed already."
+            )
+    if pruned is not None and not 0 < pruned < 1:
+        raise ModelError(f"pruned={pruned}; expected a share of the weights between 0 and 1.")
+    logarithms = {name: np.log10(ratios) for name, ratios in layers.items()}
+    xlabel = r"$\log_{10}$ of the signal-to-noise ratio |mean| / scale"
+    ax = score_histograms(logarithms, xlabel=xlabel, title=title, ax=ax)
+    if pruned is not None:
+        end = np.quantile(np.concatenate(list(logarithms.values())), pruned)
+        ax.axvline(
+            end,
+            color=INK,
+            linestyle="--",
+            linewidth=1,
+            label=say("{} % of the weights lie left", f"{100 * pruned:.4g}"),
+        )
+        ax.legend()
+    return ax
+
+
+def pruning_curve(
+    share: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    *,
+    ylabel: str,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how a score changes as more and more weights are removed.
+
+    Parameters
+    ----------
+    share
+        Share of the weights that are removed, rising between 0 and 1, (shares,).
+    scores
+        Name of each order of removal, or of each model, to its score at each share, (shares,).
+    ylabel
+        What was measured, with its unit.
+    title, ax
+        Head and axes.
+
+    Raises
+    ------
+    ModelError
+        If there is nothing to draw, a score is missing, NaN or infinite, or the shares don't rise from 0 to 1.
+
+    Notes
+    -----
+    Pruning by the signal-to-noise ratio is that of Graves (2011), "Practical Variational Inference for Neural
+    Networks", and of Blundell et al. (2015). Explained in the chapter `book/mnist/dense`.
+    """
+    share = np.asarray(share, dtype=float)
+    if share.ndim != 1 or not len(share) or not (np.diff(share) > 0).all() or not (0 <= share[0] <= share[-1] <= 1):
+        raise ModelError(f"share={share.tolist()}; expected (shares,) that rise, from 0 or more up to 1 or less.")
+    if not scores:
+        raise ModelError("no curve to draw; expected a mapping from names to scores at each share.")
+    ax = new_axes(ax)
+    for k, (name, given) in enumerate(scores.items()):
+        curve = np.asarray(given, dtype=float)
+        if curve.shape != share.shape or not np.isfinite(curve).all():
+            raise ModelError(f"scores of {name!r}: {curve.tolist()}; expected {len(share)} finite numbers.")
+        ax.plot(share, curve, color=f"C{k}", marker=_MARKERS[k % len(_MARKERS)], markersize=5, label=say(name))
+    ax.set(xlabel=say("share of the weights that are removed"), ylabel=say(ylabel), title=title or "")
+    ax.legend()
+    return ax

@@ -1,0 +1,88 @@
+"""Which classes are taken for which: true and predicted labels in, axes out.
+
+Explained in the chapter `book/mnist/convolutional`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from sklearn import metrics
+
+from companion.datasets import check_labels
+from companion.errors import DataError
+from companion.plots.language import say
+from companion.plots.style import CLASS_COLORS, INK, new_axes
+
+__all__ = ["confusion_matrix"]
+
+QUIET = "#9aa5ad"
+"""Grey of the right answers."""
+
+
+def confusion_matrix(
+    y: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    class_names: Sequence[str],
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how many points of each class are predicted as each other one.
+
+    Only errors are coloured: the right answers, on the diagonal, are so many that they would drown them. A cell without
+    a number holds no point.
+
+    Parameters
+    ----------
+    y, predicted
+        True and predicted labels, both (points,).
+    class_names
+        One for each class.
+    title, ax
+        Head and axes.
+
+    Raises
+    ------
+    DataError
+        If there are no points, there isn't one predicted label for each, or a label has no class.
+
+    Notes
+    -----
+    Explained in the chapter `book/mnist/convolutional`.
+    """
+    y, predicted = np.asarray(y), np.asarray(predicted)
+    if y.ndim != 1 or y.shape != predicted.shape or not len(y):
+        raise DataError(f"{y.shape} true labels and {predicted.shape} predicted ones; expected (points,) of both.")
+    classes = len(class_names)
+    check_labels(y, classes)
+    check_labels(predicted, classes, where="predicted")
+    counts = metrics.confusion_matrix(y, predicted, labels=range(classes))
+    right = np.eye(classes, dtype=bool)
+    errors = np.where(right, 0, counts)
+    ax = new_axes(ax, (5.6, 5.4))
+    top = max(1, errors.max())
+    ax.imshow(
+        np.ma.masked_array(errors, right),
+        cmap=sns.light_palette(CLASS_COLORS[1], as_cmap=True),
+        vmax=top,
+        vmin=0,
+    )
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            dark = errors[row, column] > 0.6 * top
+            color = QUIET if right[row, column] else "white" if dark else INK
+            ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
+    names = [say(name) for name in class_names]
+    ax.set_xticks(range(classes), names)
+    ax.set_yticks(range(classes), names)
+    if max(map(len, names)) > 3:  # or they would run into each other
+        plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set(xlabel=say("predicted class"), ylabel=say("true class"), title=title or "")
+    return ax
