@@ -76,6 +76,15 @@ def test_it_follows_the_protocol_of_posteriors(kind):
     assert all(np.isfinite(a).all() and len(np.unique(a, axis=0)) == 6 for a in draws.values())
 
 
+def test_some_variables_can_be_drawn_alone():
+    every, some = fitted("Normal").draw(4, seed=3), fitted("Normal").draw(4, seed=3, names=["scale", "w"])
+    assert list(some) == ["scale", "w"]
+    np.testing.assert_array_equal(some["w"], every["w"])
+    for names in (["w", "v"], "w"):
+        with pytest.raises(ModelError, match="expected names of free variables"):
+            fitted("Normal").draw(4, seed=3, names=names)
+
+
 def test_draws_keep_to_the_support_and_have_the_moments_of_the_approximation():
     posterior = fit(regression(), 30, precision="float64", start_scale=0.5, **QUICK)
     draws = posterior.draw(4000, seed=0)

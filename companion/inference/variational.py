@@ -6,6 +6,7 @@ Explained in the chapter `book/mnist/dense`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -144,9 +145,15 @@ class VariationalPosterior:
 
     # --- the protocol of posteriors ---------------------------------------------------------------------
 
-    def draw(self, n: int, seed: int) -> Draws:
-        r"""Draw ``n`` sets of the free variables: name to array (n, \*shape)."""
-        return self._named(n, seed, tuple(rv.name for rv in self.model.free_RVs))
+    def draw(self, n: int, seed: int, names: Sequence[str] | None = None) -> Draws:
+        r"""Draw ``n`` sets of the free variables, or of those named: name to array (n, \*shape).
+
+        The same seed gives the same draws, whichever are named. Predicting needs them all.
+        """
+        known = tuple(rv.name for rv in self.model.free_RVs)
+        if isinstance(names, str) or set(names or ()) - set(known):
+            raise ModelError(f"names={names!r}; expected names of free variables, some of {list(known)}.")
+        return self._named(n, seed, known if names is None else tuple(names))
 
     def predict(self, x: Any, draws: Draws) -> np.ndarray:
         """Class probabilities (draws, points, classes) or means (draws, points) at inputs; see `Posterior.predict`.
