@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from companion.errors import ModelError
-from companion.networks import dense
+from companion.networks import convolutional, dense
 
 
 def test_a_dense_network_has_the_widths_that_were_asked_for():
@@ -40,3 +40,44 @@ def test_sums_start_with_about_unit_variance():
 def test_widths_that_make_no_network_are_refused(widths):
     with pytest.raises(ModelError, match="widths"):
         dense(*widths)
+
+
+def test_the_convolutional_network_is_the_posts():
+    network = convolutional()
+    assert network(torch.zeros(3, 28, 28)).shape == (3, 10)
+    shapes = [(32, 1, 5, 5), (32,), (32, 32, 5, 5), (32,), (256, 512), (256,), (10, 256), (10,)]
+    assert [tuple(p.shape) for p in network.parameters()] == shapes
+
+
+def test_pooling_before_a_rising_activation_changes_nothing():
+    network, images = convolutional(seed=3), torch.rand(4, 28, 28)
+    hidden = images[:, None]
+    for layer in (network[1], network[5]):
+        hidden = torch.nn.functional.max_pool2d(torch.tanh(layer(hidden)), 2)
+    torch.testing.assert_close(network(images), network[10:](hidden.flatten(1)))
+
+
+def test_convolutions_run_under_vmap():
+    network, images = convolutional(seed=3), torch.rand(2, 4, 28, 28)
+    torch.testing.assert_close(torch.vmap(network)(images), torch.stack([network(x) for x in images]))
+
+
+def test_other_images_and_layers_make_other_networks():
+    network = convolutional(filters=(4,), kernel=3, hidden=7, classes=3, side=8, activation=torch.nn.ReLU, seed=1)
+    assert network(torch.zeros(2, 8, 8)).shape == (2, 3)
+    assert torch.equal(network[1].weight, convolutional(filters=(4,), kernel=3, side=8, seed=1)[1].weight)
+    assert not torch.equal(network[1].weight, convolutional(filters=(4,), kernel=3, side=8, seed=2)[1].weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"filters": ()}, "one or more of them filters"),
+        ({"kernel": 0}, "kernel=0"),
+        ({"hidden": 2.5}, "hidden=2.5"),
+        ({"filters": (8, 8, 8)}, "3 convolutions of 5x5 with pooling leave nothing of an image of 28x28"),
+    ],
+)
+def test_sizes_that_make_no_network_are_refused(settings, message):
+    with pytest.raises(ModelError, match=message):
+        convolutional(**settings)

@@ -21,7 +21,7 @@ from companion.errors import DataError, ModelError
 from companion.inference import VariationalPosterior
 from companion.models import torch_classifier
 from companion.networks import convolutional, dense
-from companion.priors import Gaussian, LearnedScale, Prior
+from companion.priors import FanIn, Gaussian, LearnedScale, Prior
 
 __all__ = ["RELEASES", "Release", "load_posterior"]
 
@@ -59,10 +59,10 @@ def _dense() -> torch.nn.Module:
 RELEASES = {
     "mnist-dense": Release("mnist_dense.safetensors", _dense, Gaussian(0.1), "book/mnist/dense"),
     "mnist-hierarchical": Release(
-        "mnist_hierarchical.safetensors", _dense, LearnedScale(0.1, each="parameter"), "book/mnist/hierarchical"
+        "mnist_hierarchical.safetensors", _dense, LearnedScale(1.0, each="parameter"), "book/mnist/hierarchical"
     ),
     "mnist-convolutional": Release(
-        "mnist_convolutional.safetensors", convolutional, Gaussian(0.1), "book/mnist/convolutional"
+        "mnist_convolutional.safetensors", convolutional, FanIn(1.5), "book/mnist/convolutional"
     ),
 }
 """Name to release."""

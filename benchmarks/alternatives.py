@@ -1,0 +1,133 @@
+"""Other ways to a predictive distribution, beside the engine's: a plain network, MC dropout, SGLD, Laplace, ensembles.
+
+Each function trains a torch network on `Observations` and returns a predictor: images in, probabilities (draws, points,
+classes) out. All take as many steps of as many images, with the same prior on the weights as weight decay.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+DECAY = 1 / 0.1**2  # minus the log density of the post's prior is a weight decay of this strength
+
+
+def plain(network, data, steps, seed, *, rate=1e-3, decay=DECAY, batch=500):
+    """Minimise the cross-entropy, with the prior as weight decay unless another decay is given."""
+    fitted = train(network(seed), data, steps, seed, rate, decay, batch)
+    return lambda x: outputs(fitted, x)[None]
+
+
+def dropout(network, data, steps, seed, *, rate=1e-3, p=0.2, draws=50, batch=500):
+    """Drop hidden units in training and in prediction (Gal and Ghahramani 2016)."""
+    layers = []
+    for layer in network(seed):
+        layers += [layer, torch.nn.Dropout(p)] if isinstance(layer, torch.nn.Tanh) else [layer]
+    fitted = train(torch.nn.Sequential(*layers), data, steps, seed, rate, 0.0, batch).train()
+
+    def predictor(x):
+        torch.manual_seed(seed)
+        return np.stack([outputs(fitted, x) for _ in range(draws)])
+
+    return predictor
+
+
+def ensemble(network, data, steps, seed, *, members=5, **settings):
+    """Average plain networks from other starts, for a share of the steps each (Lakshminarayanan et al. 2017)."""
+    every = [plain(network, data, steps // members, 1000 * seed + k, **settings) for k in range(members)]
+    return lambda x: np.concatenate([one(x) for one in every])
+
+
+def sgld(network, data, steps, seed, *, rate=1e-3, sampling_rate=0.02, share=0.4, draws=50, batch=500):
+    """Walk to the mode, then sample around it by stochastic gradient Langevin dynamics (Welling and Teh 2011)."""
+    import posteriors
+
+    walk = round(steps * share)
+    fitted = train(network(seed), data, steps - walk, seed, rate, DECAY, batch)
+    rows = len(data)
+
+    def log_posterior(weights, some):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = functional_call(fitted, weights, (some[0],))
+        prior = sum(w.square().sum() for w in weights.values()) * DECAY / 2
+        return -cross_entropy(logits.float(), some[1]) - prior / rows, torch.tensor([])
+
+    sampler = posteriors.sgmcmc.sgld.build(log_posterior, lr=sampling_rate, temperature=1 / rows)
+    torch.manual_seed(seed)
+    state = sampler.init({name: w.detach().clone() for name, w in fitted.named_parameters()})
+    kept = []
+    for step, some in enumerate(batches(data, walk, seed + 1, batch)):
+        state, _ = sampler.update(state, some, inplace=True)
+        if step >= walk // 2 and (step - walk // 2) % (walk // 2 // draws) == 0:
+            kept.append({name: w.clone() for name, w in state.params.items()})
+    return lambda x: np.stack([outputs(lambda images, w=w: functional_call(fitted, w, (images,)), x) for w in kept])
+
+
+def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
+    """Gaussian around the mode, of the last layer's weights, with the diagonal of their GGN (Daxberger et al. 2021)."""
+    import posteriors
+
+    fitted = train(network(seed), data, steps, seed, rate, DECAY, batch)
+    features, last = fitted[:-1], fitted[-1]
+    weights = {name: w.detach().clone() for name, w in last.named_parameters()}
+
+    def forward(given, some):
+        return functional_call(last, given, (some[0],)), torch.tensor([])
+
+    transform = posteriors.laplace.diag_ggn.build(forward, lambda logits, some: -cross_entropy(logits, some[1]))
+    state = transform.init(weights)
+    with torch.no_grad():
+        for images, labels in batches(data, len(data) // batch, seed, batch):
+            state, _ = transform.update(state, (features(images), labels), inplace=True)
+    # the curvature of a mean over each batch, summed over the batches, is that of all rows divided by the batch size
+    deviation = {name: (p * batch + DECAY).rsqrt() for name, p in state.prec_diag.items()}
+
+    def predictor(x):
+        generator = torch.Generator().manual_seed(seed)
+        drawn = []
+        for _ in range(draws):
+            noise = {n: torch.randn(w.shape, generator=generator) for n, w in weights.items()}
+            given = {n: w + deviation[n] * noise[n] for n, w in weights.items()}
+            drawn.append(lambda images, given=given: functional_call(last, given, (features(images),)))
+        return np.stack([outputs(draw, x) for draw in drawn])
+
+    return predictor
+
+
+# --- training -------------------------------------------------------------------------------------------
+
+
+def batches(data, steps, seed, batch):
+    """Draw rows without repetition until all were seen, and again."""
+    x, y = torch.tensor(data.x), torch.tensor(data.y, dtype=torch.long)
+    rng, order = np.random.default_rng(seed), np.empty(0, dtype=int)
+    for _ in range(steps):
+        if len(order) < min(batch, len(y)):
+            order = np.concatenate([order, rng.permutation(len(y))])
+        rows, order = torch.from_numpy(order[:batch]), order[batch:]
+        yield x[rows], y[rows]
+
+
+def train(network, data, steps, seed, rate, decay, batch):
+    """Adam with a cosine schedule on the mean cross-entropy plus ``decay`` |w|^2 / (2 rows)."""
+    torch.manual_seed(seed)
+    adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+    for step, (x, y) in enumerate(batches(data, steps, seed, batch)):
+        for group in adam.param_groups:
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(x)
+        penalty = sum(w.square().sum() for w in network.parameters()) * decay / (2 * len(data)) if decay else 0.0
+        adam.zero_grad()
+        (cross_entropy(logits.float(), y) + penalty).backward()
+        adam.step()
+    return network
+
+
+def outputs(network, x):
+    """Class probabilities (points, classes)."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        parts = [network(torch.tensor(part)).float().softmax(dim=1) for part in np.array_split(x, -(-len(x) // 1000))]
+    return torch.cat(parts).numpy()

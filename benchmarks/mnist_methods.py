@@ -1,0 +1,122 @@
+"""The methods that the MNIST chapters compare, by part and name, with the settings that validation images chose.
+
+Each takes training images and a seed, and returns a predictor (images in, probabilities (draws, points, classes) out)
+and the engine's posterior, or None where the method has none.
+"""
+
+from functools import partial
+
+import alternatives
+import numpy as np
+import torch
+
+from companion.inference import fit
+from companion.models import torch_classifier
+from companion.networks import convolutional, dense
+from companion.prediction import predict
+from companion.priors import FanIn, Gaussian, LearnedScale, RelevanceDetermination
+
+DRAWS = 50
+
+
+def dense_network(seed):
+    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, 800, 800, 10, activation=torch.nn.Tanh, seed=seed))
+
+
+def convolutional_network(seed):
+    return convolutional(seed=seed)
+
+
+def engine(network, prior, draws=DRAWS, **settings):
+    """Fit the prior's posterior with the companion's engine."""
+
+    def method(data, seed):
+        model = torch_classifier(data, network(seed), prior)
+        start = settings.get("start")
+        given = settings | ({"start": start(model, seed)} if callable(start) else {})
+        posterior = fit(model, **given, precision="bfloat16", elbo_draws=20, seed=seed, device="cpu", progressbar=False)
+        return partial(predict, posterior, draws=draws, seed=seed), posterior
+
+    return method
+
+
+def other(function, network, steps, **settings):
+    """Fit with one of `alternatives`."""
+    return lambda data, seed: (function(network, data, steps, seed, **settings), None)
+
+
+def of_the_post(model, seed):
+    """Start where the post did: the weights from N(0, 1), as it says; scales at 1, and deviations of 1 by PyMC3."""
+    rng = np.random.default_rng(seed)
+    shapes = model.eval_rv_shapes()
+    return {
+        rv.name: np.ones(shapes[rv.name]) if rv.name.endswith("scale") else rng.normal(size=shapes[rv.name])
+        for rv in model.free_RVs
+    }
+
+
+# Local reparameterisation takes twice as long a step: half the steps are the same budget.
+COMMON = {"batch_size": 500, "steps": 5000, "learning_rate": 0.003, "start_scale": 0.01}
+LOCAL = COMMON | {"steps": 2500, "estimator": "local", "learning_rate": 0.005}
+EACH = {"each": "parameter"}
+
+DENSE = {
+    "mean-field": engine(dense_network, Gaussian(0.1), **LOCAL),
+    "one draw for all rows": engine(dense_network, Gaussian(0.1), **COMMON),
+    "the post's start": engine(dense_network, Gaussian(0.1), **COMMON | {"start_scale": 1.0}, start=of_the_post),
+    "start at the mode": engine(dense_network, Gaussian(0.1), **COMMON | {"map_steps": 1000, "steps": 4000}),
+    "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
+    "cold": engine(dense_network, Gaussian(0.1), **COMMON, temperature=0.05),
+    "mixture of 3, cold": engine(
+        dense_network, Gaussian(0.1), **COMMON | {"steps": 1667}, restarts=3, keep="mixture", temperature=0.05
+    ),
+    "plain": other(alternatives.plain, dense_network, 5000, decay=1.0),
+    "ensemble of 5": other(alternatives.ensemble, dense_network, 5000, decay=1.0),
+    "MC dropout": other(alternatives.dropout, dense_network, 5000),
+    "Laplace, last layer": other(alternatives.laplace, dense_network, 5000),
+    "SGLD": other(alternatives.sgld, dense_network, 5000),
+}
+
+SCALES = (0.02, 0.05, 0.1, 0.2, 0.5)
+HIERARCHICAL = {
+    "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
+    "non-centred": engine(dense_network, LearnedScale(1.0, centred=False, **EACH), **LOCAL),
+    "a scale for each pixel": engine(dense_network, RelevanceDetermination(1.0), **LOCAL),
+    "learned scales, cold": engine(
+        dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.05
+    ),
+    **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
+    **{f"fixed at {s}, cold": engine(dense_network, Gaussian(s), **COMMON, temperature=0.05) for s in (0.05, 0.1, 0.2)},
+}
+
+CONVOLUTION = {"batch_size": 250, "steps": 5000, "learning_rate": 0.005, "scale_rate": 0.02, "start_scale": 0.03}
+COLD = CONVOLUTION | {"learning_rate": 0.003, "scale_rate": 0.003, "temperature": 0.1}
+CONVOLUTIONAL = {
+    "mean-field, the post's prior": engine(convolutional_network, Gaussian(0.1), 30, **CONVOLUTION),
+    "mean-field": engine(convolutional_network, FanIn(1.5), 30, **CONVOLUTION),
+    "cold": engine(convolutional_network, FanIn(1.5), 30, **COLD),
+    "cold, 8,000 steps": engine(convolutional_network, FanIn(1.5), 30, **COLD | {"steps": 8000}),
+    "learned scales": engine(convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION),
+    "learned scales, cold": engine(convolutional_network, LearnedScale(1.0, **EACH), 30, **COLD),
+    "learned scales, the post's start": engine(
+        convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION | {"start_scale": 1.0}, start=of_the_post
+    ),
+    "plain": other(alternatives.plain, convolutional_network, 5000, decay=1.0, batch=250),
+    "ensemble of 5": other(alternatives.ensemble, convolutional_network, 5000, decay=1.0, batch=250),
+    "ensemble of 5, twice the steps": other(alternatives.ensemble, convolutional_network, 10_000, decay=1.0, batch=250),
+    "MC dropout": other(alternatives.dropout, convolutional_network, 5000, batch=250, draws=30),
+}
+
+# The same run under another name: done once, used twice.
+SAME = {
+    ("hierarchical", "fixed at 0.1"): ("dense", "mean-field"),
+    ("hierarchical", "fixed at 0.1, cold"): ("dense", "cold"),
+    ("hierarchical", "learned scales"): ("dense", "learned scales"),
+}
+
+PARTS = {"dense": DENSE, "hierarchical": HIERARCHICAL, "convolutional": CONVOLUTIONAL}
+RELEASED = {
+    ("dense", "mean-field"): "mnist-dense",
+    ("dense", "learned scales"): "mnist-hierarchical",
+    ("convolutional", "mean-field"): "mnist-convolutional",
+}
