@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 DECAY = 1 / 0.1**2  # minus the log density of the post's prior is a weight decay of this strength
+GGN_BATCH = 20  # posteriors multiplies (rows x classes) squared matrices: few rows at a time cost less in all
 
 
 def plain(network, data, steps, seed, *, rate=1e-3, decay=DECAY, batch=500):
@@ -79,10 +80,10 @@ def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
     transform = posteriors.laplace.diag_ggn.build(forward, lambda logits, some: -cross_entropy(logits, some[1]))
     state = transform.init(weights)
     with torch.no_grad():
-        for images, labels in batches(data, len(data) // batch, seed, batch):
+        for images, labels in batches(data, len(data) // GGN_BATCH, seed, GGN_BATCH):
             state, _ = transform.update(state, (features(images), labels), inplace=True)
     # the curvature of a mean over each batch, summed over the batches, is that of all rows divided by the batch size
-    deviation = {name: (p * batch + DECAY).rsqrt() for name, p in state.prec_diag.items()}
+    deviation = {name: (p * GGN_BATCH + DECAY).rsqrt() for name, p in state.prec_diag.items()}
 
     def predictor(x):
         generator = torch.Generator().manual_seed(seed)

@@ -67,6 +67,7 @@ DENSE = {
     "start at the mode": engine(dense_network, Gaussian(0.1), **COMMON | {"map_steps": 1000, "steps": 4000}),
     "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
     "cold": engine(dense_network, Gaussian(0.1), **COMMON, temperature=0.05),
+    "cold, 8,000 steps": engine(dense_network, Gaussian(0.1), **COMMON | {"steps": 8000}, temperature=0.05),
     "mixture of 3, cold": engine(
         dense_network, Gaussian(0.1), **COMMON | {"steps": 1667}, restarts=3, keep="mixture", temperature=0.05
     ),
@@ -84,6 +85,12 @@ HIERARCHICAL = {
     "a scale for each pixel": engine(dense_network, RelevanceDetermination(1.0), **LOCAL),
     "learned scales, cold": engine(
         dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.05
+    ),
+    "learned scales, cold, 8,000 steps": engine(
+        dense_network,
+        LearnedScale(1.0, **EACH),
+        **COMMON | {"scale_rate": 0.005, "steps": 8000},
+        temperature=0.05,
     ),
     **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
     **{f"fixed at {s}, cold": engine(dense_network, Gaussian(s), **COMMON, temperature=0.05) for s in (0.05, 0.1, 0.2)},

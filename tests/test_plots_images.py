@@ -265,10 +265,20 @@ def test_signal_to_noise_is_drawn_in_powers_of_ten_and_cut_across_all_layers():
     assert not plots.snr_histogram(layers).lines
 
 
-def test_signal_to_noise_refuses_what_has_no_logarithm():
-    for value in (0.0, -1.0, np.nan, np.inf):
-        with pytest.raises(ModelError, match="1 of 2 ratios of 'a' are not positive and finite"):
+def test_weights_of_almost_no_signal_stand_in_the_first_bin():
+    ax = plots.snr_histogram({"a": np.array([0.0, 1e-9, 0.01, 1.0])}, least=1e-3)
+    edges, outline = steps(ax.patches[0])
+    np.testing.assert_allclose([edges[0], edges[-1]], [-3, 0])
+    first = outline[np.isclose(outline[:, 0], -3), 1].max()
+    assert first == outline[:, 1].max() == pytest.approx(2 * np.unique(outline[:, 1])[1])
+
+
+def test_signal_to_noise_refuses_what_is_no_ratio():
+    for value in (-1.0, np.nan, np.inf):
+        with pytest.raises(ModelError, match="1 of 2 ratios of 'a' are negative or not finite"):
             plots.snr_histogram({"a": np.array([1.0, value])})
+    with pytest.raises(ModelError, match="least=0"):
+        plots.snr_histogram({"a": np.ones(2)}, least=0)
     for pruned in (0, 1, 75):
         with pytest.raises(ModelError, match=f"pruned={pruned}; expected a share"):
             plots.snr_histogram({"a": np.ones(2)}, pruned=pruned)

@@ -92,6 +92,7 @@ def snr_histogram(
     signal_to_noise: Mapping[str, np.ndarray],
     *,
     pruned: float | None = None,
+    least: float = 1e-3,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -103,13 +104,15 @@ def snr_histogram(
         Name of each layer to \|mean\| / scale of its weights, of any shape.
     pruned
         Share of all weights to remove, between 0 and 1, those known worst first; a dashed line marks where it ends.
+    least
+        Where the axis begins: smaller ratios, and those of weights that are exactly 0, stand in the first bin.
     title, ax
         Head and axes.
 
     Raises
     ------
     ModelError
-        If there is nothing to draw, a ratio isn't positive and finite, or the share isn't between 0 and 1.
+        If there is nothing to draw, a ratio is negative or not finite, or the share isn't between 0 and 1.
 
     Notes
     -----
@@ -118,15 +121,17 @@ def snr_histogram(
     """
     layers = {name: np.asarray(ratios, dtype=float).ravel() for name, ratios in signal_to_noise.items()}
     for name, ratios in layers.items():
-        strange = ~(np.isfinite(ratios) & (ratios > 0))
+        strange = ~(np.isfinite(ratios) & (ratios >= 0))
         if strange.any():
             raise ModelError(
-                f"{int(strange.sum())} of {len(ratios)} ratios of {name!r} are not positive and finite, so have no "
-                "logarithm. Leave out weights that were removed already."
+                f"{int(strange.sum())} of {len(ratios)} ratios of {name!r} are negative or not finite; expected "
+                "|mean| / scale of each weight. Leave out weights that were pruned already."
             )
     if pruned is not None and not 0 < pruned < 1:
         raise ModelError(f"pruned={pruned}; expected a share of the weights between 0 and 1.")
-    logarithms = {name: np.log10(ratios) for name, ratios in layers.items()}
+    if not least > 0:
+        raise ModelError(f"least={least}; expected a positive ratio.")
+    logarithms = {name: np.log10(np.maximum(ratios, least)) for name, ratios in layers.items()}
     xlabel = r"$\log_{10}$ of the signal-to-noise ratio |mean| / scale"
     ax = score_histograms(logarithms, xlabel=xlabel, title=title, ax=ax)
     if pruned is not None:
