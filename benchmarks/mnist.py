@@ -104,12 +104,13 @@ def main():
     parser.add_argument("--only", nargs="*", help="methods; all by default")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--release", action="store_true")
+    parser.add_argument("--collect", action="store_true", help="write the file from the runs that are done")
     given = parser.parse_args()
     logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
     torch.set_flush_denormal(True)
     given.work.mkdir(parents=True, exist_ok=True)
     for seed in range(given.seeds):
-        for method in given.only or PARTS[given.part]:
+        for method in [] if given.collect else given.only or PARTS[given.part]:
             kept = place(given.work, given.part, method, seed)
             if kept.exists():
                 continue
@@ -147,7 +148,7 @@ def collect(part, work, seeds):
         key: np.array([[row.get(key, np.nan) for row in of_method] for of_method in rows], dtype=np.float32)
         for key in keys
     }
-    about = {"script": f"benchmarks/mnist.py {part}", "methods": list(PARTS[part]), "seeds": list(range(seeds))}
+    about = {"script": f"benchmarks/mnist.py {part}", "methods": methods, "seeds": list(range(seeds))}
     results.write(Path(results.__file__).parent / f"mnist_{part}.npz", arrays, about)
 
 
