@@ -136,13 +136,8 @@ def place(work, part, method, seed):
 
 def collect(part, work, seeds):
     """Write one array (methods, seeds) for each score; NaN where a method has none."""
-    rows = [
-        [
-            json.loads((work / f"{part}-{m.replace(' ', '_').replace('/', '-')}-{s}.json").read_text())
-            for s in range(seeds)
-        ]
-        for m in PARTS[part]
-    ]
+    methods = [m for m in PARTS[part] if all(place(work, part, m, s).exists() for s in range(seeds))]
+    rows = [[json.loads(place(work, part, m, s).read_text()) for s in range(seeds)] for m in methods]
     keys = sorted({key for of_method in rows for row in of_method for key in row})
     arrays = {
         key: np.array([[row.get(key, np.nan) for row in of_method] for of_method in rows], dtype=np.float32)
