@@ -84,13 +84,13 @@ HIERARCHICAL = {
     "non-centred": engine(dense_network, LearnedScale(1.0, centred=False, **EACH), **LOCAL),
     "a scale for each pixel": engine(dense_network, RelevanceDetermination(1.0), **LOCAL),
     "learned scales, cold": engine(
-        dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.05
+        dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.03
     ),
     "learned scales, cold, 8,000 steps": engine(
         dense_network,
         LearnedScale(1.0, **EACH),
         **COMMON | {"scale_rate": 0.005, "steps": 8000},
-        temperature=0.05,
+        temperature=0.03,
     ),
     **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
     **{f"fixed at {s}, cold": engine(dense_network, Gaussian(s), **COMMON, temperature=0.05) for s in (0.05, 0.1, 0.2)},

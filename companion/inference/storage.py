@@ -107,8 +107,8 @@ def load_posterior(path: str | Path, model: pm.Model, *, device: str | torch.dev
     Returns
     -------
     VariationalPosterior
-        It draws and predicts like the one that was saved; its ``record`` holds how that was fitted, with every so many
-        steps of its history.
+        It draws and predicts like the one that was saved; its ``record`` holds how that was fitted, with up to ten
+        thousand steps of its history.
 
     Raises
     ------
@@ -142,8 +142,8 @@ def load_posterior(path: str | Path, model: pm.Model, *, device: str | torch.dev
     return VariationalPosterior(model, objective, batches, parameters, np.array(about["weights"]), record)
 
 
-def _thinned(history: np.ndarray, most: int = 1000) -> list[list[float]]:
-    """Keep every so many steps, to four digits: enough for a picture of them."""
+def _thinned(history: np.ndarray, most: int = 10_000) -> list[list[float]]:
+    """Keep ten thousand steps at most, to four digits: enough for a picture of them."""
     every = max(1, len(history) // most)
     return [[float(f"{loss:.4g}") for loss in step] for step in history[::every]]
 
