@@ -67,7 +67,9 @@ DENSE = {
     "start at the mode": engine(dense_network, Gaussian(0.1), **COMMON | {"map_steps": 1000, "steps": 4000}),
     "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
     "cold": engine(dense_network, Gaussian(0.1), **COMMON, temperature=0.05),
-    "cold, 8,000 steps": engine(dense_network, Gaussian(0.1), **COMMON | {"steps": 8000}, temperature=0.05),
+    "mixture of 2, cold, twice the budget": engine(
+        dense_network, Gaussian(0.1), **COMMON, restarts=2, keep="mixture", temperature=0.05
+    ),
     "mixture of 3, cold": engine(
         dense_network, Gaussian(0.1), **COMMON | {"steps": 1667}, restarts=3, keep="mixture", temperature=0.05
     ),
@@ -86,10 +88,12 @@ HIERARCHICAL = {
     "learned scales, cold": engine(
         dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.03
     ),
-    "learned scales, cold, 8,000 steps": engine(
+    "mixture of 2, learned scales, cold, twice the budget": engine(
         dense_network,
         LearnedScale(1.0, **EACH),
-        **COMMON | {"scale_rate": 0.005, "steps": 8000},
+        **COMMON | {"scale_rate": 0.005},
+        restarts=2,
+        keep="mixture",
         temperature=0.03,
     ),
     **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
@@ -103,8 +107,8 @@ CONVOLUTIONAL = {
     "mean-field": engine(convolutional_network, FanIn(1.5), 30, **CONVOLUTION),
     "cold": engine(convolutional_network, FanIn(1.5), 30, **COLD),
     "cold, 8,000 steps": engine(convolutional_network, FanIn(1.5), 30, **COLD | {"steps": 8000}),
-    "learned scales": engine(convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION),
-    "learned scales, cold": engine(convolutional_network, LearnedScale(1.0, **EACH), 30, **COLD),
+    "learned scales": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION),
+    "learned scales, cold": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **COLD),
     "learned scales, the post's start": engine(
         convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION | {"start_scale": 1.0}, start=of_the_post
     ),

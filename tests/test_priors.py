@@ -213,6 +213,18 @@ def test_pyros_guides_and_vectorised_particles_take_every_site(prior, net):
     assert np.isfinite(elbo.loss(model, AutoNormal(model)))
 
 
+@pytest.mark.parametrize("centred", [True, False])
+def test_learned_scales_can_start_elsewhere_than_their_priors_scale(centred, net):
+    model, weights = pymc_model(LearnedScale(1.0, centred=centred, start=0.1), net)
+    start = model.initial_point()
+    np.testing.assert_allclose(np.exp(start["0.scale_log__"]), 0.1)
+    np.testing.assert_allclose(pymc_values(model, weights, start)["0.weight"], net[0].weight.detach().numpy())
+    usual = pymc_model(LearnedScale(1.0, centred=centred), net)[0]
+    np.testing.assert_allclose(model.compile_logp(mode=QUICK)(start), usual.compile_logp(mode=QUICK)(start))
+    with pytest.raises(ModelError, match=r"start=-1"):
+        LearnedScale(start=-1)
+
+
 def test_a_gate_that_is_almost_surely_shut_starts_open_enough(net):
     prior = SpikeAndSlab(inclusion=1e-4, temperature=0.1)
     model, weights = pymc_model(prior, net)

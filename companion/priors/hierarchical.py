@@ -30,7 +30,7 @@ class LearnedScale(Prior):
 
         s \sim \mathcal{N}^+(0, \mathrm{scale}^2), \quad w \mid s \sim \mathcal{N}(0, s^2)
 
-    Every ``s`` starts at ``scale``.
+    Every ``s`` starts at ``start``.
 
     Attributes
     ----------
@@ -40,6 +40,8 @@ class LearnedScale(Prior):
         ``True`` has the weights themselves as variables. ``False`` has ``raw = w / s``, named ``"0.weight.raw"``,
         standard normal whatever ``s`` is, and the weights as deterministics: the same prior with another geometry,
         easier on a sampler where the data say little.
+    start
+        Value of every ``s`` at which inference in PyMC starts; ``None`` is `scale`. A wide prior need not start wide.
     each
         What has an ``s`` of its own. ``"layer"``: the weight and the bias of a layer share one, named after the layer,
         ``"0.scale"``, and ``"scale"`` for a module without submodules. ``"parameter"``: each weight matrix and each
@@ -48,7 +50,7 @@ class LearnedScale(Prior):
     Raises
     ------
     ModelError
-        If `scale` isn't positive and finite, `centred` is neither ``True`` nor ``False``, or `each` neither
+        If `scale` or `start` isn't positive and finite, `centred` is neither ``True`` nor ``False``, or `each` neither
         ``"layer"`` nor ``"parameter"``.
 
     Notes
@@ -63,9 +65,10 @@ class LearnedScale(Prior):
     scale: float = 1.0
     centred: bool = True
     each: str = "layer"
+    start: float | None = None
 
     def __post_init__(self) -> None:
-        self._check_positive("scale")
+        self._check_positive(*(("scale",) if self.start is None else ("scale", "start")))
         if not isinstance(self.centred, bool):
             raise ModelError(f"centred={self.centred!r} in LearnedScale; expected True or False.")
         if self.each not in ("layer", "parameter"):
@@ -73,15 +76,15 @@ class LearnedScale(Prior):
 
     def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
         """Lay the scales and their weights into the model; see `Prior.pymc`."""
-        weights = {}
+        weights, start = {}, self.scale if self.start is None else self.start
         for name, members in self._groups(parameters).items():
-            s = pm.HalfNormal(name, self.scale, initval=float_x(self.scale))
+            s = pm.HalfNormal(name, self.scale, initval=float_x(start))
             for p in members:
                 if self.centred:
                     weights[p.name] = pm.Normal(p.name, 0.0, s, shape=p.shape, initval=float_x(p.start))
                 else:
-                    start = None if p.start is None else p.start / self.scale
-                    raw = pm.Normal(f"{p.name}.raw", 0.0, 1.0, shape=p.shape, initval=float_x(start))
+                    own = None if p.start is None else p.start / start
+                    raw = pm.Normal(f"{p.name}.raw", 0.0, 1.0, shape=p.shape, initval=float_x(own))
                     weights[p.name] = pm.Deterministic(p.name, s * raw)
         return weights
 
