@@ -4,12 +4,13 @@ Each function trains a torch network on `Observations` and returns a predictor: 
 classes) out. All take as many steps of as many images, with the same prior on the weights as weight decay.
 """
 
-import math
-
 import numpy as np
 import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+
+from companion.inference.batches import Rows
+from companion.inference.schedules import cosine
 
 DECAY = 1 / 0.1**2  # minus the log density of the post's prior is a weight decay of this strength
 GGN_BATCH = 20  # posteriors multiplies (rows x classes) squared matrices: few rows at a time cost less in all
@@ -86,13 +87,13 @@ def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
     deviation = {name: (p * GGN_BATCH + DECAY).rsqrt() for name, p in state.prec_diag.items()}
 
     def predictor(x):
-        generator = torch.Generator().manual_seed(seed)
-        drawn = []
+        generator, hidden = torch.Generator().manual_seed(seed), in_parts(features, x).numpy()
+        found = []
         for _ in range(draws):
             noise = {n: torch.randn(w.shape, generator=generator) for n, w in weights.items()}
             given = {n: w + deviation[n] * noise[n] for n, w in weights.items()}
-            drawn.append(lambda images, given=given: functional_call(last, given, (features(images),)))
-        return np.stack([outputs(draw, x) for draw in drawn])
+            found.append(outputs(lambda h, given=given: functional_call(last, given, (h,)), hidden))
+        return np.stack(found)
 
     return predictor
 
@@ -101,14 +102,12 @@ def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
 
 
 def batches(data, steps, seed, batch):
-    """Draw rows without repetition until all were seen, and again."""
+    """Draw the rows that the engine would."""
     x, y = torch.tensor(data.x), torch.tensor(data.y, dtype=torch.long)
-    rng, order = np.random.default_rng(seed), np.empty(0, dtype=int)
-    for _ in range(steps):
-        if len(order) < min(batch, len(y)):
-            order = np.concatenate([order, rng.permutation(len(y))])
-        rows, order = torch.from_numpy(order[:batch]), order[batch:]
-        yield x[rows], y[rows]
+    rows = Rows(len(y), batch, seed)
+    for step in range(steps):
+        at = torch.from_numpy(rows.at(step))
+        yield x[at], y[at]
 
 
 def train(network, data, steps, seed, rate, decay, batch):
@@ -117,7 +116,7 @@ def train(network, data, steps, seed, rate, decay, batch):
     adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
     for step, (x, y) in enumerate(batches(data, steps, seed, batch)):
         for group in adam.param_groups:
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = rate * cosine(step / steps)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(x)
         penalty = sum(w.square().sum() for w in network.parameters()) * decay / (2 * len(data)) if decay else 0.0
@@ -129,6 +128,10 @@ def train(network, data, steps, seed, rate, decay, batch):
 
 def outputs(network, x):
     """Class probabilities (points, classes)."""
+    return in_parts(network, x).softmax(dim=1).numpy()
+
+
+def in_parts(network, x):
+    """Apply a network to a thousand points at a time."""
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        parts = [network(torch.tensor(part)).float().softmax(dim=1) for part in np.array_split(x, -(-len(x) // 1000))]
-    return torch.cat(parts).numpy()
+        return torch.cat([network(part).float() for part in torch.tensor(x).split(1000)])

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 
 from companion.errors import InferenceError
 
-__all__ = ["Checkpoint", "begun", "differences", "read", "tidy", "write"]
+__all__ = ["Checkpoint", "begun", "differences", "read", "tidy", "write", "write_whole"]
 
 _FORMAT = 1
 _NAME = "checkpoint.json"
@@ -54,8 +54,8 @@ def write(folder: Path, step: int, tensors: Mapping[str, torch.Tensor], settings
     packed = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / name, packed)
-        _replace(folder / _NAME, json.dumps({**content, "sha256": _seal(content, packed)}, indent=1).encode())
+        write_whole(folder / name, packed)
+        write_whole(folder / _NAME, json.dumps({**content, "sha256": _seal(content, packed)}, indent=1).encode())
         tidy(folder, step)
     except OSError as error:
         raise InferenceError(
@@ -160,7 +160,7 @@ def _damaged(folder: Path, error: Exception) -> InferenceError:
     )
 
 
-def _replace(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file as a whole or not at all, and have it on the disk before going on."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

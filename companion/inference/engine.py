@@ -17,7 +17,6 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import torch_log_density
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import checkpoints
 from companion.inference.batches import batches_for
@@ -27,9 +26,9 @@ from companion.inference.elbo import elbo
 from companion.inference.estimators import Estimator
 from companion.inference.families import Parameters, PointMass, family_named
 from companion.inference.fingerprint import fingerprint
-from companion.inference.objective import Objective
+from companion.inference.objective import Objective, objective_for
 from companion.inference.processes import processes
-from companion.inference.settings import PRECISIONS, Settings, device_named, has_bfloat16, whole
+from companion.inference.settings import Settings, device_named, whole
 from companion.inference.starts import starting_means
 from companion.inference.training import Halted, Training
 from companion.inference.variational import Record, VariationalPosterior
@@ -174,14 +173,8 @@ def fit(
             "restarts=1, or start='model' or 'prior'."
         )
     where = device_named(device)
-    density = torch_log_density(model, dtype=PRECISIONS[precision], device=where)
-    objective = Objective(
-        density,
-        family_named(family),
-        Estimator.of(estimator),
-        draws=draws,
-        bfloat16=precision == "bfloat16" and has_bfloat16(where),
-    )
+    objective = objective_for(model, settings, family_named(family), where)
+    density = objective.density
     begun = time.perf_counter()
     with _quiet_state(), processes(where) as group, torch.no_grad():
         calls = {"checkpoint": checkpoint is not None, "checkpoint_every": checkpoint_every}

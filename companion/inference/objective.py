@@ -14,15 +14,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import pymc as pm
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from companion.bridge import LogDensity, Observed
+from companion.bridge import LogDensity, Observed, torch_log_density
 from companion.inference.estimators import Estimator, Gaussian, layer_weights, noise_for
 from companion.inference.families import Family, Parameters, PointMass
 from companion.inference.layout import Layout
+from companion.inference.settings import PRECISIONS, Settings, has_bfloat16
 
-__all__ = ["Gradient", "Objective", "Terms"]
+__all__ = ["Gradient", "Objective", "Terms", "objective_for"]
 
 Data = Mapping[str, torch.Tensor]
 Tensors = tuple[torch.Tensor, ...]
@@ -182,3 +184,14 @@ class Objective:
         """Find the numbers of rows in the data of one step: one, in most models."""
         names = {n for o in self.density.observed for n in ((o.rows,) if o.rows is not None else o.data)}
         return frozenset(len(data[n]) for n in names if data[n].ndim > 0)
+
+
+def objective_for(model: pm.Model, settings: Settings, family: Family, device: torch.device) -> Objective:
+    """Lower a model to torch, and set up what a fit with these settings minimises."""
+    return Objective(
+        torch_log_density(model, dtype=PRECISIONS[settings.precision], device=device),
+        family,
+        Estimator.of(settings.estimator),
+        draws=settings.draws,
+        bfloat16=settings.precision == "bfloat16" and has_bfloat16(device),
+    )

@@ -43,7 +43,7 @@ def moments(posterior: VariationalPosterior) -> dict[str, Moments]:
     ModelError
         If the posterior is a mixture.
     """
-    own = _one(posterior)
+    own = posterior.own_parameters("a moment")
     layout, family = posterior.objective.layout, posterior.objective.family
     means, scales = layout.split(own["mean"]), layout.split(family.variance(own).sqrt())
     return {name: Moments(means[name].cpu().numpy(), scales[name].cpu().numpy()) for name in layout.names}
@@ -83,7 +83,7 @@ def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -
         raise ModelError(f"share={share}; expected a share of the weights, from 0 to 1.")
     if unknown := sorted(set(names) - set(layout.names)):
         raise ModelError(f"no variables {unknown}; the posterior has {list(layout.names)}.")
-    own = {name: p.clone() for name, p in _one(posterior).items()}
+    own = {name: p.clone() for name, p in posterior.own_parameters("pruning").items()}
     chosen = torch.cat([torch.full((n,), name in names) for name, n in zip(layout.names, layout.sizes, strict=True)])
     chosen = chosen.to(own["mean"].device)
     ratio = own["mean"].abs().log() - own["log_scale"]
@@ -97,10 +97,3 @@ def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -
     return dataclasses.replace(
         posterior, parameters={n: p[None] for n, p in own.items()}, weights=np.ones(1), record=record
     )
-
-
-def _one(posterior: VariationalPosterior) -> dict[str, torch.Tensor]:
-    kept = np.flatnonzero(posterior.weights)
-    if len(kept) != 1:
-        raise ModelError(f"this is a mixture of {len(kept)} restarts; take one with best() or restart(number).")
-    return {name: p[kept[0]] for name, p in posterior.parameters.items()}

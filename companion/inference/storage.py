@@ -18,13 +18,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from companion.bridge import torch_log_density
 from companion.errors import DataError, ModelError
 from companion.inference.batches import batches_for
-from companion.inference.estimators import Estimator
+from companion.inference.checkpoints import write_whole
 from companion.inference.families import Parameters, family_named
-from companion.inference.objective import Objective
-from companion.inference.settings import PRECISIONS, Settings, device_named, has_bfloat16
+from companion.inference.layout import Layout
+from companion.inference.objective import objective_for
+from companion.inference.settings import Settings, device_named
 from companion.inference.variational import Record, VariationalPosterior
 
 __all__ = ["load_posterior", "save_posterior"]
@@ -74,7 +74,7 @@ def save_posterior(posterior: VariationalPosterior, path: str | Path, *, half: b
     record = posterior.record
     about = {
         "format": _FORMAT,
-        "layout": {n: list(s) for n, s in zip(*dataclasses.astuple(posterior.objective.layout), strict=True)},
+        "layout": _shapes(posterior.objective.layout),
         "weights": posterior.weights[kept].tolist(),
         "record": {
             **dataclasses.asdict(record),
@@ -86,7 +86,7 @@ def save_posterior(posterior: VariationalPosterior, path: str | Path, *, half: b
     packed = save(tensors, {_ABOUT: json.dumps(about), "sha256": _seal(about, tensors)})
     path = Path(path)
     try:
-        path.write_bytes(packed)
+        write_whole(path, packed)
     except OSError as error:
         raise DataError(f"{path} can't be written ({error.strerror or error}); give the path of a new file.") from error
     return path
@@ -125,21 +125,19 @@ def load_posterior(path: str | Path, model: pm.Model, *, device: str | torch.dev
     about, tensors = _read(path)
     record = _record(about["record"])
     where = device_named(device)
-    density = torch_log_density(model, dtype=PRECISIONS[record.settings.precision], device=where)
-    objective = Objective(
-        density,
-        family_named(record.settings.family),
-        Estimator.of(record.settings.estimator),
-        draws=record.settings.draws,
-        bfloat16=record.settings.precision == "bfloat16" and has_bfloat16(where),
-    )
-    layout = {name: list(shape) for name, shape in zip(*dataclasses.astuple(objective.layout), strict=True)}
+    objective = objective_for(model, record.settings, family_named(record.settings.family), where)
+    layout = _shapes(objective.layout)
     if layout != about["layout"]:
         raise ModelError(f"{path.name} is a posterior of {about['layout']}; the model has {layout}.")
-    batches, rows = batches_for(density, None, None, record.settings.seed, 0, 1, 0)
+    batches, rows = batches_for(objective.density, None, None, record.settings.seed, 0, 1, 0)
     objective = dataclasses.replace(objective, rows=rows)
-    parameters: Parameters = {name: t.to(where, density.dtype) for name, t in tensors.items()}
+    parameters: Parameters = {name: t.to(where, objective.density.dtype) for name, t in tensors.items()}
     return VariationalPosterior(model, objective, batches, parameters, np.array(about["weights"]), record)
+
+
+def _shapes(layout: Layout) -> dict[str, list[int]]:
+    """Give the shape of each value, as JSON holds it."""
+    return {name: list(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)}
 
 
 def _thinned(history: np.ndarray, most: int = 10_000) -> list[list[float]]:

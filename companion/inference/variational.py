@@ -198,15 +198,24 @@ class VariationalPosterior:
                 f"k-hat of {size:,} values with {draws} draws, family {self.objective.family.name!r}; expected at most "
                 f"{_SMALL:,} values, 100 draws or more, and a family with a density."
             )
-        [at] = self._one()
-        own = {name: p[at] for name, p in self.parameters.items()}
+        own = self.own_parameters("k-hat")
         return psis_k(log_weights(self.objective, own, self.batches.parts(), draws, seed))
 
-    def _one(self) -> np.ndarray:
-        at = np.flatnonzero(self.weights)
-        if len(at) > 1:
-            raise ModelError("k-hat is defined for one restart; take one with best() or restart(number).")
-        return at
+    def own_parameters(self, what: str) -> Parameters:
+        """Give the family's parameters of the only restart that has weight; `what` needs them.
+
+        Raises
+        ------
+        ModelError
+            If the posterior is a mixture.
+        """
+        kept = np.flatnonzero(self.weights)
+        if len(kept) > 1:
+            raise ModelError(
+                f"{what} is defined for one restart, and this is a mixture of {len(kept)} restarts; take one with "
+                "best() or restart(number)."
+            )
+        return {name: p[kept[0]] for name, p in self.parameters.items()}
 
     # --- draws ------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import new_axes
+from companion.plots.style import head, new_axes
 
 __all__ = ["elbo_history", "parameter_paths", "weight_traces"]
 
@@ -97,7 +97,7 @@ def parameter_paths(
         raise ModelError(f"means {means.shape} and scales {scales.shape}; expected the same shape (steps, weights).")
     if axes is None:
         figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
-        figure.suptitle(title or "", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        head(figure, title or "")
     every = max(1, len(means) // 300)  # more points than pixels only make the picture larger
     steps = np.arange(0, len(means), every)
     palette = sns.color_palette("mako", means.shape[1])

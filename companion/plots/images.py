@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -21,7 +20,7 @@ from matplotlib.patches import Patch
 
 from companion.errors import DataError, ModelError
 from companion.plots.language import say
-from companion.plots.style import CLASS_COLORS, INK, uncertainty_map
+from companion.plots.style import CLASS_COLORS, INK, head, uncertainty_map
 from companion.prediction import mean_probabilities
 from companion.uncertainty.scores import labels_of
 
@@ -230,11 +229,11 @@ def _rows(n: int, columns: int) -> int:
 
 
 def _figure(height: float, title: str | None) -> Figure:
-    """Open a figure as wide as the page, its head at the left as that of axes."""
+    """Open a figure as wide as the page."""
     layout = ConstrainedLayoutEngine(w_pad=0.025, h_pad=0.025)
     figure = plt.figure(figsize=(WIDTH, height + 0.25 * bool(title)), layout=layout)
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight=mpl.rcParams["axes.titleweight"])
+        head(figure, title)
     return figure
 
 

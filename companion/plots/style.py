@@ -7,10 +7,11 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from companion.plots.language import speak
 
-__all__ = ["CLASS_COLORS", "new_axes", "probability_map", "uncertainty_map", "use_style"]
+__all__ = ["CLASS_COLORS", "head", "new_axes", "probability_map", "uncertainty_map", "use_style"]
 
 CLASS_COLORS = ("#1f5f8b", "#c8553d")
 """Blue for class 0 and red for class 1; they differ in lightness too, for readers who don't see the hues apart."""
@@ -72,6 +73,11 @@ def use_style(language: str = "en") -> None:
 def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
     """Return the axes given, or those of a new figure."""
     return plt.subplots(figsize=figsize)[1] if ax is None else ax
+
+
+def head(figure: Figure, title: str) -> None:
+    """Give a figure of several axes its head, at the left as that of single axes."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight=mpl.rcParams["axes.titleweight"])
 
 
 def probability_map() -> Colormap:
