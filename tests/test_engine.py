@@ -9,7 +9,7 @@ import torch
 
 from companion.datasets import Observations
 from companion.errors import CompanionWarning, InferenceError, ModelError
-from companion.inference import MeanField, VariationalPosterior, engine, fit
+from companion.inference import MeanField, VariationalPosterior, engine, fit, objective
 from companion.models import torch_classifier
 from companion.networks import dense
 from companion.priors import Gaussian
@@ -214,7 +214,7 @@ def test_the_kl_divergence_warms_up_from_zero():
 
 def test_precisions(monkeypatch):
     kinds = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
-    monkeypatch.setattr(engine, "has_bfloat16", lambda device: True)  # autocast computes it anywhere, if slowly
+    monkeypatch.setattr(objective, "has_bfloat16", lambda device: True)  # autocast computes it anywhere, if slowly
     fits = {name: fit(classifier(), 3, precision=name, **QUICK) for name in kinds}
     for name, posterior in fits.items():
         assert posterior.parameters["mean"].dtype == kinds[name]
@@ -222,7 +222,7 @@ def test_precisions(monkeypatch):
     single, half = (fits[name].record.history for name in ("float32", "bfloat16"))
     assert np.all(single != half)
     np.testing.assert_allclose(half, single, rtol=0.02)
-    monkeypatch.setattr(engine, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(objective, "has_bfloat16", lambda device: False)
     without = fit(classifier(), 3, precision="bfloat16", **QUICK)
     np.testing.assert_array_equal(without.record.history, single)
     assert without.record.precision == "float32"
