@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import colab
 import nbformat
 from check_notebooks import ROOT, notebooks, pair, problems
 from jupytext.cli import jupytext
@@ -24,6 +25,7 @@ def execute(path: Path) -> None:
     else:  # a new chapter may begin as text
         jupytext(["--quiet", "--set-formats", "ipynb,.myst.md:myst", "--sync", str(pair(path))])
     notebook = nbformat.read(path, as_version=4)
+    colab.put(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     resources = {"metadata": {"path": str(path.parent)}}
