@@ -38,7 +38,7 @@ from companion.prediction import predict
 from companion.priors import Gaussian
 import companion.bridge, companion.plots, companion.released
 moons = datasets.moons()
-posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 300, restarts=4, progressbar=False)
+posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 1000, restarts=4, progressbar=False)
 accuracy = uncertainty.accuracy(predict(posterior, moons.test.x, draws=50), moons.test.y)
 assert accuracy > 0.8, accuracy
 assert results.load("breast_cancer").arrays
