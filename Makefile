@@ -123,7 +123,7 @@ measure: .venv/.test  ## measure time and peak memory of each notebook on two co
 	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
 
 pages: .venv/.test  ## write the pages that are made from measured results: scoreboard, and what each chapter takes
-	@.venv/bin/python .ci/pages.py
+	@.venv/bin/python .ci/measured_pages.py
 
 execute: .venv/.test  ## run the notebooks and store their new outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/execute.py $(NB)
