@@ -30,9 +30,9 @@ SCOREBOARD = f"""{MADE}
 
 What the originals claimed, and what the same thing gives here. Our figures are read from the stored notebooks and from
 the result files of longer runs, which say on what machine they were made; none is typed. Where there are several runs,
-the median stands here, with the lowest and the highest behind it. The posts hardly say what they ran on (one speaks of an old
-laptop), and they are of 2016 to 2019: read the ratios of times as *then and now*, not as one library against another.
-For that, there are the benchmarks in the repository, which ran side by side."""
+the median stands here, with the lowest and the highest behind it. The posts hardly say what they ran on (one speaks
+of an old laptop), and they are of 2016 to 2019: read the ratios of times as *then and now*, not as one library against
+another. For that, there are the benchmarks in the repository, which ran side by side."""
 RUNS = f"""{MADE}
 # What each chapter takes, and when it last ran
 
