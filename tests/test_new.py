@@ -115,7 +115,7 @@ def refused(capsys, *words):
 def test_what_is_wrong_with_the_command_is_said(table, photos, capsys):
     assert "there is no nothing.csv" in refused(capsys, "nothing.csv", "--target", "kind")
     assert "with --target: kind, petal length, petal width, soil" in refused(capsys, table)
-    assert "did you mean 'petal width'" in refused(capsys, table, "--target", "petal widht")
+    assert "did you mean 'petal width'" in refused(capsys, table, "--target", "petal_width")
     assert "there are: kind" in refused(capsys, table, "--target", "zzz")
     assert "leave --target out" in refused(capsys, photos, "--target", "kind")
     assert "ends in .ipynb" in refused(capsys, table, "--target", "kind", "--to", "x.py")
