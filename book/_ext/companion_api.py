@@ -7,6 +7,7 @@
   takes them from the module that it is written in.
 """
 
+import ast
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = re.compile(r"`{1,2}book/((?:[a-z_]+/)*[a-z_]+)`{1,2}|\bbook/((?:[a-z_]+/)*[a-z_]+)\b")
 DIRECTIVES = {"function": "autoapifunction", "class": "autoapiclass", "exception": "autoapiexception"}
 ORDER = ("function", "class", "exception", "data")
@@ -63,11 +65,11 @@ class Room(SphinxDirective):
 
     def _explain(self, child: Any) -> None:
         """Say in an entry's text which chapter explains it; a second time changes nothing."""
-        pages, objects = self.env.found_docs, self.env.autoapi_all_objects
+        pages = self.env.found_docs
         own = chapters(str(child.obj["doc"]))
         text = _with_links(child.docstring, pages)
         if not own and "Explained in" not in text:
-            found = [f":doc:`/{page}`" for page in chapters(_module_text(objects, child)) if page in pages]
+            found = [f":doc:`/{page}`" for page in chapters(_module_text(child)) if page in pages]
             text += f"\n\nExplained in {' and '.join(found)}.\n" if found else ""
         child.docstring = text
         for member in child.children:
@@ -84,14 +86,15 @@ def _with_links(text: str, pages: Iterable[str]) -> str:
     return CHAPTER.sub(linked, text)
 
 
-def _module_text(objects: dict[str, Any], child: Any) -> str:
-    """Return the docstring of the module that an object is written in."""
-    origin = child.obj.get("original_path") or child.id
-    while origin:
-        origin = origin.rpartition(".")[0]
-        module = objects.get(origin)
-        if module is not None and module.type in ("module", "package"):
-            return str(module.obj["doc"])
+def _module_text(child: Any) -> str:
+    """Return the docstring of the module that an object is written in.
+
+    From the file: a function that is offered under its module's name (`trend`, `tabular`) hides the module in autoapi.
+    """
+    origin = (child.obj.get("original_path") or child.id).split(".")[:-1]
+    for file in (ROOT.joinpath(*origin).with_suffix(".py"), ROOT.joinpath(*origin, "__init__.py")):
+        if file.is_file():
+            return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return ""
 
 
