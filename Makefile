@@ -9,19 +9,31 @@
 #            NB=book/pymc/moons.ipynb  one notebook only, for `make execute`
 #            PORT=8000                 for `make serve`
 #            BENCH=--tiny              options of `make bench`; see benchmarks/README.md
+#            LOCK="--upgrade --pre"    instead of the lock: the newest releases, or what is about to be one (`make clean` first)
+#            BASE=origin/main          for `make changed`: the commit to compare with
+#            TAG=v1.2.3                for `make dist`: the release that is being made, held against the version
+#            RESULTS=file EXECUTED=folder   for `make measure`: where figures and executed notebooks go
 
 PYTHON =
 NB =
+LOCK = -c constraints.txt
+BASE = origin/main
+TAG =
+RESULTS =
+EXECUTED =
 PORT = 8000
 BENCH =
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 HTML = _build/html
 
-.PHONY: help book test bench execute serve lint lock clean
+NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with .ci/nbval-sanitize.cfg
+
+.PHONY: help book serve links changed test unit notebooks chapters data gpu bench measure execute pages lint dist try \
+  report lock clean
 
 help:  ## list these targets
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' Makefile
 
 # --- set-up ---------------------------------------------------------------------------------------------
 
@@ -33,16 +45,20 @@ help:  ## list these targets
 # Only the `book` extra: rendering reads stored outputs, so neither torch nor PyMC nor the companion is wanted.
 .venv/.book: pyproject.toml constraints.txt | .venv/.made
 	@echo "installing what rendering needs (Sphinx, jupyter-book) ..."
-	@$(PIP) install -q -c constraints.txt $$(.venv/bin/python .ci/extra.py book)
+	@$(PIP) install -q $(LOCK) $$(.venv/bin/python .ci/extra.py book)
 	@touch $@
 
 .venv/.test: pyproject.toml constraints.txt | .venv/.made
 	@echo "installing the companion, its libraries and the test tools (torch is large: some minutes) ..."
-	@$(PIP) install -q -c constraints.txt -e ".[test]"
+	@$(PIP) install -q $(LOCK) -e ".[test]"
 	@touch $@
 
 .venv/.bench: .venv/.test
-	@$(PIP) install -q -c constraints.txt -e ".[bench]"
+	@$(PIP) install -q $(LOCK) -e ".[bench]"
+	@touch $@
+
+.venv/.dist: pyproject.toml constraints.txt | .venv/.made
+	@$(PIP) install -q $(LOCK) $$(.venv/bin/python .ci/extra.py dist)
 	@touch $@
 
 # --- the book -------------------------------------------------------------------------------------------
@@ -57,12 +73,21 @@ book: .venv/.book  ## render the book to _build/html from the stored outputs
 	@echo "rendering the book ..."
 	@.venv/bin/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . \
 	  -q -n -W --keep-going
+	@.venv/bin/python .ci/check_pages.py
 	@touch _build/.finished
 	@echo "the book is ready; its first page:"
 	@echo "$(CURDIR)/$(HTML)/index.html"
 
 serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+# Needs a network. Sphinx's list of every link lies in _build/linkcheck/output.txt afterwards.
+links: .venv/.book  ## ask every link that leaves the book whether it still leads somewhere
+	@.venv/bin/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . \
+	  --builder linkcheck -q --keep-going
+
+changed:  ## list the pages that differ from BASE=origin/main
+	@python3 .ci/changed.py "$(BASE)"
 
 # --- the companion and the notebooks --------------------------------------------------------------------
 
@@ -71,22 +96,60 @@ test: .venv/.test  ## run the unit tests, and every notebook against its stored 
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
 	@echo "running the unit tests and every notebook (a quarter of an hour) ..."
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest tests book --nbval --nbval-current-env \
-	  --nbval-cell-timeout=600 --nbval-sanitize-with .ci/nbval-sanitize.cfg
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest tests book $(NBVAL)
+
+unit: .venv/.test  ## run the unit tests only
+	@.venv/bin/python -m pytest tests
+
+notebooks: .venv/.test  ## run every notebook against its stored outputs (NB=one.ipynb)
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL)
+
+chapters:  ## list the notebooks, as the jobs of continuous integration want them
+	@sh .ci/chapters
+
+data: .venv/.test  ## download the image data that are not here yet, and verify them
+	@.venv/bin/companion data fetch
+
+gpu: .venv/.test  ## prove that there is a GPU and that a fit runs on it
+	@.venv/bin/python .ci/gpu.py
 
 # On a machine that does nothing else: the figures are worth no more than the quiet. BENCH=--tiny only sees it work.
 bench: .venv/.bench  ## measure speed and memory beside the peers, for half an hour (BENCH=--tiny: two minutes)
 	@.venv/bin/python -m pytest benchmarks --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=median $(BENCH)
 
+# Each notebook as Binder runs it, on two cores; the figures make pages of the book, so run `make pages` afterwards.
+measure: .venv/.test  ## measure time and peak memory of each notebook on two cores (NB=one.ipynb)
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python benchmarks/chapters.py $(NB) \
+	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
+
+pages: .venv/.test  ## write the pages that are made from measured results: scoreboard, and what each chapter takes
+	@.venv/bin/python .ci/measured_pages.py
+
 execute: .venv/.test  ## run the notebooks and store their new outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/execute.py $(NB)
 
-lint: .venv/.test  ## check style, types, spelling, and the notebooks as stored
+lint: .venv/.test  ## check style, types, spelling, the workflows and shell scripts, and the notebooks as stored
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/codespell
 	.venv/bin/python .ci/check_notebooks.py
+	.venv/bin/zizmor --offline --no-progress --quiet --persona=pedantic .github/workflows
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/python .ci/check_workflows.py
+	.venv/bin/shellcheck .ci/run .ci/venv .ci/chapters .ci/report postBuild
+
+# --- the package ----------------------------------------------------------------------------------------
+
+dist: .venv/.dist  ## build wheel and sdist into dist/ and check them (TAG=v1.2.3)
+	@.venv/bin/python .ci/dist.py $(TAG)
+
+# Only a Python is needed: each file gets an environment of its own, which is thrown away.
+try: .venv/.made  ## install what dist/ holds in clean environments, import it and use it
+	@.venv/bin/python .ci/try_dist.py
+
+report:  ## open an issue on a weekly run (for continuous integration: needs gh and its token)
+	@sh .ci/report
 
 lock: .venv/.made  ## write constraints.txt anew, from pyproject.toml and today's releases
 	@$(PIP) install -q uv

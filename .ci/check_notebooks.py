@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import colab
 import jupytext
 import nbformat
 from nbformat import NotebookNode
@@ -52,7 +53,7 @@ def problems(path: Path) -> list[str]:
     except (OSError, ValueError) as error:
         return [f"{name}: cannot be read as a notebook ({error})"]
     found = [*_size(path), *_pairing(path, notebook)]
-    for check in (_metadata, _execution, _outputs, _claims):
+    for check in (_metadata, _colab, _execution, _outputs, _claims):
         found += check(notebook)
     return [f"{name}: {line}" for line in found]
 
@@ -97,6 +98,11 @@ def _metadata(notebook: NotebookNode) -> Iterator[str]:
     for n, cell in enumerate(notebook.cells, 1):
         if "execution" in cell.metadata:
             yield f"cell {n}: stores execution times, run: make execute NB=..."
+
+
+def _colab(notebook: NotebookNode) -> Iterator[str]:
+    if not notebook.cells or not colab.stands(notebook):
+        yield "cell 1: isn't the one that installs the companion in Colab, run: python .ci/colab.py"
 
 
 def _execution(notebook: NotebookNode) -> Iterator[str]:

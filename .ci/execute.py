@@ -9,8 +9,10 @@ or a warning has to be silenced in the cell, not wiped away here, and the checks
 
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
+import colab
 import nbformat
 from check_notebooks import ROOT, notebooks, pair, problems
 from jupytext.cli import jupytext
@@ -24,11 +26,15 @@ def execute(path: Path) -> None:
     else:  # a new chapter may begin as text
         jupytext(["--quiet", "--set-formats", "ipynb,.myst.md:myst", "--sync", str(pair(path))])
     notebook = nbformat.read(path, as_version=4)
+    colab.put(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     resources = {"metadata": {"path": str(path.parent)}}
+    begun = time.monotonic()
     # No time limit: the reader waits, and can stop it. No timestamps: they would make every run a change.
     NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, record_timing=False).execute()
+    # The page on what each chapter takes says when and how long; the last cell says where.
+    notebook.metadata["companion"] = {"executed": f"{date.today()}", "seconds": round(time.monotonic() - begun)}
     nbformat.write(notebook, path)
     jupytext(["--quiet", "--sync", str(path)])
 
@@ -43,7 +49,7 @@ def main(arguments: list[str]) -> int:
         execute(path)
         print(f"    executed in {time.monotonic() - start:.0f} s", flush=True)
         found += problems(path)
-    print("\n".join(found) or "outputs stored; see the change with: git diff --stat")
+    print("\n".join(found) or "outputs stored; now run: make pages, and see the change with: git diff --stat")
     return 1 if found else 0
 
 

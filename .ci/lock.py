@@ -27,7 +27,7 @@ HEADER = """\
 """
 
 command = ["uv", "pip", "compile", "pyproject.toml", "--universal"]
-command += [word for extra in ("book", "test", "bench") for word in ("--extra", extra)]
+command += [word for extra in ("book", "test", "bench", "dist") for word in ("--extra", extra)]
 command += ["--python-version", "3.11", "--constraints", "-", "--no-header", "--no-annotate", "--quiet"]
 uv = subprocess.run(
     [sys.executable, "-m", *command], cwd=ROOT, input=HELD, text=True, stdout=subprocess.PIPE, check=True

@@ -1,7 +1,8 @@
 """The errors and warnings of the companion: few, and each says what came, what was expected and what to do.
 
 All of them derive from `CompanionError`, so ``except CompanionError`` catches everything that is ours and
-nothing that is not.
+nothing that is not. Where one comes from and what to do is told in the chapter that uses it first, `book/pymc/moons`,
+and for files in the book's data page (`book/reference/data`).
 """
 
 __all__ = ["CompanionError", "CompanionWarning", "DataError", "DataUnavailableError", "InferenceError", "ModelError"]

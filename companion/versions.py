@@ -1,4 +1,7 @@
-"""What a notebook ran on: nothing in, a few lines of text out. Every chapter's last cell prints them."""
+"""What a notebook ran on: nothing in, a few lines of text out.
+
+Every chapter's last cell prints them, beginning with `book/pymc/moons`.
+"""
 
 from __future__ import annotations
 

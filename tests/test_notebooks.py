@@ -1,21 +1,18 @@
 """What must hold of every chapter as it is stored; nbval runs them beside this file."""
 
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import check_notebooks
+import colab
 import nbformat
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("check_notebooks", ROOT / ".ci" / "check_notebooks.py")
-check_notebooks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(check_notebooks)
-
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
@@ -59,22 +56,24 @@ def test_nbval_collects_every_code_cell_and_one_asserts(page):
 
 
 BREAKAGES = {
-    "a cell that was never executed": (lambda nb: nb.cells[1].update(execution_count=None), "never executed"),
+    "no cell for Colab": (lambda nb: nb.cells.pop(0), "installs the companion in Colab"),
+    "another cell for Colab": (lambda nb: nb.cells[0].update(source="import os"), "installs the companion in Colab"),
+    "a cell that was never executed": (lambda nb: nb.cells[2].update(execution_count=None), "never executed"),
     "an error in an output": (
-        lambda nb: nb.cells[1].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])),
+        lambda nb: nb.cells[2].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])),
         "output is an error",
     ),
-    "a figure without alt text": (lambda nb: nb.cells[2].metadata.pop("mystnb"), "without alt text"),
+    "a figure without alt text": (lambda nb: nb.cells[3].metadata.pop("mystnb"), "without alt text"),
     "a progress bar": (
-        lambda nb: nb.cells[1].outputs.append(nbformat.v4.new_output("stream", text="50%|█████     | 1/2")),
+        lambda nb: nb.cells[2].outputs.append(nbformat.v4.new_output("stream", text="50%|█████     | 1/2")),
         "progress bar",
     ),
     "a folder of one machine": (
-        lambda nb: nb.cells[1].outputs.append(nbformat.v4.new_output("stream", text="/" + "home/me/x.py")),
+        lambda nb: nb.cells[2].outputs.append(nbformat.v4.new_output("stream", text="/" + "home/me/x.py")),
         "folder of one machine",
     ),
-    "a claim that is not asserted": (lambda nb: nb.cells[1].update(source="x = 1"), "asserts nothing"),
-    "a helper in the notebook": (lambda nb: nb.cells[1].update(source="def f():\n    assert 1"), "defines a function"),
+    "a claim that is not asserted": (lambda nb: nb.cells[2].update(source="x = 1"), "asserts nothing"),
+    "a helper in the notebook": (lambda nb: nb.cells[2].update(source="def f():\n    assert 1"), "defines a function"),
     "outputs that are too large": (lambda nb: nb.metadata.update(padding="x" * 1_600_000), "1.6 MB"),
 }
 
@@ -88,11 +87,12 @@ def sound(tmp_path):
     figure = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
     alt = {"mystnb": {"image": {"alt": "A line that rises with x."}}}
     notebook.cells = [
+        nbformat.v4.new_code_cell(colab.SOURCE, execution_count=1, metadata=colab.METADATA),
         nbformat.v4.new_markdown_cell("# Title"),
-        nbformat.v4.new_code_cell("assert True", execution_count=1),
-        nbformat.v4.new_code_cell("plot()", execution_count=2, outputs=[figure], metadata=alt),
+        nbformat.v4.new_code_cell("assert True", execution_count=2),
+        nbformat.v4.new_code_cell("plot()", execution_count=3, outputs=[figure], metadata=alt),
         nbformat.v4.new_code_cell(
-            "versions()", execution_count=3, outputs=[nbformat.v4.new_output("stream", text="python 3.11")]
+            "versions()", execution_count=4, outputs=[nbformat.v4.new_output("stream", text="python 3.11")]
         ),
     ]
     path = tmp_path / "chapter.ipynb"
@@ -132,10 +132,3 @@ def test_version_and_repository_agree_everywhere():
         text = (ROOT / page).read_text(encoding="utf-8")
         assert url in text
         assert set(re.findall(r"https://github\.com/bnn[\w./-]*[\w]", text)) <= {url, f"{url}/blob/main/CHANGELOG.md"}
-
-
-def test_launch_and_source_links_lead_to_the_notebook():
-    repository = CONFIG["repository"]
-    for page in CHAPTERS:
-        assert (ROOT / repository["path_to_book"] / page).with_suffix(".ipynb").is_file()
-    assert repository["branch"] == "main"

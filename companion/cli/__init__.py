@@ -60,6 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="the data files: list, fetch, verify")
     data.set_defaults(help=data.format_help)
     actions = data.add_subparsers(title="commands", metavar="")
+    new = commands.add_parser(
+        "new",
+        help="start a notebook on your own table or images",
+        description="Write a notebook that fits a Bayesian neural network to your own data, and scores it.",
+    )
+    new.set_defaults(run=_new)
+    new.add_argument("data", help="a CSV file with a header, or a folder with one subfolder of images for each class")
+    new.add_argument("--target", metavar="COLUMN", help="of a CSV file: the column that holds the classes")
+    new.add_argument("--to", metavar="NOTEBOOK", help="what to write; by default the data's name and .ipynb, here")
     for name, text in (
         ("list", "every file: size, licence, and where it was found"),
         ("fetch", "download the files that are not here yet"),
@@ -90,6 +99,12 @@ def _data(options: argparse.Namespace) -> int:
         return 2
     actions = {"list": data.list_files, "fetch": data.fetch_files, "verify": data.verify_files}
     return actions[options.action](options.names)
+
+
+def _new(options: argparse.Namespace) -> int:
+    from companion.cli.new import start
+
+    return start(options.data, options.target, options.to)
 
 
 def _one_message(

@@ -2,15 +2,17 @@
 
 Files are looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache (``COMPANION_CACHE_DIR``
 chooses another), then on public mirrors, each verified by its SHA-256. `noise_images` and `rotated` make images that a
-network of digits has never seen. Explained in the moons chapter (``book/pymc/moons``) and in the book's data page
-(``book/reference/data``).
+network of digits has never seen; `from_csv` and `from_folder` read data of your own. Explained in the moons chapter
+(``book/pymc/moons``) and in the book's data page (``book/reference/data``).
 """
 
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch
+from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
 from companion.datasets.observations import Dataset, Observations, Scaling, check_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
+from companion.datasets.spreadsheets import from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
 from companion.datasets.unfamiliar import noise_images, rotated
 
@@ -33,6 +35,8 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "fetch",
+    "from_csv",
+    "from_folder",
     "mnist",
     "moons",
     "noise_images",

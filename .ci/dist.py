@@ -1,0 +1,55 @@
+"""Build the wheel and the sdist into dist/ and look at them as the package index will. Called by `make dist`.
+
+An argument is the tag that is being released: it must be v and the version, or nothing is built.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "dist"
+
+
+def version() -> str:
+    """The version that companion/__init__.py states."""
+    text = (ROOT / "companion" / "__init__.py").read_text(encoding="utf-8")
+    return re.findall(r'^__version__ = "(.+)"$', text, flags=re.MULTILINE)[0]
+
+
+def missing() -> list[str]:
+    """What the built files should hold and don't: types, the fonts' licence, stored results, tests."""
+    (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as bundle:
+        in_wheel = set(bundle.namelist())
+    with tarfile.open(sdist) as bundle:
+        in_sdist = {name.partition("/")[2] for name in bundle.getnames()}
+    tracked = subprocess.run(["git", "ls-files", "companion"], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = tracked.stdout.split()
+    lines = [f"the wheel lacks {name}" for name in wanted if name not in in_wheel]
+    wanted += ["README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py"]
+    lines += [f"the sdist lacks {name}" for name in wanted if name not in in_sdist]
+    lines += [f"the wheel brings {name}" for name in sorted(in_wheel) if not name.startswith(("companion/", "bnn_"))]
+    return lines
+
+
+def main(tag: str) -> int:
+    """Build both, check both, and return 1 where one could not be published."""
+    if tag and tag != f"v{version()}":
+        print(f"the tag is {tag}, the version {version()}: expected the tag v{version()}", file=sys.stderr)
+        return 1
+    shutil.rmtree(DIST, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)], check=True)
+    files = [str(path) for path in sorted(DIST.iterdir())]
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
+    found = missing()
+    print("\n".join(found) or f"dist/ holds {', '.join(Path(name).name for name in files)}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))

@@ -1,0 +1,157 @@
+"""What the originals claimed, and where our figure of the same thing stands. A chapter gets in by adding rows here.
+
+`measured_pages.py` makes the scoreboard from this list: `make pages` writes it, and a test fails when the page and the
+results have grown apart. No figure of ours is typed: each is read from a stored notebook (what a cell printed, so what
+nbval and the chapter's assertions hold) or from a result file of a longer run. The originals' figures are those that
+their posts print. Rows of a chapter that is not in the contents yet wait until it is.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+from companion import datasets, results
+
+ROOT = Path(__file__).resolve().parent.parent
+MINUTE, HOUR = 60.0, 3600.0
+
+
+class NotFoundError(LookupError):
+    """A figure that isn't where its row says."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A figure that a cell of a stored notebook prints.
+
+    Attributes
+    ----------
+    pattern
+        A regular expression whose one group is the number; the last place where it is found counts.
+    """
+
+    pattern: str
+
+    def figures(self, page: str) -> np.ndarray:
+        """Read the number, as the only run (1,)."""
+        found = re.findall(self.pattern, "\n".join(outputs(page)), flags=re.MULTILINE)
+        if not found:
+            raise NotFoundError(f"{page} prints nothing like {self.pattern!r}: mend the row in .ci/scoreboard.py")
+        return np.array([float(found[-1].replace(",", ""))])
+
+    def machine(self, page: str) -> str:
+        """What the notebook ran on, by its last cell."""
+        return about(page)["machine"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A figure of each run (runs,) in a result file that comes with the companion."""
+
+    result: str
+    figures_of: Callable[[results.Result], np.ndarray]
+
+    def figures(self, page: str) -> np.ndarray:
+        """Compute the figure of every run."""
+        return np.atleast_1d(self.figures_of(results.load(self.result)))
+
+    def machine(self, page: str) -> str:
+        """What the runs were made on."""
+        return str(results.load(self.result).about["versions"]["machine"])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim.
+
+    Attributes
+    ----------
+    chapter
+        The page that rebuilds it.
+    what
+        Was measured.
+    unit
+        ``"%"``, ``"s"``, ``"steps/s"`` or ``"nats"``.
+    original
+        The post's figure.
+    ours
+        Where our own stands.
+    """
+
+    chapter: str
+    what: str
+    unit: str
+    original: float
+    ours: Printed | Stored
+
+
+def outputs(page: str) -> list[str]:
+    """Everything that the cells of a stored notebook say in words."""
+    notebook = nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [str(o.get("text") or o.get("data", {}).get("text/plain", "")) for cell in cells for o in cell.outputs]
+
+
+def about(page: str) -> dict[str, str]:
+    """The versions and the machine that a stored notebook's last cell prints."""
+    lines = outputs(page)[-1].splitlines()
+    return dict(line.split(maxsplit=1) for line in lines if line.strip())
+
+
+def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[results.Result], np.ndarray]:
+    """A quantity (methods, seeds) of one method, over the seeds."""
+
+    def figures(result: results.Result) -> np.ndarray:
+        methods: Sequence[str] = result.about["methods"]
+        if method not in methods:
+            raise NotFoundError(f"there is no method {method!r}; there are {', '.join(methods)}")
+        return np.asarray(factor * result.arrays[quantity][methods.index(method)], dtype=float)
+
+    return figures
+
+
+def breast_cancer_accuracy(features: int, name: str) -> Callable[[results.Result], np.ndarray]:
+    """Accuracy in per cent on each of the splits of the breast cancer study."""
+    columns = ("mean radius", "mean texture") if features == 2 else None
+
+    def figures(result: results.Result) -> np.ndarray:
+        probability = result.arrays[f"probability, {features}, {name}"]
+        truth = [datasets.breast_cancer(columns, seed=s, positive="malignant").test.y for s in result.about["seeds"]]
+        return 100 * np.mean((probability > 0.5) == np.stack(truth), axis=1)
+
+    return figures
+
+
+NUMBER = r"([\d,]*\.?\d+)"
+MOONS, CANCER, ZH = "pymc/moons", "pymc/breast_cancer", "pymc/zh"
+DENSE, HIERARCHICAL, CONVOLUTIONAL = "mnist/dense", "mnist/hierarchical", "mnist/convolutional"
+
+ROWS = [
+    Row(MOONS, "loss (negative ELBO) at the end", "nats", 131.92, Printed(rf"^loss \(nats\) +[\d.]+ +{NUMBER}")),
+    Row(MOONS, "held-out accuracy", "%", 94.2, Printed(rf"^held-out accuracy +[\d.]+% +{NUMBER}%")),
+    Row(MOONS, "time of a fit", "s", 15.3, Printed(rf"^seconds a fit +[\d.]+ +{NUMBER}")),
+    Row(MOONS, "speed, all rows", "steps/s", 2074, Printed(rf"^steps a second, all rows +[\d,]+ +{NUMBER}")),
+    Row(MOONS, "speed, batches of 50", "steps/s", 3587, Printed(rf"^steps a second, batches of 50 +[\d,]+ +{NUMBER}")),
+    Row(MOONS, "predicting by sampled labels", "ms", 2570, Printed(rf"^predicting by sampled labels .*ms +{NUMBER} ms")),
+    Row(MOONS, "predicting by one function", "ms", 53.5, Printed(rf"^predicting by one function .*ms +{NUMBER} ms")),
+    Row(CANCER, "accuracy, 2 features", "%", 91.2281, Stored("breast_cancer", breast_cancer_accuracy(2, "learned scales"))),
+    Row(CANCER, "time of 30,000 steps", "s", 26, Printed(rf"^seconds of 30,000 steps +[\d.]+ +{NUMBER}")),
+    Row(CANCER, "time of 40,000 mini-batch steps", "s", 33, Printed(rf"^seconds of 40,000 mini-batch steps +[\d.]+ +{NUMBER}")),
+    Row(ZH, "time of 50,000 steps", "s", 37.2, Printed(rf"^全部数据，50,000 步，秒 +[\d.]+ +{NUMBER}")),
+    Row(ZH, "time of 50,000 mini-batch steps", "s", 17.5, Printed(rf"^小批量（pm.Minibatch），50,000 步，秒 +\S+ +{NUMBER}")),
+    Row(ZH, "held-out accuracy", "%", 94.2, Printed(rf"^测试集准确率，全部数据 +[\d.]+% +{NUMBER}%")),
+    Row(DENSE, "test accuracy", "%", 89.81, Stored("mnist_dense", of_method("test accuracy", "mean-field", 100))),
+    Row(DENSE, "time of the fit", "s", 4 * HOUR + 6 * MINUTE, Stored("mnist_dense", of_method("fit seconds", "mean-field"))),
+    Row(HIERARCHICAL, "test accuracy", "%", 92.26,
+        Stored("mnist_hierarchical", of_method("test accuracy", "learned scales", 100))),
+    Row(HIERARCHICAL, "time of the fit", "s", 4 * HOUR + 46 * MINUTE,
+        Stored("mnist_hierarchical", of_method("fit seconds", "learned scales"))),
+    Row(CONVOLUTIONAL, "test accuracy", "%", 98.03,
+        Stored("mnist_convolutional", of_method("test accuracy", "mean-field", 100))),
+    Row(CONVOLUTIONAL, "time of the fit", "s", 12 * HOUR + 40 * MINUTE,
+        Stored("mnist_convolutional", of_method("fit seconds", "mean-field"))),
+]  # fmt: skip

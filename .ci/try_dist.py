@@ -1,0 +1,94 @@
+"""Install what lies in dist/, each file in a clean environment of its own, and use it. Called by `make try`.
+
+Run by the Python that the environments are to have; it needs nothing installed. Neither environment has the book's or
+the tests' extras, and everything runs in an empty folder, so that nothing is imported from the checkout by accident.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+LOOK = """
+import importlib.util, sys, time
+begun = time.perf_counter()
+import companion
+took = time.perf_counter() - begun
+from importlib.resources import files
+heavy = [name for name in ("torch", "pymc", "pyro", "pytensor", "sklearn") if name in sys.modules]
+extras = [name for name in ("jupyter_book", "pytest", "nbval", "ruff") if importlib.util.find_spec(name)]
+assert not heavy, f"import companion loads {heavy}"
+assert not extras, f"the environment isn't clean: it has {extras}"
+assert took < 1, f"import companion takes {took:.2f} s"
+assert (files("companion") / "py.typed").is_file(), "py.typed is missing: the types would not be seen"
+assert "site-packages" in companion.__file__, f"imported from {companion.__file__}"
+print(f"import companion: {1000 * took:.0f} ms, version {companion.__version__}")
+"""
+
+USE = """
+from companion import datasets, results, uncertainty
+from companion.inference import fit
+from companion.models import torch_classifier
+from companion.networks import dense
+from companion.prediction import predict
+from companion.priors import Gaussian
+import companion.bridge, companion.plots, companion.released
+moons = datasets.moons()
+posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 1000, restarts=4, progressbar=False)
+accuracy = uncertainty.accuracy(predict(posterior, moons.test.x, draws=50), moons.test.y)
+assert accuracy > 0.8, accuracy
+assert results.load("breast_cancer").arrays
+print(f"a fit on the moons: {accuracy:.1%} held out, on {posterior.record.device}")
+"""
+
+
+def attempt(file: Path) -> None:
+    """Install one file and use it; the first thing that fails ends everything."""
+    print(f"--- {file.name}, Python {sys.version.split()[0]}", flush=True)
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        venv.create(place / "env", with_pip=True)
+        scripts = place / "env" / ("Scripts" if os.name == "nt" else "bin")
+        (place / "empty").mkdir()
+
+        def run(*words: str) -> None:
+            subprocess.run([str(scripts / words[0]), *words[1:]], cwd=place / "empty", env=clean, check=True)
+
+        run(
+            "python",
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "install",
+            "-q",
+            "-c",
+            str(ROOT / "constraints.txt"),
+            str(file),
+        )
+        run("python", "-m", "pip", "--disable-pip-version-check", "check")
+        run("python", "-c", "import companion")  # once, so that what is timed below is compiled
+        run("python", "-c", LOOK)
+        run("companion", "--version")
+        run("companion", "data", "list")
+        run("python", "-c", USE)
+
+
+def main() -> int:
+    """Try every file of dist/."""
+    files = sorted((ROOT / "dist").glob("*.whl")) + sorted((ROOT / "dist").glob("*.tar.gz"))
+    if len(files) != 2:
+        print(f"dist/ holds {[file.name for file in files]}; expected a wheel and an sdist: make dist", file=sys.stderr)
+        return 1
+    for file in files:
+        attempt(file)
+    print("both install and work")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What the companion offers is documented in the book, and says which chapter explains it."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "book" / "reference" / "api"
+CHAPTER = re.compile(r"\bbook/((?:[a-z_]+/)*[a-z_]+)")
+# The command line has its own help; these two are not for readers.
+NOT_FOR_READERS = {"cli", "compat", "logs"}
+
+
+def rooms():
+    entries = (ROOT / "companion").iterdir()
+    names = {entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def documented():
+    """Every room that a page of the book documents."""
+    text = "".join(page.read_text(encoding="utf-8") for page in sorted(PAGES.glob("*.md")))
+    return re.findall(r"```\{room\} companion\.([a-z_]+)", text)
+
+
+def offered():
+    """Every public function and class, with its room."""
+    for room in documented():
+        module = importlib.import_module(f"companion.{room}")
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isfunction(thing) or inspect.isclass(thing):
+                yield pytest.param(thing, id=f"{room}.{name}")
+
+
+def test_every_room_has_its_place_in_the_book_once():
+    assert sorted(documented()) == [room for room in rooms() if room not in NOT_FOR_READERS]
+
+
+def test_every_page_is_in_the_contents():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    listed = {page["file"] for part in contents["parts"] for page in part["chapters"]}
+    assert {f"reference/api/{page.stem}" for page in PAGES.glob("*.md")} <= listed
+
+
+@pytest.mark.parametrize("thing", list(offered()))
+def test_everything_says_what_it_is_and_which_chapter_explains_it(thing):
+    own = inspect.getdoc(thing) or ""
+    assert own, "has no docstring"
+    if thing.__name__.endswith(("Error", "Warning")):
+        module = sys.modules["companion.errors"]
+    else:
+        module = inspect.getmodule(thing)
+    named = CHAPTER.findall(own) or CHAPTER.findall(module.__doc__ or "")
+    assert named, f"neither it nor {module.__name__} names a chapter, such as `book/pymc/moons`"
+    for page in named:
+        part, _, chapter = page.partition("/")
+        here = ROOT / "book" / part
+        if chapter and here.is_dir():  # the chapters of a part that is still to come are known by name alone
+            assert any((here / f"{chapter}{ending}").is_file() for ending in (".md", ".ipynb", ".myst.md")), page
+
+
+def test_types_are_shipped():
+    assert (ROOT / "companion" / "py.typed").is_file()
+    assert "Typing :: Typed" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_import_companion_takes_less_than_a_second():
+    code = "import time; t = time.perf_counter(); import companion; print(time.perf_counter() - t)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(times) < 1
