@@ -86,9 +86,6 @@ HIERARCHICAL = {
     "learned scales, cold": engine(
         dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.03
     ),
-    "learned scales, start at the mode": engine(
-        dense_network, LearnedScale(1.0, **EACH), **COMMON | {"map_steps": 1000, "steps": 4000}
-    ),
     **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
     "fixed at 0.1, cold": DENSE["cold"],
 }
