@@ -30,8 +30,8 @@ def faults(n):
 
 before = resident()
 with memory_kept() if sys.argv[1] == "kept" else nullcontext():
-    faults(5)
-    print(faults(10))
+    faults(3)
+    print(faults(4))
 print(resident() - before < 64 * 2**20)
 """
 
