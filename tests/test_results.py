@@ -21,6 +21,22 @@ def test_what_is_written_is_read_with_its_origin(tmp_path, monkeypatch):
         results.write(tmp_path / "other.npz", {"about": np.zeros(1)}, {})
 
 
+def test_methods_are_summarised_over_their_seeds():
+    scores = {
+        "accuracy": np.array([[0.9, 0.8, 0.7], [0.6, np.nan, np.nan]]),
+        "elbo": np.array([[1, 2, 4], [np.nan] * 3]),
+    }
+    found = results.Result(scores, {"methods": ["cold", "plain"]})
+    assert found.median().loc["cold"].tolist() == [0.8, 2]
+    assert found.median().loc["plain", "accuracy"] == 0.6
+    assert np.isnan(found.median().loc["plain", "elbo"])
+    assert found.spread().loc["cold"].tolist() == pytest.approx([0.2, 3])
+    assert found.spread().loc["plain"].isna().all()
+    assert found.seeds().to_dict() == {"cold": 3, "plain": 1}
+    with pytest.raises(DataError, match="names no methods"):
+        results.load("breast_cancer").median()
+
+
 @pytest.mark.parametrize(("features", "columns"), [(2, ("mean radius", "mean texture")), (30, None)])
 @pytest.mark.parametrize("name", ["post", "learned scales"])
 def test_the_stored_predictions_belong_to_the_splits_they_claim(features, columns, name):

@@ -106,12 +106,3 @@ def test_what_cant_be_saved_is_refused(tmp_path):
 def test_the_front_door_takes_a_file_too(file):
     found = companion.load_posterior(file, classifier())
     np.testing.assert_allclose(found.predictive(X, 30, 0), fitted().predictive(X, 30, 0), atol=5e-3)
-
-
-def test_the_front_door_says_what_it_lacks(file, tmp_path):
-    with pytest.raises(ModelError, match="without its model"):
-        companion.load_posterior(file)
-    with pytest.raises(DataError, match=r"no posterior 'mnist-densee': no such file, and the releases are"):
-        companion.load_posterior("mnist-densee")
-    with pytest.raises(AttributeError, match="has no attribute 'load_posteriors'"):
-        _ = companion.load_posteriors

@@ -19,6 +19,7 @@ import torch
 
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import checkpoints
+from companion.inference.allocation import memory_kept
 from companion.inference.batches import batches_for
 from companion.inference.denormals import denormals_flushed
 from companion.inference.divergence import alive
@@ -274,7 +275,7 @@ def _posterior(
 
 @contextmanager
 def _quiet_state() -> Iterator[None]:
-    """Flush denormals, and leave torch's random numbers as they were."""
+    """Flush denormals, keep memory, and leave torch's random numbers as they were."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with denormals_flushed(), torch.random.fork_rng(devices=devices):
+    with denormals_flushed(), memory_kept(), torch.random.fork_rng(devices=devices):
         yield

@@ -20,7 +20,8 @@ from companion.datasets import Observations
 from companion.errors import DataError, ModelError
 from companion.inference import VariationalPosterior
 from companion.models import torch_classifier
-from companion.priors import Prior
+from companion.networks import convolutional, dense
+from companion.priors import FanIn, Gaussian, LearnedScale, Prior
 
 __all__ = ["RELEASES", "Release", "load_posterior"]
 
@@ -51,8 +52,20 @@ class Release:
         return torch_classifier(data, self.network(), self.prior)
 
 
-RELEASES: dict[str, Release] = {}
-"""Name to release; those of the MNIST chapters come with the chapters."""
+def _dense() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, 800, 800, 10, activation=torch.nn.Tanh))
+
+
+RELEASES = {
+    "mnist-dense": Release("mnist_dense.safetensors", _dense, Gaussian(0.1), "book/mnist/dense"),
+    "mnist-hierarchical": Release(
+        "mnist_hierarchical.safetensors", _dense, LearnedScale(1.0, each="parameter"), "book/mnist/hierarchical"
+    ),
+    "mnist-convolutional": Release(
+        "mnist_convolutional.safetensors", convolutional, FanIn(1.5), "book/mnist/convolutional"
+    ),
+}
+"""Name to release."""
 
 
 def load_posterior(
@@ -63,7 +76,7 @@ def load_posterior(
     Parameters
     ----------
     source
-        The name of a release, or the path of a file that `companion.save_posterior` wrote.
+        The name of a release, such as "mnist-dense", or the path of a file that `companion.save_posterior` wrote.
     model
         That was fitted. A release brings its own, over blank images, which is all that predicting needs; give one over
         the real data where the ELBO is to be estimated anew.
@@ -81,6 +94,13 @@ def load_posterior(
     ModelError
         If a file is given without a model, or with a model of other variables.
 
+    Examples
+    --------
+    >>> import companion
+    >>> posterior = companion.load_posterior("mnist-convolutional")
+    >>> posterior.record.settings.temperature
+    1.0
+
     Notes
     -----
     Explained in the chapter `book/mnist/dense`.
@@ -90,9 +110,7 @@ def load_posterior(
         with as_file(files("companion.released") / release.file) as path:
             return inference.load_posterior(path, model or release.model(_blank()), device=device)
     if not Path(source).exists():
-        raise DataError(
-            f"no posterior {str(source)!r}: no such file, and the releases are {', '.join(RELEASES) or 'none yet'}."
-        )
+        raise DataError(f"no posterior {str(source)!r}: no such file, and the releases are {', '.join(RELEASES)}.")
     if model is None:
         raise ModelError(f"a posterior of your own, {source}, was to be loaded without its model; give model=.")
     return inference.load_posterior(source, model, device=device)
