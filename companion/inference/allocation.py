@@ -1,7 +1,7 @@
 """Memory that a training step needs again and again, kept instead of given back.
 
 glibc's malloc asks the kernel for every large block anew, and gives it back when it is freed; the kernel then fills it
-with zeros, page by page. For a convolutional network on a CPU that took a third of the time of a step. Explained in
+with zeros, page by page. For a convolutional network on a CPU that took a third of the time. Explained in
 the chapter `book/mnist/dense`.
 """
 
