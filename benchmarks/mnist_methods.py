@@ -19,12 +19,12 @@ from companion.priors import FanIn, Gaussian, LearnedScale, RelevanceDeterminati
 DRAWS = 50
 
 
-def dense_network(seed):
-    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, 800, 800, 10, activation=torch.nn.Tanh, seed=seed))
+def dense_network(seed, hidden=(800, 800)):
+    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, *hidden, 10, activation=torch.nn.Tanh, seed=seed))
 
 
-def convolutional_network(seed):
-    return convolutional(seed=seed)
+def convolutional_network(seed, hidden=256):
+    return convolutional(hidden=hidden, seed=seed)
 
 
 def engine(network, prior, draws=DRAWS, **settings):
@@ -66,6 +66,9 @@ DENSE = {
     "the post's start": engine(dense_network, Gaussian(0.1), **COMMON | {"start_scale": 1.0}, start=of_the_post),
     "start at the mode": engine(dense_network, Gaussian(0.1), **COMMON | {"map_steps": 1000, "steps": 4000}),
     "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
+    "learned scales, 50 units": engine(
+        partial(dense_network, hidden=(50,)), LearnedScale(1.0, **EACH), **LOCAL | {"learning_rate": 0.01}
+    ),
     "cold": engine(dense_network, Gaussian(0.1), **COMMON, temperature=0.05),
     "cold, 8,000 steps": engine(dense_network, Gaussian(0.1), **COMMON | {"steps": 8000}, temperature=0.05),
     "mixture of 3, cold": engine(
@@ -83,6 +86,9 @@ HIERARCHICAL = {
     "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
     "non-centred": engine(dense_network, LearnedScale(1.0, centred=False, **EACH), **LOCAL),
     "a scale for each pixel": engine(dense_network, RelevanceDetermination(1.0), **LOCAL),
+    "a scale for each pixel, 50 units": engine(
+        partial(dense_network, hidden=(50,)), RelevanceDetermination(1.0), **LOCAL | {"learning_rate": 0.01}
+    ),
     "learned scales, cold": engine(
         dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.03
     ),
@@ -100,6 +106,9 @@ CONVOLUTIONAL = {
     ),
     "cold, 8,000 steps": engine(convolutional_network, FanIn(1.5), 30, **COLD),
     "learned scales": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION),
+    "learned scales, 50 units": engine(
+        partial(convolutional_network, hidden=50), LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION
+    ),
     "learned scales, cold, 8,000 steps": engine(
         convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **COLD
     ),
@@ -129,7 +138,12 @@ ONCE = {
         "Laplace, last layer",
         "SGLD",
     ),
-    "hierarchical": ("non-centred", "a scale for each pixel", *(m for m in HIERARCHICAL if m.startswith("fixed"))),
+    "hierarchical": (
+        "non-centred",
+        "a scale for each pixel",
+        "a scale for each pixel, 50 units",
+        *(m for m in HIERARCHICAL if m.startswith("fixed")),
+    ),
     "convolutional": ("mean-field, the post's prior", "start at the mode", "learned scales, the post's start"),
 }
 
