@@ -44,7 +44,7 @@ def test_large_blocks_cost_their_pages_once():
         faults, returned = run.stdout.split()
         found[way] = int(faults)
         assert returned == "True"
-    assert found["kept"] < 0.1 * found["given back"]
+    assert found["kept"] < 0.3 * found["given back"]
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
