@@ -95,7 +95,7 @@ changed:  ## list the pages that differ from BASE=origin/main
 test: .venv/.test  ## run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
-	@echo "running the unit tests and every notebook (a quarter of an hour) ..."
+	@echo "running the unit tests and every notebook (half an hour) ..."
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest tests book $(NBVAL)
 
 unit: .venv/.test  ## run the unit tests only
