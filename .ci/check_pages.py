@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup
+from contents import FIRST, ROOT, pages
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 REPOSITORY = CONFIG["repository"]["url"].rstrip("/")
 OWNER = REPOSITORY.removeprefix("https://github.com/")
@@ -28,12 +28,6 @@ BRANCH = CONFIG["repository"]["branch"]
 BINDER = CONFIG["launch_buttons"]["binderhub_url"].rstrip("/")
 COLAB = CONFIG["launch_buttons"]["colab_url"].rstrip("/")
 WAYS = ("Binder", "Colab", "source", "download")
-
-
-def pages() -> list[str]:
-    """The pages in the contents, without endings, relative to book/."""
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [contents["root"], *(page["file"] for part in contents["parts"] for page in part["chapters"])]
 
 
 def source_of(page: str) -> str:
@@ -120,7 +114,7 @@ def _inside(html: Path, page: str, link: str) -> str:
 def main(arguments: list[str]) -> int:
     """Check the pages of the folder named, or of _build/html; print the problems and return the exit status."""
     html = Path(arguments[0] if arguments else ROOT / "_build" / "html").resolve()
-    chosen = pages()
+    chosen = [FIRST, *pages()]
     found = [line for page in chosen for line in problems(html, page)]
     print("\n".join(found) or f"{len(chosen)} pages: every link within the book and to its sources leads somewhere")
     return 1 if found else 0

@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import scoreboard
-import yaml
+from contents import chapters, pages
 from scoreboard import ROOT, ROWS, Row
 
 REFERENCE = ROOT / "book" / "reference"
@@ -38,17 +38,6 @@ RUNS = f"""{MADE}
 
 Every chapter is executed again on every change, and its claims are asserted. This page says what that takes, from the
 result files that `make measure` writes, and where the outputs on the pages come from, by each chapter's last cell."""
-
-
-def pages() -> list[str]:
-    """The pages in the contents."""
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [page["file"] for part in contents["parts"] for page in part["chapters"]]
-
-
-def chapters() -> list[str]:
-    """The pages that are notebooks, in the contents' order."""
-    return [page for page in pages() if (ROOT / "book" / f"{page}.ipynb").is_file()]
 
 
 def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:

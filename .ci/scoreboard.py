@@ -9,12 +9,14 @@ their posts print. Rows of a chapter that is not in the contents yet wait until 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import numpy as np
 
 from companion import datasets, results
+from companion.versions import by_name
 
 ROOT = Path(__file__).resolve().parent.parent
 MINUTE, HOUR = 60.0, 3600.0
@@ -89,6 +91,7 @@ class Row:
     ours: Printed | Stored
 
 
+@cache
 def outputs(page: str) -> list[str]:
     """Everything that the cells of a stored notebook say in words."""
     notebook = nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
@@ -98,8 +101,7 @@ def outputs(page: str) -> list[str]:
 
 def about(page: str) -> dict[str, str]:
     """The versions and the machine that a stored notebook's last cell prints."""
-    lines = outputs(page)[-1].splitlines()
-    return dict(line.split(maxsplit=1) for line in lines if line.strip())
+    return by_name(outputs(page)[-1])
 
 
 def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[results.Result], np.ndarray]:

@@ -24,7 +24,7 @@ import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from companion.versions import versions
+from companion.versions import by_name, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "chapters.json"
@@ -99,7 +99,7 @@ def measure(path: Path, executed: Path | None) -> dict[str, object]:
         "seconds": round(seconds, 1),
         "peak_mb": round(memory.peak / 1e6),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "versions": dict(line.split(maxsplit=1) for line in versions().splitlines()),
+        "versions": by_name(versions()),
     }
 
 

@@ -10,7 +10,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["machine", "versions"]
+__all__ = ["by_name", "machine", "versions"]
 
 _PACKAGES = ("bnn-companion", "pymc", "pytensor", "arviz", "torch", "pyro-ppl", "numpy", "matplotlib", "scikit-learn")
 
@@ -32,6 +32,16 @@ def versions() -> str:
             lines.append((name, "not installed"))
     lines.append(("machine", machine()))
     return "\n".join(f"{name:<14} {value}" for name, value in lines)
+
+
+def by_name(text: str) -> dict[str, str]:
+    """Read back what `versions` gave: name to version, and ``"machine"`` to the machine.
+
+    Notes
+    -----
+    Shown at the end of every chapter, beginning with `book/pymc/moons`.
+    """
+    return dict(line.split(maxsplit=1) for line in text.splitlines() if line.strip())
 
 
 def machine() -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from companion.errors import DataError
-from companion.versions import versions
+from companion.versions import by_name, versions
 
 __all__ = ["Result", "load", "write"]
 
@@ -131,7 +131,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], about: Mapping[str
     said = {
         **about,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "versions": dict(line.split(maxsplit=1) for line in versions().splitlines()),
+        "versions": by_name(versions()),
     }
     stored: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
     np.savez_compressed(path, **stored, about=json.dumps(said))
