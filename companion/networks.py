@@ -1,7 +1,8 @@
 """Networks: plain `torch.nn.Module` objects, with no randomness but their starting weights.
 
 What makes them Bayesian is a prior from `companion.priors` and a bridge from `companion.bridge`. Explained in the
-chapters `book/pymc/moons`, section "The same model, in torch", and `book/mnist/convolutional`.
+chapters `book/pymc/moons`, section "The same model, in torch", `book/mnist/convolutional` and
+`book/bayes_by_backprop/lenet`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 
 from companion.errors import ModelError
 
-__all__ = ["convolutional", "dense"]
+__all__ = ["convolutional", "dense", "lenet", "lenet5"]
 
 Layer = TypeVar("Layer", torch.nn.Linear, torch.nn.Conv2d)
 
@@ -132,6 +133,87 @@ def convolutional(
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), *rest)
 
 
+def lenet(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
+    r"""Build the network that the TensorFlow Probability post calls LeNet-5, for images of 28x28.
+
+    Convolutions of 6, 16 and 120 filters of 5x5 keep the image's size (TensorFlow's ``SAME``); the first two are
+    followed by max-pooling over 2x2; then come 84 hidden units and the outputs, with rectified linear units between.
+
+    Parameters
+    ----------
+    classes
+        Outputs.
+    seed
+        Of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        From images (rows, 28, 28) to logits (rows, classes): 545,310 weights and 236 biases for ten classes.
+
+    Raises
+    ------
+    ModelError
+        If `classes` is no positive whole number.
+
+    Notes
+    -----
+    McAteer (2019), "A quick intro to Bayesian neural networks", after an example of TensorFlow Probability. Explained
+    in the chapter `book/bayes_by_backprop/lenet`.
+    """
+    return _lenet((6, 16, 120), (2, 2, 2), 7 * 7 * 120, (84,), classes, seed)
+
+
+def lenet5(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
+    r"""Build the classical LeNet-5 with rectified linear units and max-pooling, for images of 28x28.
+
+    Parameters
+    ----------
+    classes
+        Outputs.
+    seed
+        Of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        From images (rows, 28, 28) to logits (rows, classes): 61,706 parameters for ten classes.
+
+    Raises
+    ------
+    ModelError
+        If `classes` is no positive whole number.
+
+    Notes
+    -----
+    LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition", figure 2, whose
+    images were padded to 32x32, whose units were tanh and whose second convolution saw only some of the first's maps.
+    Explained in the chapter `book/bayes_by_backprop/lenet`.
+    """
+    return _lenet((6, 16), (2, 0), 5 * 5 * 16, (120, 84), classes, seed)
+
+
+def _lenet(
+    filters: Sequence[int], padding: Sequence[int], flat: int, hidden: Sequence[int], classes: int, seed: int
+) -> torch.nn.Sequential:
+    """Stack convolutions of 5x5, the first two with pooling, and a dense network."""
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        raise ModelError(f"classes={classes!r}; expected a positive whole number, such as 10.")
+    generator = torch.Generator().manual_seed(seed)
+    layers: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, 28))]
+    for place, ((inputs, outputs), pad) in enumerate(zip(pairwise((1, *filters)), padding, strict=True)):
+        convolution = torch.nn.utils.skip_init(torch.nn.Conv2d, inputs, outputs, 5, padding=pad)
+        layers += [_started(convolution, generator, gain=2.0), ChannelsLast()]
+        # The maximum of rectified values is the rectified maximum, at a quarter of the work.
+        layers += [torch.nn.MaxPool2d(2)] if place < 2 else []
+        layers += [torch.nn.ReLU()]
+    layers += [torch.nn.Flatten()]
+    for inputs, outputs in pairwise((flat, *hidden, classes)):
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, inputs, outputs)
+        layers += [_started(linear, generator, gain=2.0), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
 class ChannelsLast(torch.nn.Module):
     """Hands images (rows, channels, height, width) on unchanged, stored pixel by pixel instead of channel by channel.
 
@@ -143,9 +225,9 @@ class ChannelsLast(torch.nn.Module):
         return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
-def _started(layer: Layer, generator: torch.Generator) -> Layer:
-    """Draw a layer's starting weights."""
-    torch.nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5, generator=generator)
+def _started(layer: Layer, generator: torch.Generator, gain: float = 1.0) -> Layer:
+    """Draw a layer's starting weights, with the variance ``gain / inputs``."""
+    torch.nn.init.normal_(layer.weight, std=(gain / layer.weight[0].numel()) ** 0.5, generator=generator)
     if layer.bias is not None:
         torch.nn.init.zeros_(layer.bias)
     return layer

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from companion import networks
 from companion.errors import ModelError
 from companion.networks import convolutional, dense
 
@@ -81,3 +82,17 @@ def test_other_images_and_layers_make_other_networks():
 def test_sizes_that_make_no_network_are_refused(settings, message):
     with pytest.raises(ModelError, match=message):
         convolutional(**settings)
+
+
+@pytest.mark.parametrize(
+    ("build", "kernels", "biases"), [(networks.lenet, 545_310, 236), (networks.lenet5, 61_470, 236)]
+)
+def test_the_lenets_have_the_sizes_that_are_known_of_them(build, kernels, biases):
+    network = build(seed=1)
+    sizes = {name: p.numel() for name, p in network.named_parameters()}
+    assert sum(n for name, n in sizes.items() if name.endswith("weight")) == kernels
+    assert sum(n for name, n in sizes.items() if name.endswith("bias")) == biases
+    assert network(torch.zeros(3, 28, 28)).shape == (3, 10)
+    assert not torch.equal(network[1].weight, build(seed=2)[1].weight)
+    with pytest.raises(ModelError, match="classes=0"):
+        build(classes=0)

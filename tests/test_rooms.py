@@ -21,6 +21,7 @@ ROOMS = (
     {"forward"},
     {"posterior"},
     {"inference"},
+    {"bayes_by_backprop"},
     {"released"},
     {"prediction"},
     {"uncertainty"},

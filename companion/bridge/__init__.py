@@ -5,6 +5,15 @@ Explained in the chapter `book/mnist/dense`.
 
 from companion.bridge.density import LogDensity, Observed, torch_log_density
 from companion.bridge.response import Response
-from companion.bridge.wrap import WrappedModule, bayesian, wrap_torch
+from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
-__all__ = ["LogDensity", "Observed", "Response", "WrappedModule", "bayesian", "torch_log_density", "wrap_torch"]
+__all__ = [
+    "LogDensity",
+    "Observed",
+    "Response",
+    "WrappedModule",
+    "bayesian",
+    "check_module",
+    "torch_log_density",
+    "wrap_torch",
+]

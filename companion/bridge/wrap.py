@@ -20,7 +20,7 @@ from companion.bridge.shapes import module_call
 from companion.errors import ModelError
 from companion.priors import Prior, parameters
 
-__all__ = ["WrappedModule", "bayesian", "wrap_torch"]
+__all__ = ["WrappedModule", "bayesian", "check_module", "wrap_torch"]
 
 _RANDOM = (torch.nn.modules.dropout._DropoutNd, torch.nn.modules.batchnorm._BatchNorm, torch.nn.RReLU)
 _RANDOM_WITH_DROPOUT = (torch.nn.MultiheadAttention, torch.nn.RNNBase)
@@ -38,7 +38,7 @@ class WrappedModule:
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
-        _check_module(module)
+        check_module(module)
         self.module = module
         self.shapes = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
 
@@ -165,7 +165,14 @@ def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
     return call(x, prior.pymc(parameters(module)))
 
 
-def _check_module(module: Any) -> None:
+def check_module(module: Any) -> None:
+    """Refuse what is no module, or doesn't compute the same from the same weights; see `wrap_torch`.
+
+    Raises
+    ------
+    ModelError
+        If it is none, draws random numbers, keeps statistics, or has a parameter without a shape.
+    """
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{type(module).__name__} is no torch.nn.Module; expected a module, such as torch.nn.Linear.")
     for name, part in module.named_modules():

@@ -2,10 +2,11 @@
 
 Files are looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache (``COMPANION_CACHE_DIR``
 chooses another), then on public mirrors, each verified by its SHA-256. `noise_images` and `rotated` make images that a
-network of digits has never seen; `from_csv` and `from_folder` read data of your own. Explained in the moons chapter
-(``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+network of digits has never seen; `sinusoid` measures a curve; `from_csv` and `from_folder` read data of your own.
+Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
 """
 
+from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch
 from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
@@ -24,6 +25,7 @@ __all__ = [
     "Copy",
     "DataFile",
     "Dataset",
+    "Measurements",
     "Observations",
     "Scaling",
     "breast_cancer",
@@ -42,5 +44,7 @@ __all__ = [
     "noise_images",
     "omniglot",
     "rotated",
+    "sinusoid",
+    "sinusoid_truth",
     "tabular",
 ]

@@ -105,13 +105,20 @@ class LayerNoise(TorchFunctionMode):
         rows: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
-        self._known = {id(g.draw): g for g in gaussians}
-        self._kept = list(self._known.values())  # so that no id is given to another tensor
+        self._known: dict[int, Gaussian] = {}
+        self._kept: list[Gaussian] = []  # so that no id is given to another tensor
+        for g in gaussians:
+            self.know(g)
         self._estimator = estimator
         self._allowed = allowed
         self._rows = rows
         self.in_layers: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
+
+    def know(self, gaussian: Gaussian) -> None:
+        """Add a weight that was drawn only now, as Pyro draws them."""
+        self._known[id(gaussian.draw)] = gaussian
+        self._kept.append(gaussian)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -147,9 +154,7 @@ class LayerNoise(TorchFunctionMode):
         else:
             scale = func(g.scale, *args[1:], **kwargs)
             scale = scale.abs() if name in _SCALES else scale
-        new = Gaussian(g.name, out, mean, scale)
-        self._known[id(out)] = new
-        self._kept.append(new)
+        self.know(Gaussian(g.name, out, mean, scale))
         return out
 
     def _layer(self, func: Any, args: Any, kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ from companion.inference.memory import draws_at_once, slices
 from companion.inference.objective import Objective
 from companion.posterior import Draws
 
-__all__ = ["Predictive"]
+__all__ = ["Predictive", "in_parts"]
 
 Tensors = dict[str, torch.Tensor]
 Respond = Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], torch.Tensor]
@@ -97,20 +97,13 @@ class Predictive:
             Probabilities (draws, points, classes) or means (draws, points).
         """
         data = self._inputs(x)
-        points = len(next(iter(data.values())))
         same = {n: self.objective.density.data[n] for n in self.response.inputs if n not in data}
 
         def respond(draw: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
             return self.response(draw, {**same, **rows})
 
-        parts = []
-        with torch.no_grad(), self.objective.autocast():
-            at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
-            every = torch.vmap(respond, in_dims=(0, None)) if at_once > _FEW else _one_by_one(respond)
-            for some in map(draws, slices(count, at_once)):
-                found = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
-                parts.append(torch.cat(found, dim=1).to(self.objective.density.dtype).cpu().numpy())
-        return np.concatenate(parts)
+        with self.objective.autocast():
+            return in_parts(respond, count, draws, data).to(self.objective.density.dtype).numpy()
 
     def _inputs(self, x: Any) -> Tensors:
         """Put ``x`` in the place of the model's data."""
@@ -144,6 +137,35 @@ class Predictive:
         if len(set(points.values())) > 1:
             raise ModelError(f"the inputs differ in their number of points: {points}.")
         return found
+
+
+def in_parts(respond: Respond, count: int, draws: Callable[[slice], Tensors], data: Tensors) -> torch.Tensor:
+    """Respond to each draw and each point, vectorised over as many as fit into memory.
+
+    Parameters
+    ----------
+    respond
+        Of one draw and some points.
+    count
+        Of the draws.
+    draws
+        Gives some of them: name to tensor (draws, ...).
+    data
+        Name to tensor (points, ...).
+
+    Returns
+    -------
+    torch.Tensor
+        (draws, points, ...), on the CPU.
+    """
+    points, parts = len(next(iter(data.values()))), []
+    with torch.no_grad():
+        at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
+        every = torch.vmap(respond, in_dims=(0, None)) if at_once > _FEW else _one_by_one(respond)
+        for some in map(draws, slices(count, at_once)):
+            found = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
+            parts.append(torch.cat(found, dim=1).cpu())
+    return torch.cat(parts)
 
 
 def _one_by_one(respond: Respond) -> Respond:

@@ -1,0 +1,29 @@
+"""Bayes by Backprop in Pyro: a torch module and a prior in, a fitted posterior out.
+
+The same priors, estimators and posterior protocol as the PyMC side, so that every score and plot serves both. Explained
+in the chapters `book/bayes_by_backprop/regression`, `book/bayes_by_backprop/lenet` and
+`book/bayes_by_backprop/design_choices`.
+"""
+
+from companion.bayes_by_backprop.fitting import fit
+from companion.bayes_by_backprop.guide import MeanFieldGuide
+from companion.bayes_by_backprop.layers import layer_noise
+from companion.bayes_by_backprop.likelihoods import Classifier, Regression
+from companion.bayes_by_backprop.module import BayesianModule, to_bayesian
+from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord
+from companion.bayes_by_backprop.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
+
+__all__ = [
+    "BayesianModule",
+    "Classifier",
+    "MeanFieldGuide",
+    "PyroPosterior",
+    "PyroRecord",
+    "Regression",
+    "TrainedLocation",
+    "TrainedPrior",
+    "TrainedScaleMixture",
+    "fit",
+    "layer_noise",
+    "to_bayesian",
+]

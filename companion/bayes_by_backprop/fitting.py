@@ -1,0 +1,278 @@
+r"""Bayes by Backprop: a Pyro model and rows in, a fitted posterior out, by one torch optimiser.
+
+.. math::
+
+    \mathcal{F} = -\mathbb{E}_q[\log p(\mathcal{D} \mid w)] + T \; \mathrm{KL}(q(w) \,\|\, p(w))
+
+Explained in the chapter `book/bayes_by_backprop/regression`.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from pyro import poutine
+from pyro.infer import TraceMeanField_ELBO
+from pyro.poutine.messenger import Messenger
+from tqdm import tqdm
+
+from companion.bayes_by_backprop.guide import MeanFieldGuide
+from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
+from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
+from companion.errors import DataError, InferenceError, ModelError
+from companion.inference.batches import Rows
+from companion.inference.denormals import denormals_flushed
+from companion.inference.estimators import Estimator
+from companion.inference.schedules import schedule_named
+from companion.inference.seeds import seed_for
+from companion.inference.settings import device_named, whole
+
+__all__ = ["Pairs", "fit"]
+
+_CHECK_EVERY = 100
+_PART = 5000
+
+
+class Pairs(Protocol):
+    """Inputs (points, ...) and what was observed at them (points,), such as `companion.datasets.Observations`."""
+
+    @property
+    def x(self) -> np.ndarray: ...
+
+    @property
+    def y(self) -> np.ndarray: ...
+
+
+def fit(
+    model: Callable[..., Any],
+    data: Pairs,
+    steps: int = 1500,
+    *,
+    batch_size: int | None = None,
+    estimator: str = "reparameterisation",
+    learning_rate: float = 0.001,
+    scale_rate: float | None = None,
+    schedule: str = "constant",
+    start_scale: float = 0.05,
+    temperature: float = 1.0,
+    precision: str = "float32",
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    snapshots: Sequence[int] = (),
+    elbo_draws: int = 20,
+    progressbar: bool = True,
+) -> PyroPosterior:
+    r"""Fit a mean-field posterior of a Pyro model by Bayes by Backprop.
+
+    Parameters
+    ----------
+    model
+        Called as ``model(x, y)`` in the fit and as ``model(x)`` in prediction, it returns the distribution of y:
+        `Classifier`, `Regression`, or your own. What it holds of ordinary parameters is trained along.
+    data
+        Rows: ``x`` (points, ...), and ``y`` (points,), labels from 0 or measurements.
+    steps
+        Of Adam.
+    batch_size
+        Rows in one step, drawn without repetition until all were seen; ``None`` takes all.
+    estimator
+        Of the gradient: "reparameterisation", "local" or "flipout".
+    learning_rate, scale_rate
+        Of everything, and of the standard deviations; the same where the second is left out.
+    schedule
+        Of both: "constant", "cosine" or "one-cycle".
+    start_scale
+        Standard deviations at the start.
+    temperature
+        T above: 1 is Bayes; below 1 the posterior is "cold".
+    precision
+        "float32", or "bfloat16": float32 with the network's products in bfloat16, where the processor has it.
+    device
+        "auto" is a GPU where there is one.
+    seed
+        Every random number follows from it.
+    snapshots
+        Steps after which a copy of the posterior is kept.
+    elbo_draws
+        Behind `PyroRecord.elbo`, which is at T = 1.
+    progressbar
+        Shows loss and time left, and clears itself.
+
+    Returns
+    -------
+    PyroPosterior
+
+    Raises
+    ------
+    ModelError
+        If a setting is out of range, or the model draws what a mean-field guide can't.
+    DataError
+        If the rows don't belong together.
+    InferenceError
+        If the loss is no number any more; its ``posterior`` is that of the last good state.
+
+    Examples
+    --------
+    >>> from companion import datasets
+    >>> from companion.bayes_by_backprop import Regression, fit, to_bayesian
+    >>> from companion.networks import dense
+    >>> from companion.priors import Gaussian
+    >>> network = to_bayesian(dense(1, 20, 20, 1), Gaussian(1.0))
+    >>> posterior = fit(Regression(network, noise=1.0), datasets.sinusoid(), 200, learning_rate=0.03, progressbar=False)
+    >>> posterior.predict(datasets.sinusoid().x, posterior.draw(10, seed=0)).shape
+    (10, 32)
+
+    Notes
+    -----
+    Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks". The KL divergence is
+    in closed form where Pyro has one, by `pyro.infer.TraceMeanField_ELBO`. Ctrl-C returns what was fitted so far.
+    Explained in the chapter `book/bayes_by_backprop/regression`.
+    """
+    settings = {
+        "steps": whole("steps", steps, 1), "batch_size": batch_size, "estimator": Estimator.of(estimator).value,
+        "learning_rate": learning_rate, "scale_rate": learning_rate if scale_rate is None else scale_rate,
+        "schedule": schedule, "start_scale": start_scale, "temperature": temperature, "precision": precision,
+        "seed": whole("seed", seed, 0),
+    }  # fmt: skip
+    _check(settings, snapshots, elbo_draws)
+    factor, where = schedule_named(schedule), device_named(device)
+    x, y = _tensors(data, where)
+    rows = Rows(len(y), len(y) if batch_size is None else min(whole("batch_size", batch_size, 1), len(y)), seed)
+    model = copy.deepcopy(model).to(where) if isinstance(model, torch.nn.Module) else model
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[where] if where.type == "cuda" else []))
+        stack.enter_context(denormals_flushed())
+        stack.enter_context(computing(where, precision))
+        torch.manual_seed(seed_for(seed, "steps"))
+        few = slice(0, min(len(y), 16))
+        guide = MeanFieldGuide(model, x[few], y[few], start_scale=start_scale, seed=seed).to(where)
+        names = weights_of_layers(estimator, model, guide, x[few], y[few])
+        bound = TraceMeanField_ELBO()(model, guide)  # type: ignore[arg-type]  # Pyro takes any callable
+        means = [p for p in bound.parameters() if p.requires_grad and not any(p is r for r in guide.rhos)]
+        groups = [
+            {"params": means, "rate": settings["learning_rate"]},
+            {"params": list(guide.rhos), "rate": settings["scale_rate"]},
+        ]
+        adam = torch.optim.Adam(groups, lr=learning_rate, fused=True)
+        history = torch.full((steps,), float("nan"), device=where)
+        stopped, kept, good, done = None, {}, _copy(model, guide), 0
+        begun = time.perf_counter()
+        try:
+            for step in tqdm(range(steps), disable=not progressbar, leave=False, unit="step"):
+                at = torch.from_numpy(rows.at(step)).to(where)
+                for group in adam.param_groups:
+                    group["lr"] = group["rate"] * factor(step / steps)
+                with _Weighted(len(y) / len(at), temperature), layer_noise(estimator, names):
+                    loss = bound(x[at], y[at])
+                adam.zero_grad(set_to_none=True)
+                loss.backward()
+                adam.step()
+                history[step], done = loss.detach(), step + 1
+                if done in snapshots:
+                    kept[done] = _copy(model, guide)
+                if done % _CHECK_EVERY == 0 or done == steps:
+                    if not torch.isfinite(history[:done]).all() or not _finite(guide):
+                        stopped = "diverged"
+                        break
+                    good = _copy(model, guide)
+        except KeyboardInterrupt:
+            stopped = f"interrupted after {done} of {steps} steps"
+        seconds = time.perf_counter() - begun
+        if stopped == "diverged":
+            model, guide = good
+
+    def posterior(model: Any, guide: MeanFieldGuide, until: int) -> PyroPosterior:
+        elbo = _elbo(model, guide, x, y, elbo_draws, seed, precision)
+        record = PyroRecord(settings, history[:until].cpu().numpy(), *elbo, seconds, str(where), stopped)
+        return PyroPosterior(model, guide, tuple(x.shape[1:]), record)
+
+    found = posterior(model, guide, done)
+    found = PyroPosterior(
+        found.model, found.guide, found.shape, found.record, {k: posterior(*own, k) for k, own in kept.items()}
+    )
+    if stopped == "diverged":
+        raise InferenceError(
+            f"the loss is no number after {done} of {steps} steps; expected a finite one. Lower learning_rate "
+            f"({learning_rate}) or start_scale ({start_scale}). The posterior of the last good state is in this "
+            "error's .posterior.",
+            found,
+        )
+    return found
+
+
+class _Weighted(Messenger):
+    """Weighs what is observed by the rows that each row stands for, and what is drawn by the temperature."""
+
+    def __init__(self, rows: float, temperature: float) -> None:
+        super().__init__()
+        self._rows, self._temperature = rows, temperature
+
+    def _pyro_sample(self, msg: Any) -> None:
+        msg["scale"] = msg["scale"] * (self._rows if msg["is_observed"] else self._temperature)
+
+
+def _elbo(
+    model: Callable[..., Any], guide: Any, x: torch.Tensor, y: torch.Tensor, draws: int, seed: int, precision: str
+) -> tuple[float, float]:
+    """Estimate the ELBO on all rows and its standard error, in nats."""
+    drawn = poutine.block(model, hide_fn=lambda msg: bool(msg["is_observed"]))
+    found = []
+    with (
+        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
+        torch.no_grad(),
+        computing(x.device, precision),
+    ):
+        torch.manual_seed(seed_for(seed, "elbo"))
+        for _ in range(draws):
+            guided = poutine.trace(guide).get_trace(x, y)
+            total = -TraceMeanField_ELBO().loss(drawn, guide, x[:1], y[:1])
+            for part in range(0, len(y), _PART):
+                at = slice(part, part + _PART)
+                trace = poutine.trace(poutine.replay(model, guided)).get_trace(x[at], y[at])
+                trace.compute_log_prob(lambda _, site: site["is_observed"])
+                total += sum(float(s["log_prob_sum"]) for s in trace.nodes.values() if s.get("is_observed"))
+            found.append(total)
+    return float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws))
+
+
+def _copy(model: Any, guide: MeanFieldGuide) -> tuple[Any, MeanFieldGuide]:
+    return copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model, copy.deepcopy(guide)
+
+
+def _finite(guide: MeanFieldGuide) -> bool:
+    return all(bool(torch.isfinite(p).all()) for p in guide.parameters())
+
+
+def _tensors(data: Pairs, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take the rows over: inputs as float32, labels as int64 and measurements as float32."""
+    x, y = (np.asarray(getattr(data, name, None)) for name in ("x", "y"))
+    if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub" or x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
+        raise DataError(
+            f"data is a {type(data).__name__} with x {x.shape} and y {y.shape}; expected numbers x (points, ...) and "
+            "y (points,), such as companion.datasets.sinusoid()."
+        )
+    if not np.isfinite(x).all() or not np.isfinite(y).all() or not len(y):
+        raise DataError("the data have no rows, or hold NaN or infinity; expected finite numbers.")
+    whole_numbers = y.dtype.kind in "iub"
+    return (
+        torch.tensor(x, dtype=torch.float32, device=device),
+        torch.tensor(y, dtype=torch.int64 if whole_numbers else torch.float32, device=device),
+    )
+
+
+def _check(settings: dict[str, Any], snapshots: Sequence[int], elbo_draws: int) -> None:
+    for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < float("inf"):
+            raise ModelError(f"{name}={value!r}; expected a positive, finite number.")
+    if settings["precision"] not in ("float32", "bfloat16"):
+        raise ModelError(f"precision={settings['precision']!r}; expected 'float32' or 'bfloat16'.")
+    if any(not isinstance(s, int | np.integer) or not 1 <= s <= settings["steps"] for s in snapshots):
+        raise ModelError(f"snapshots={list(snapshots)}; expected steps from 1 to {settings['steps']}.")
+    whole("elbo_draws", elbo_draws, 2)

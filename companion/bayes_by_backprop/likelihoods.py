@@ -1,0 +1,113 @@
+"""Pyro models of labels and of measurements: a Bayesian module in, the distribution of what is observed out.
+
+Each is called with inputs and, in a fit, with what was observed; it returns the distribution of the latter. A model of
+the reader's own that does the same can be fitted and predicted with just as well. Explained in the chapters
+`book/bayes_by_backprop/regression` and `book/bayes_by_backprop/lenet`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch.nn.functional import softplus
+
+from companion.errors import ModelError
+
+__all__ = ["Classifier", "Regression"]
+
+
+class Classifier(torch.nn.Module):
+    r"""Labels whose probabilities a network gives.
+
+    .. math::
+
+        y \sim \mathrm{Categorical}(\mathrm{softmax}(f_w(x)))
+
+    or :math:`\mathrm{Bernoulli}(\sigma(f_w(x)))` for a network with one output.
+
+    Parameters
+    ----------
+    network
+        From inputs to logits (rows, classes): a `BayesianModule`, or any torch module.
+
+    Notes
+    -----
+    Explained in the chapter `book/bayes_by_backprop/lenet`.
+    """
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
+        """Observe the labels (rows,), if given, and return their distribution."""
+        logits = self.network(x).float()
+        if logits.ndim != 2:
+            raise ModelError(f"the network's output has shape {tuple(logits.shape)}; expected logits (rows, classes).")
+        binary = logits.shape[1] == 1
+        labels = dist.Bernoulli(logits=logits[:, 0]) if binary else dist.Categorical(logits=logits)
+        if y is not None:
+            with pyro.plate("rows", len(y)):
+                pyro.sample("y", labels, obs=y.float() if binary else y)
+        return labels
+
+
+class Regression(torch.nn.Module):
+    r"""Measurements around a curve that a network gives.
+
+    .. math::
+
+        y \sim \mathcal{N}(f_w(x), \sigma^2)
+
+    Parameters
+    ----------
+    network
+        From inputs to means (rows, 1), or for ``noise="input"`` to means and raw scales (rows, 2).
+    noise
+        A number: :math:`\sigma`, taken as known. ``"learned"``: the unknown :math:`\sigma` has a half-normal prior and
+        is called ``"noise"`` in the posterior. ``"input"``: it depends on x, as the softplus of the second output.
+    noise_scale
+        Scale of that half-normal prior, in the units of y.
+
+    Raises
+    ------
+    ModelError
+        If `noise` is none of these, a scale isn't positive and finite, or the network's output doesn't fit.
+
+    Notes
+    -----
+    Explained in the chapter `book/bayes_by_backprop/regression`.
+    """
+
+    def __init__(self, network: torch.nn.Module, noise: float | str = "learned", noise_scale: float = 1.0) -> None:
+        super().__init__()
+        for setting, value in (("noise", noise), ("noise_scale", noise_scale)):
+            number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+            if not number and (setting != "noise" or value not in ("learned", "input")):
+                words = ", 'learned' or 'input'" if setting == "noise" else ""
+                raise ModelError(f"{setting}={value!r} in Regression; expected a positive, finite number{words}.")
+        self.network = network
+        self.noise = noise
+        self.noise_scale = float(noise_scale)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
+        """Observe the measurements (rows,), if given, and return their distribution."""
+        out = self.network(x).float()
+        outputs = 2 if self.noise == "input" else 1
+        if out.ndim != 2 or out.shape[1] != outputs:
+            raise ModelError(
+                f"the network's output has shape {tuple(out.shape)}; expected (rows, {outputs}) for "
+                f"noise={self.noise!r}."
+            )
+        if self.noise == "learned":
+            scale = pyro.sample("noise", dist.HalfNormal(self.noise_scale))
+        else:
+            scale = softplus(out[:, 1]) if self.noise == "input" else torch.as_tensor(self.noise)
+        measured = dist.Normal(out[:, 0], scale.expand(len(out)))
+        if y is not None:
+            with pyro.plate("rows", len(y)):
+                pyro.sample("y", measured, obs=y)
+        return measured

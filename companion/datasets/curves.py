@@ -1,0 +1,112 @@
+"""Measurements along a curve: the noisy sinusoid of the regression chapter.
+
+Explained in the chapter ``book/bayes_by_backprop/regression``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from companion.errors import DataError
+
+__all__ = ["Measurements", "sinusoid", "sinusoid_truth"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Inputs and what was measured at them, row by row.
+
+    Attributes
+    ----------
+    x
+        Inputs ``(points, features)``, float32.
+    y
+        Measurements ``(points,)``, float32.
+
+    Raises
+    ------
+    DataError
+        There are no rows, the lengths differ, or a number isn't finite.
+    """
+
+    x: Floats
+    y: Floats
+
+    def __post_init__(self) -> None:
+        try:
+            x, y = np.array(self.x, dtype=np.float32), np.array(self.y, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise DataError("x or y is no array of numbers; expected x (points, features) and y (points,)") from error
+        if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
+            raise DataError(f"x has shape {x.shape} and y {y.shape}; expected (points, features) and (points,)")
+        if not np.isfinite(x).all() or not np.isfinite(y).all():
+            raise DataError("x or y holds NaN or infinity; expected finite numbers: remove or fill those rows")
+        for name, array in (("x", x), ("y", y)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def sinusoid_truth(x: Any) -> Floats:
+    r"""The curve without noise, :math:`10 \sin(2 \pi x)`, at numbers of any shape."""
+    found: Floats = 10 * np.sin(2 * np.pi * np.asarray(x, dtype=float))
+    return found
+
+
+def sinusoid(
+    n: int = 32,
+    *,
+    noise: float | Callable[[Floats], Any] = 1.0,
+    low: float = -0.5,
+    high: float = 0.5,
+    spaced: bool = True,
+    seed: int = 0,
+) -> Measurements:
+    r"""Measure a sine wave with normal noise: :math:`y = 10 \sin(2 \pi x) + \varepsilon`.
+
+    Parameters
+    ----------
+    n
+        Points.
+    noise
+        Standard deviation of :math:`\varepsilon`: a number, or a function of x, an array (points,), for noise that
+        depends on where it is measured.
+    low, high
+        Where x begins and ends.
+    spaced
+        ``True`` spaces the points evenly, both ends included; ``False`` draws them uniformly.
+    seed
+        Of `numpy.random.default_rng`.
+
+    Returns
+    -------
+    Measurements
+        ``x`` (n, 1) and ``y`` (n,).
+
+    Raises
+    ------
+    DataError
+        If `n` is no whole number from 1, `low` isn't below `high`, or the noise is negative or not finite.
+
+    Notes
+    -----
+    The data of McAteer (2019), "A quick intro to Bayesian neural networks", Part 3. Explained in the chapter
+    ``book/bayes_by_backprop/regression``.
+    """
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+        raise DataError(f"n={n!r}; expected a whole number of points, 1 or more")
+    if not -np.inf < low < high < np.inf:
+        raise DataError(f"low={low!r}, high={high!r}; expected two finite numbers, the first one smaller")
+    rng = np.random.default_rng(seed)
+    x = np.linspace(low, high, n) if spaced else rng.uniform(low, high, n)
+    scale = np.asarray(noise(x) if callable(noise) else noise, dtype=float)
+    if scale.shape not in ((), (n,)) or not np.isfinite(scale).all() or (scale < 0).any():
+        raise DataError(f"noise={noise!r}; expected a number from 0, or a function that gives one for each x")
+    return Measurements(x[:, None], sinusoid_truth(x) + scale * rng.normal(size=n))
