@@ -26,6 +26,7 @@ from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
 from companion.errors import DataError, InferenceError, ModelError
+from companion.inference.allocation import memory_kept
 from companion.inference.batches import Rows
 from companion.inference.denormals import denormals_flushed
 from companion.inference.estimators import Estimator
@@ -148,6 +149,7 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[where] if where.type == "cuda" else []))
         stack.enter_context(denormals_flushed())
+        stack.enter_context(memory_kept())
         stack.enter_context(computing(where, precision))
         torch.manual_seed(seed_for(seed, "steps"))
         few = slice(0, min(len(y), 16))

@@ -202,7 +202,8 @@ def computing(device: torch.device, precision: str) -> Iterator[None]:
         stack.enter_context(device)
         stack.enter_context(pyro.validation_enabled(False))
         if precision == "bfloat16" and has_bfloat16(device):
-            stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+            # without autocast's own memory of casts, which would keep every step's means at those of the first
+            stack.enter_context(torch.autocast(device.type, torch.bfloat16, cache_enabled=False))
         yield
 
 
