@@ -77,7 +77,10 @@ def test_part_of_a_network_can_stay_deterministic():
         (lambda: to_bayesian(dense(1, 1), 1.0), "prior is a float; expected one of companion.priors"),
         (lambda: to_bayesian("net", priors.Gaussian(1.0)), "str is no torch.nn.Module"),
         (lambda: to_bayesian(torch.nn.Dropout(), priors.Gaussian()), "Dropout"),
-        (lambda: to_bayesian(dense(1, 2, 1), priors.Gaussian(), layers=["1"]), r"\['1'\]; expected some of \['0', '2'\]"),
+        (
+            lambda: to_bayesian(dense(1, 2, 1), priors.Gaussian(), layers=["1"]),
+            r"\['1'\]; expected some of \['0', '2'\]",
+        ),
         (lambda: to_bayesian(dense(1, 2, 1), priors.Gaussian(), layers=[]), r"layers=\[\]"),
         (lambda: to_bayesian(dense(1, 2, 1), priors.Gaussian(), layers="0"), r"a list of names, such as \['0'\]"),
         (lambda: Regression(dense(1, 1), noise=0), "noise=0 in Regression; expected a positive"),
@@ -307,7 +310,7 @@ def test_the_mixtures_numbers_are_trained_and_stay_valid():
 
 @pytest.mark.parametrize("estimator", ["reparameterisation", "local", "flipout"])
 def test_in_bfloat16_the_steps_go_where_those_in_float32_go(estimator):
-    """Autocast remembers casts of parameters until it ends: inside one such memory the means would stay where they were."""
+    """Autocast remembers casts of parameters until it ends; inside one such memory the means would stand still."""
     rows = datasets.Observations(*(a[:200] for a in (datasets.digits().train.x, datasets.digits().train.y)))
     model = Classifier(to_bayesian(torch.nn.Sequential(torch.nn.Flatten(), dense(784, 10, 10)), priors.Gaussian(0.1)))
     plain, short = (

@@ -44,10 +44,12 @@ class Pairs(Protocol):
     """Inputs (points, ...) and what was observed at them (points,), such as `companion.datasets.Observations`."""
 
     @property
-    def x(self) -> np.ndarray: ...
+    def x(self) -> np.ndarray:
+        """Inputs (points, ...)."""
 
     @property
-    def y(self) -> np.ndarray: ...
+    def y(self) -> np.ndarray:
+        """Labels or measurements (points,)."""
 
 
 def fit(

@@ -44,11 +44,6 @@ class MeanFieldGuide(torch.nn.Module):
     seed
         Of the starting values that no module gives.
 
-    Attributes
-    ----------
-    names
-        Of the sites, in the model's order.
-
     Raises
     ------
     ModelError
@@ -85,6 +80,7 @@ class MeanFieldGuide(torch.nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of the sites, in the model's order."""
         return tuple(self._transforms)
 
     def sites(self) -> Iterator[tuple[str, Transform, torch.Tensor, torch.Tensor]]:
