@@ -16,6 +16,7 @@ from companion.bayes_by_backprop import (
     Regression,
     TrainedLocation,
     TrainedScaleMixture,
+    estimate_elbo,
     fit,
     fitting,
     layer_noise,
@@ -354,7 +355,12 @@ def test_snapshots_show_the_fit_on_its_way():
     posterior = quick(steps=40, snapshots=(10, 40), learning_rate=0.05)
     early, late = posterior.snapshots[10], posterior.snapshots[40]
     assert len(early.record.history) == 10
-    assert early.record.elbo < late.record.elbo
+    bounds = [estimate_elbo(p, CURVE, draws=50) for p in (early, late, posterior)]
+    assert bounds[0][0] < bounds[1][0] == bounds[2][0]
+    assert np.isnan(early.record.elbo)
+    assert posterior.record.elbo == estimate_elbo(posterior, CURVE, draws=2)[0]
+    with pytest.raises(ModelError, match="draws=1"):
+        estimate_elbo(posterior, CURVE, draws=1)
     np.testing.assert_array_equal(late.means()["0.weight"], posterior.means()["0.weight"])
     assert (early.means()["0.weight"] != late.means()["0.weight"]).any()
 

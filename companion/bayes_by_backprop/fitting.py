@@ -13,19 +13,20 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-from pyro import poutine
 from pyro.infer import TraceMeanField_ELBO
 from pyro.poutine.messenger import Messenger
 from tqdm import tqdm
 
+from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, rows_of
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
-from companion.errors import DataError, InferenceError, ModelError
+from companion.errors import InferenceError, ModelError
 from companion.inference.allocation import memory_kept
 from companion.inference.batches import Rows
 from companion.inference.denormals import denormals_flushed
@@ -34,22 +35,9 @@ from companion.inference.schedules import schedule_named
 from companion.inference.seeds import seed_for
 from companion.inference.settings import device_named, whole
 
-__all__ = ["Pairs", "fit"]
+__all__ = ["fit"]
 
 _CHECK_EVERY = 100
-_PART = 5000
-
-
-class Pairs(Protocol):
-    """Inputs (points, ...) and what was observed at them (points,), such as `companion.datasets.Observations`."""
-
-    @property
-    def x(self) -> np.ndarray:
-        """Inputs (points, ...)."""
-
-    @property
-    def y(self) -> np.ndarray:
-        """Labels or measurements (points,)."""
 
 
 def fit(
@@ -101,7 +89,7 @@ def fit(
     seed
         Every random number follows from it.
     snapshots
-        Steps after which a copy of the posterior is kept.
+        Steps after which a copy of the posterior is kept; `estimate_elbo` finds its bound, which is NaN in its record.
     elbo_draws
         Behind `PyroRecord.elbo`, which is at T = 1.
     progressbar
@@ -143,9 +131,10 @@ def fit(
         "schedule": schedule, "start_scale": start_scale, "temperature": temperature, "precision": precision,
         "seed": whole("seed", seed, 0),
     }  # fmt: skip
-    _check(settings, snapshots, elbo_draws)
+    _check(settings, snapshots)
+    whole("elbo_draws", elbo_draws, 2)
     factor, where = schedule_named(schedule), device_named(device)
-    x, y = _tensors(data, where)
+    x, y = rows_of(data, where)
     rows = Rows(len(y), len(y) if batch_size is None else min(whole("batch_size", batch_size, 1), len(y)), seed)
     model = copy.deepcopy(model).to(where) if isinstance(model, torch.nn.Module) else model
     with ExitStack() as stack:
@@ -191,15 +180,14 @@ def fit(
         if stopped == "diverged":
             model, guide = good
 
-    def posterior(model: Any, guide: MeanFieldGuide, until: int) -> PyroPosterior:
-        elbo = _elbo(model, guide, x, y, elbo_draws, seed, precision)
+    def posterior(model: Any, guide: MeanFieldGuide, until: int, elbo: tuple[float, float]) -> PyroPosterior:
         record = PyroRecord(settings, history[:until].cpu().numpy(), *elbo, seconds, str(where), stopped)
         return PyroPosterior(model, guide, tuple(x.shape[1:]), record)
 
-    found = posterior(model, guide, done)
-    found = PyroPosterior(
-        found.model, found.guide, found.shape, found.record, {k: posterior(*own, k) for k, own in kept.items()}
-    )
+    unknown = float("nan"), float("nan")
+    bound_of_all = estimate_elbo(posterior(model, guide, done, unknown), data, elbo_draws, seed)
+    found = posterior(model, guide, done, bound_of_all)
+    found = replace(found, snapshots={k: posterior(*own, k, unknown) for k, own in kept.items()})
     if stopped == "diverged":
         raise InferenceError(
             f"the loss is no number after {done} of {steps} steps; expected a finite one. Lower learning_rate "
@@ -221,30 +209,6 @@ class _Weighted(Messenger):
         msg["scale"] = msg["scale"] * (self._rows if msg["is_observed"] else self._temperature)
 
 
-def _elbo(
-    model: Callable[..., Any], guide: Any, x: torch.Tensor, y: torch.Tensor, draws: int, seed: int, precision: str
-) -> tuple[float, float]:
-    """Estimate the ELBO on all rows and its standard error, in nats."""
-    drawn = poutine.block(model, hide_fn=lambda msg: bool(msg["is_observed"]))
-    found = []
-    with (
-        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
-        torch.no_grad(),
-        computing(x.device, precision),
-    ):
-        torch.manual_seed(seed_for(seed, "elbo"))
-        for _ in range(draws):
-            guided = poutine.trace(guide).get_trace(x, y)
-            total = -TraceMeanField_ELBO().loss(drawn, guide, x[:1], y[:1])
-            for part in range(0, len(y), _PART):
-                at = slice(part, part + _PART)
-                trace = poutine.trace(poutine.replay(model, guided)).get_trace(x[at], y[at])
-                trace.compute_log_prob(lambda _, site: site["is_observed"])
-                total += sum(float(s["log_prob_sum"]) for s in trace.nodes.values() if s.get("is_observed"))
-            found.append(total)
-    return float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws))
-
-
 def _copy(model: Any, guide: MeanFieldGuide) -> tuple[Any, MeanFieldGuide]:
     return copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model, copy.deepcopy(guide)
 
@@ -253,24 +217,7 @@ def _finite(guide: MeanFieldGuide) -> bool:
     return all(bool(torch.isfinite(p).all()) for p in guide.parameters())
 
 
-def _tensors(data: Pairs, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Take the rows over: inputs as float32, labels as int64 and measurements as float32."""
-    x, y = (np.asarray(getattr(data, name, None)) for name in ("x", "y"))
-    if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub" or x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
-        raise DataError(
-            f"data is a {type(data).__name__} with x {x.shape} and y {y.shape}; expected numbers x (points, ...) and "
-            "y (points,), such as companion.datasets.sinusoid()."
-        )
-    if not np.isfinite(x).all() or not np.isfinite(y).all() or not len(y):
-        raise DataError("the data have no rows, or hold NaN or infinity; expected finite numbers.")
-    whole_numbers = y.dtype.kind in "iub"
-    return (
-        torch.tensor(x, dtype=torch.float32, device=device),
-        torch.tensor(y, dtype=torch.int64 if whole_numbers else torch.float32, device=device),
-    )
-
-
-def _check(settings: dict[str, Any], snapshots: Sequence[int], elbo_draws: int) -> None:
+def _check(settings: dict[str, Any], snapshots: Sequence[int]) -> None:
     for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
         value = settings[name]
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < float("inf"):
@@ -279,4 +226,3 @@ def _check(settings: dict[str, Any], snapshots: Sequence[int], elbo_draws: int) 
         raise ModelError(f"precision={settings['precision']!r}; expected 'float32' or 'bfloat16'.")
     if any(not isinstance(s, int | np.integer) or not 1 <= s <= settings["steps"] for s in snapshots):
         raise ModelError(f"snapshots={list(snapshots)}; expected steps from 1 to {settings['steps']}.")
-    whole("elbo_draws", elbo_draws, 2)

@@ -92,7 +92,7 @@ class MeanFieldGuide(torch.nn.Module):
         """Sample every site."""
         for name, transform, mean, scale in self.sites():
             normal = dist.Normal(mean, scale).to_event(mean.dim())
-            identity = transform is identity_transform
+            identity = transform == identity_transform  # not `is`: a copy of a guide has a copy of it
             pyro.sample(name, normal if identity else dist.TransformedDistribution(normal, [transform]))
 
 
@@ -140,6 +140,6 @@ def _start(site: Any, given: np.ndarray | None, transform: Transform) -> torch.T
     if given is not None:
         return torch.tensor(given).to(site["value"])
     value: torch.Tensor = site["value"]
-    if transform is not identity_transform:
+    if transform != identity_transform:
         value = transform.inv(torch.stack([site["fn"]() for _ in range(101)]).median(dim=0).values)
     return value.detach().clone()

@@ -39,7 +39,7 @@ class PyroRecord:
     history
         Estimates of what was minimised, (steps,), in nats: the negative ELBO where the temperature is 1.
     elbo, elbo_se
-        On all rows at full weight, whatever the temperature, and its standard error, in nats.
+        On all rows at full weight, whatever the temperature, and its standard error, in nats; NaN in a snapshot.
     seconds
         Wall time of the steps.
     device
