@@ -11,6 +11,7 @@ from companion.originals import chi_square_of_codes
 from companion.uncertainty import (
     accuracy,
     chi_square,
+    choose_threshold,
     class_counts,
     detect,
     reliability,
@@ -218,6 +219,31 @@ def test_detection_refuses_what_it_cannot_order(scores, message):
             detect(*groups)
         assert error.match(message.format(name))
         assert error.match(f"the {name} scores")
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.999])
+@pytest.mark.parametrize("n", [1, 7, 1000])
+def test_no_more_of_the_familiar_is_refused_than_was_asked_for(n, share):
+    scores = np.random.default_rng(n).normal(size=n)
+    threshold = choose_threshold(scores, share)
+    assert np.mean(scores > threshold) <= share
+    assert np.mean(scores >= threshold) >= share  # and a lower threshold would refuse more
+
+
+def test_ties_at_the_threshold_are_answered():
+    assert np.mean(np.zeros(100) > choose_threshold(np.zeros(100), 0.01)) == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5, np.nan, "few", True, None])
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(DataError, match=r"share=.*expected a number from 0"):
+        choose_threshold(np.arange(5), share)
+
+
+@pytest.mark.parametrize("scores", [[], [[0.1]], [np.nan, 0]])
+def test_a_threshold_needs_scores(scores):
+    with pytest.raises(DataError, match="the familiar scores"):
+        choose_threshold(scores)
 
 
 @pytest.mark.parametrize("sharper", [0.5, 1.0, 3.0])

@@ -286,6 +286,38 @@ def test_signal_to_noise_refuses_what_is_no_ratio():
         plots.snr_histogram({})
 
 
+def test_weights_are_drawn_layer_by_layer_on_the_same_axes_for_every_state():
+    rng = np.random.default_rng(0)
+    early = {"conv": (rng.normal(0, 1, (6, 5)), np.full((6, 5), 0.01)), "dense": (rng.normal(3, 1, 40), np.ones(40))}
+    late = {name: (mean / 2, scale) for name, (mean, scale) in early.items()}
+    figure = plots.weight_posteriors({"step 1": early, "step 9": late}, title="Weights")
+    axes = np.array(figure.axes).reshape(2, 2)
+    assert axes[0, 0].get_xlim() == axes[1, 0].get_xlim()
+    assert [t.get_text() for t in axes[0, 0].get_legend().get_texts()] == ["conv", "dense"]
+    assert axes[1, 1].get_title("left") == "step 9: standard deviations"
+    edges, outline = steps(axes[0, 1].patches[0])
+    assert outline[outline[:, 1] > 0, 0].mean() == pytest.approx(-2, abs=0.1)
+    assert edges[0] < -2 < 0 < edges[-1]
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        ({}, "one state or more"),
+        ({"a": {}}, "one state or more"),
+        ({"a": {"x": ([1.0], [1.0])}, "b": {"y": ([1.0], [1.0])}}, "all with the same layers"),
+        ({"a": {"x": ([np.nan], [1.0])}}, "'x' in 'a': expected weights"),
+        ({"a": {"x": ([1.0], [0.0])}}, "scales are positive"),
+        ({"a": {"x": ([], [])}}, "'x' in 'a'"),
+    ],
+)
+def test_what_are_no_moments_is_refused(moments, message):
+    with pytest.raises(ModelError, match=message):
+        plots.weight_posteriors(moments)
+    with pytest.raises(ModelError, match="bins=0"):
+        plots.weight_posteriors({"a": {"x": ([1.0], [1.0])}}, bins=0)
+
+
 def test_pruning_is_drawn_over_the_share_removed():
     share, scores = np.array([0, 0.5, 0.9]), {"by signal-to-noise": [0.98, 0.98, 0.9], "at random": [0.98, 0.6, 0.2]}
     ax = plots.pruning_curve(share, scores, ylabel="accuracy")

@@ -7,7 +7,7 @@ dark pages.
 """
 
 from companion.plots.data import data_scatter, predicted_labels
-from companion.plots.distributions import pruning_curve, score_histograms, snr_histogram
+from companion.plots.distributions import pruning_curve, score_histograms, snr_histogram, weight_posteriors
 from companion.plots.fits import elbo_history, parameter_paths, weight_traces
 from companion.plots.graph import model_graph
 from companion.plots.images import filters_with_uncertainty, image_grid, image_predictions
@@ -37,6 +37,7 @@ __all__ = [
     "snr_histogram",
     "uncertainty_surface",
     "use_style",
+    "weight_posteriors",
     "weight_traces",
     "words",
 ]

@@ -1,21 +1,24 @@
 """How scores and weights are distributed, and what pruning costs: numbers in, axes out.
 
-Explained in the chapters `book/mnist/convolutional` (scores) and `book/mnist/dense` (weights).
+Explained in the chapters `book/mnist/convolutional` (scores), `book/mnist/dense` and `book/bayes_by_backprop/lenet`
+(weights).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import INK, new_axes
+from companion.plots.style import INK, head, new_axes
 
-__all__ = ["pruning_curve", "score_histograms", "snr_histogram"]
+__all__ = ["pruning_curve", "score_histograms", "snr_histogram", "weight_posteriors"]
 
 _MARKERS = ("o", "^", "s", "D", "v", "P")
 
@@ -145,6 +148,73 @@ def snr_histogram(
         )
         ax.legend()
     return ax
+
+
+def weight_posteriors(
+    moments: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, bins: int = 80, title: str | None = None
+) -> Figure:
+    r"""Draw where the weights of each layer lie, and how surely: the distributions of their means and of their scales.
+
+    Parameters
+    ----------
+    moments
+        Name of each state of a fit, such as ``"step 400"``, to the name of each layer to the means and the standard
+        deviations of its weights, both (\*shape), as `companion.inference.moments` gives them. A row of the figure
+        for each state, on the same axes; every state has the same layers.
+    bins
+        Of means, and of scales; those of scales are equal on a logarithmic axis.
+    title
+        Head of the figure.
+
+    Raises
+    ------
+    ModelError
+        If there is nothing to draw, the states differ in their layers, a mean isn't finite or a scale isn't positive,
+        or there is no bin.
+
+    Notes
+    -----
+    Each histogram has the area 1 in what its axis shows. After a figure of McAteer (2019). Explained in the chapter
+    `book/bayes_by_backprop/lenet`.
+    """
+    states = {
+        state: {layer: tuple(np.asarray(a, dtype=float).ravel() for a in pair) for layer, pair in layers.items()}
+        for state, layers in moments.items()
+    }
+    names = [list(layers) for layers in states.values()]
+    if not names or not names[0] or any(own != names[0] for own in names):
+        raise ModelError(f"the states have the layers {names}; expected one state or more, all with the same layers.")
+    for state, layers in states.items():
+        for layer, (means, scales) in layers.items():
+            if not means.size or not np.isfinite(means).all() or not (np.isfinite(scales) & (scales > 0)).all():
+                raise ModelError(
+                    f"{layer!r} in {state!r}: expected weights whose means are finite and whose scales are positive."
+                )
+    if bins < 1:
+        raise ModelError(f"bins={bins}; expected 1 or more.")
+    pairs = [pair for layers in states.values() for pair in layers.values()]
+    means, logarithms = np.concatenate([m for m, _ in pairs]), np.log10(np.concatenate([s for _, s in pairs]))
+    # a few weights far out would squeeze the others into a line
+    edges = (
+        np.linspace(np.quantile(means, 0.001), np.quantile(means, 0.999), bins + 1),
+        np.linspace(logarithms.min() - 0.05, logarithms.max() + 0.05, bins + 1),
+    )
+    figure, axes = plt.subplots(
+        len(states), 2, figsize=(8.4, 2.5 * len(states) + 0.5), sharex="col", squeeze=False, layout="constrained"
+    )
+    for row, (state, layers) in zip(axes, states.items(), strict=True):
+        for k, (layer, (means, scales)) in enumerate(layers.items()):
+            for ax, values, own in zip(row, (means, np.log10(scales)), edges, strict=True):
+                style = {"facecolor": to_rgba(f"C{k}", 0.08), "edgecolor": f"C{k}", "linewidth": 1.4}
+                ax.hist(values, own.tolist(), density=True, histtype="stepfilled", label=layer, **style)
+        row[0].set(ylabel=say("density"), title=say("{}: means", state))
+        row[1].set(title=say("{}: standard deviations", state))
+    axes[-1, 0].set_xlabel(say("mean of a weight"))
+    axes[-1, 1].set_xlabel(r"$\log_{10}$ " + say("of a weight's standard deviation"))
+    axes[0, 0].legend()
+    if title is not None:
+        head(figure, title)
+    return figure
 
 
 def pruning_curve(

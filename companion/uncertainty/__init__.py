@@ -9,7 +9,7 @@ those of a method without draws are (1, points, classes).
 from companion.uncertainty.calibration import Reliability, reliability
 from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, risk_coverage
 from companion.uncertainty.decomposition import Decomposition, decompose_entropy, decompose_variance
-from companion.uncertainty.detection import Detection, detect
+from companion.uncertainty.detection import Detection, choose_threshold, detect
 from companion.uncertainty.disagreement import chi_square, class_counts, sample_labels, variation_ratio
 from companion.uncertainty.scores import accuracy, brier_score, log_score
 
@@ -22,6 +22,7 @@ __all__ = [
     "accuracy",
     "brier_score",
     "chi_square",
+    "choose_threshold",
     "class_counts",
     "decide",
     "decompose_entropy",

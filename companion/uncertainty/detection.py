@@ -1,7 +1,7 @@
-"""Can a score tell the unfamiliar from the familiar? Two groups of scores in, measures of their separation out.
+"""Can a score tell the unfamiliar from the familiar? Scores in; measures of their separation, or a threshold, out.
 
-Explained in the chapter `book/mnist/convolutional`. The unfamiliar may be images of another kind, or a model's own
-errors among its right answers: ``detect(scores[right], scores[wrong])``.
+Explained in the chapters `book/mnist/convolutional` and `book/bayes_by_backprop/lenet`. The unfamiliar may be images of
+another kind, or a model's own errors among its right answers: ``detect(scores[right], scores[wrong])``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from companion.errors import DataError
 
-__all__ = ["Detection", "detect"]
+__all__ = ["Detection", "choose_threshold", "detect"]
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,53 @@ def detect(familiar: np.ndarray, unfamiliar: np.ndarray) -> Detection:
     Dietterich (2019), "Deep Anomaly Detection with Outlier Exposure". Explained in the chapter
     `book/mnist/convolutional`.
     """
-    groups = {"familiar": np.asarray(familiar, dtype=float), "unfamiliar": np.asarray(unfamiliar, dtype=float)}
-    for name, group in groups.items():
-        if group.ndim != 1 or not len(group):
-            raise DataError(f"the {name} scores have shape {group.shape}; expected (points,), with a point or more.")
-        strange = ~np.isfinite(group)
-        if strange.any():
-            raise DataError(
-                f"{int(strange.sum())} of the {name} scores are NaN or infinite; look at the probabilities that they "
-                "come from."
-            )
-    scores = np.concatenate(list(groups.values()))
-    positive = np.repeat([0, 1], [len(group) for group in groups.values()])
+    groups = [_checked("familiar", familiar), _checked("unfamiliar", unfamiliar)]
+    scores = np.concatenate(groups)
+    positive = np.repeat([0, 1], [len(group) for group in groups])
     flagged, caught, _ = roc_curve(positive, scores, drop_intermediate=False)
     return Detection(float(roc_auc_score(positive, scores)), float(flagged[np.argmax(caught >= 0.95)]))
+
+
+def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
+    """Find the score above which a given share of familiar points lies: what to refuse, and what that costs.
+
+    Parameters
+    ----------
+    familiar
+        Scores of suspicion of points that should be answered, (points,), such as 1 minus the largest probability. Take
+        validation data: on the points that a threshold was chosen on, it looks better than it is.
+    share
+        Of the familiar points that may be refused, from 0 to below 1.
+
+    Returns
+    -------
+    float
+        A point is refused where its score is above; at most `share` of those given are.
+
+    Raises
+    ------
+    DataError
+        If `familiar` is empty, is not of shape (points,), or holds NaN or infinity, or `share` is out of range.
+
+    Notes
+    -----
+    Chow (1970), "On optimum recognition error and reject tradeoff", refuses where the largest probability is below a
+    threshold. Explained in the chapter `book/bayes_by_backprop/lenet`.
+    """
+    scores = _checked("familiar", familiar)
+    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 <= share < 1:
+        raise DataError(f"share={share!r}; expected a number from 0 to below 1, such as 0.01 for one in a hundred.")
+    return float(np.quantile(scores, 1 - share, method="higher"))
+
+
+def _checked(name: str, given: np.ndarray) -> np.ndarray:
+    group = np.asarray(given, dtype=float)
+    if group.ndim != 1 or not len(group):
+        raise DataError(f"the {name} scores have shape {group.shape}; expected (points,), with a point or more.")
+    strange = ~np.isfinite(group)
+    if strange.any():
+        raise DataError(
+            f"{int(strange.sum())} of the {name} scores are NaN or infinite; look at the probabilities that they come "
+            "from."
+        )
+    return group
