@@ -98,7 +98,7 @@ def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
     scores = _checked("familiar", familiar)
     if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 <= share < 1:
         raise DataError(f"share={share!r}; expected a number from 0 to below 1, such as 0.01 for one in a hundred.")
-    return float(np.quantile(scores, 1 - share, method="higher"))
+    return float(np.sort(scores)[::-1][int(share * len(scores))])
 
 
 def _checked(name: str, given: np.ndarray) -> np.ndarray:
