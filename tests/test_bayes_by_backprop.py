@@ -19,6 +19,7 @@ from companion.bayes_by_backprop import (
     estimate_elbo,
     fit,
     fitting,
+    free_energy,
     layer_noise,
     to_bayesian,
 )
@@ -203,6 +204,22 @@ def test_an_estimator_needs_layers_to_act_on():
 
 
 # --- fits against what is known ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", [priors.Gaussian(1.0), priors.LearnedScale(1.0), priors.ScaleMixture()], ids=repr)
+@pytest.mark.parametrize("rows", [1.0, 3.0])
+def test_the_free_energy_is_what_pyro_computes(prior, rows):
+    model = regression(prior, noise="learned")
+    guide = MeanFieldGuide(model, X, Y)
+    found = []
+    for loss in (free_energy, TraceMeanField_ELBO().differentiable_loss):
+        torch.manual_seed(3)
+        guide.zero_grad()
+        with poutine.scale(scale=rows):
+            value = loss(model, guide, X, Y)
+        value.backward()
+        found.append([float(value.detach()), *(p.grad.norm().item() for p in guide.parameters())])
+    np.testing.assert_allclose(*found, rtol=1e-4)
 
 
 @pytest.mark.parametrize("estimator", ["reparameterisation", "local", "flipout"])

@@ -5,7 +5,7 @@ in the chapters `book/bayes_by_backprop/regression`, `book/bayes_by_backprop/len
 `book/bayes_by_backprop/design_choices`.
 """
 
-from companion.bayes_by_backprop.bound import estimate_elbo
+from companion.bayes_by_backprop.bound import estimate_elbo, free_energy
 from companion.bayes_by_backprop.fitting import fit
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise
@@ -26,6 +26,7 @@ __all__ = [
     "TrainedScaleMixture",
     "estimate_elbo",
     "fit",
+    "free_energy",
     "layer_noise",
     "to_bayesian",
 ]

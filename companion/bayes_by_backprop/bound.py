@@ -1,23 +1,26 @@
-"""The evidence lower bound of a fitted posterior: a posterior and rows in, nats out.
+"""The variational free energy, and the evidence lower bound that is its opposite: a model and a guide in, nats out.
 
 Explained in the chapter `book/bayes_by_backprop/regression`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from pyro import poutine
-from pyro.infer import TraceMeanField_ELBO
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine.util import prune_subsample_sites
+from torch.distributions import kl_divergence
 
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.errors import DataError
 from companion.inference.seeds import seed_for
 from companion.inference.settings import whole
 
-__all__ = ["Pairs", "estimate_elbo", "rows_of"]
+__all__ = ["Pairs", "estimate_elbo", "free_energy", "rows_of"]
 
 _PART = 5000
 
@@ -32,6 +35,45 @@ class Pairs(Protocol):
     @property
     def y(self) -> np.ndarray:
         """Labels or measurements (points,)."""
+
+
+def free_energy(model: Callable[..., Any], guide: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    r"""Estimate the variational free energy from one draw, with the KL divergence of each site in closed form.
+
+    .. math::
+
+        \mathcal{F} = \mathrm{KL}(q(w) \,\|\, p(w)) - \log p(\mathcal{D} \mid w), \qquad w \sim q
+
+    Sites whose divergence has no closed form, such as a scale mixture, are estimated from the same draw.
+
+    Returns
+    -------
+    torch.Tensor
+        In nats, of shape (); it can be differentiated.
+
+    Notes
+    -----
+    The same number as `pyro.infer.TraceMeanField_ELBO`, in less time: that class computes the density of every weight
+    under guide and prior, too, and then does without them. The guide's sites must be independent of each other.
+    Blundell et al. (2015), equation 1. Explained in the chapter `book/bayes_by_backprop/regression`.
+    """
+    guided = prune_subsample_sites(poutine.trace(guide).get_trace(x, y))
+    trace = prune_subsample_sites(poutine.trace(poutine.replay(model, guided)).get_trace(x, y))
+    divergence, sampled = torch.zeros(()), set()
+    for name, site in trace.nodes.items():
+        if site["type"] != "sample" or site["is_observed"]:
+            continue
+        own = guided.nodes[name]
+        try:
+            kl = kl_divergence(own["fn"], site["fn"])  # type: ignore[arg-type]  # Pyro's distributions are torch's
+        except NotImplementedError:
+            sampled.add(name)
+        else:
+            divergence = divergence + scale_and_mask(kl, own["scale"], own["mask"]).sum()
+    guided.compute_log_prob(lambda name, _: name in sampled)
+    trace.compute_log_prob(lambda name, site: name in sampled or site["is_observed"])
+    surprise = sum(guided.nodes[name]["log_prob_sum"] for name in sampled)
+    return divergence + surprise - sum(s["log_prob_sum"] for s in trace.nodes.values() if "log_prob_sum" in s)
 
 
 def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: int = 0) -> tuple[float, float]:
@@ -82,7 +124,7 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
         torch.manual_seed(seed_for(seed, "elbo"))
         for _ in range(draws):
             guided = poutine.trace(guide).get_trace(x, y)
-            total = -TraceMeanField_ELBO().loss(drawn, guide, x[:1], y[:1])
+            total = -float(free_energy(drawn, guide, x[:1], y[:1]))
             for part in range(0, len(y), _PART):
                 at = slice(part, part + _PART)
                 trace = poutine.trace(poutine.replay(model, guided)).get_trace(x[at], y[at])

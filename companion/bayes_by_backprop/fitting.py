@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from pyro.infer import TraceMeanField_ELBO
 from pyro.poutine.messenger import Messenger
 from tqdm import tqdm
 
-from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, rows_of
+from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, free_energy, rows_of
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
@@ -122,7 +121,7 @@ def fit(
     Notes
     -----
     Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks". The KL divergence is
-    in closed form where Pyro has one, by `pyro.infer.TraceMeanField_ELBO`. Ctrl-C returns what was fitted so far.
+    in closed form where torch has one; see `free_energy`. Ctrl-C returns what was fitted so far.
     Explained in the chapter `book/bayes_by_backprop/regression`.
     """
     settings = {
@@ -146,10 +145,9 @@ def fit(
         few = slice(0, min(len(y), 16))
         guide = MeanFieldGuide(model, x[few], y[few], start_scale=start_scale, seed=seed).to(where)
         names = weights_of_layers(estimator, model, guide, x[few], y[few])
-        bound = TraceMeanField_ELBO()(model, guide)  # type: ignore[arg-type]  # Pyro takes any callable
-        means = [p for p in bound.parameters() if p.requires_grad and not any(p is r for r in guide.rhos)]
+        own = model.parameters() if isinstance(model, torch.nn.Module) else ()
         groups = [
-            {"params": means, "rate": settings["learning_rate"]},
+            {"params": [*guide.means, *(p for p in own if p.requires_grad)], "rate": settings["learning_rate"]},
             {"params": list(guide.rhos), "rate": settings["scale_rate"]},
         ]
         adam = torch.optim.Adam(groups, lr=learning_rate, fused=True)
@@ -162,7 +160,7 @@ def fit(
                 for group in adam.param_groups:
                     group["lr"] = group["rate"] * factor(step / steps)
                 with _Weighted(len(y) / len(at), temperature), layer_noise(estimator, names):
-                    loss = bound(x[at], y[at])
+                    loss = free_energy(model, guide, x[at], y[at])
                 adam.zero_grad(set_to_none=True)
                 loss.backward()
                 adam.step()

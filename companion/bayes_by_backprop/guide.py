@@ -1,7 +1,7 @@
 r"""The mean-field guide: a Pyro model in, an independent normal for every value that it draws out.
 
-Every site is an explicit normal, so that Pyro's `TraceMeanField_ELBO` finds a closed form for its KL divergence where
-there is one. Explained in the chapter `book/bayes_by_backprop/regression`.
+Every site is an explicit normal, so that the free energy finds a closed form for its KL divergence where there is one.
+Explained in the chapter `book/bayes_by_backprop/regression`.
 """
 
 from __future__ import annotations
