@@ -219,9 +219,8 @@ def _flipout(
 
 def _signs(like: torch.Tensor, channel: int) -> torch.Tensor:
     """Draw +1 or -1 for each row and channel, the same at every position."""
-    at = [slice(None) if d in (0, channel % like.ndim) else slice(0, 1) for d in range(like.ndim)]
-    coin = torch.rand_like(like[tuple(at)].float())
-    return torch.where(coin < 0.5, -1.0, 1.0).to(like.dtype)
+    shape = [n if d in (0, channel % like.ndim) else 1 for d, n in enumerate(like.shape)]
+    return 2 * torch.randint(0, 2, shape, dtype=like.dtype, device=like.device) - 1
 
 
 def noise_for(
