@@ -8,6 +8,7 @@
 # Settings:  PYTHON=/path/to/python3   which Python makes .venv (`make clean` first, when there is one)
 #            NB=book/pymc/moons.ipynb  one notebook only, for `make execute`
 #            PORT=8000                 for `make serve`
+#            WORKERS=2                 how many unit tests run at a time
 #            BENCH=--tiny              options of `make bench`; see benchmarks/README.md
 #            LOCK="--upgrade --pre"    instead of the lock: the newest releases, or what is about to be one (`make clean` first)
 #            BASE=origin/main          for `make changed`: the commit to compare with
@@ -22,6 +23,7 @@ TAG =
 RESULTS =
 EXECUTED =
 PORT = 8000
+WORKERS = 2
 BENCH =
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 HTML = _build/html
@@ -95,11 +97,12 @@ changed:  ## list the pages that differ from BASE=origin/main
 test: .venv/.test  ## run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
-	@echo "running the unit tests and every notebook (half an hour) ..."
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest tests book $(NBVAL)
+	@echo "running the unit tests, then every notebook (40 minutes) ..."
+	@code=0; $(MAKE) --no-print-directory unit || code=$$?; $(MAKE) --no-print-directory notebooks || code=$$?; exit $$code
 
-unit: .venv/.test  ## run the unit tests only
-	@.venv/bin/python -m pytest tests
+# Two at a time, each on one core: most tests are too small for more. Notebooks keep all cores, as their readers have them.
+unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(WORKERS) --dist loadfile
 
 notebooks: .venv/.test  ## run every notebook against its stored outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL)
