@@ -58,6 +58,8 @@ def figure(value: float, unit: str) -> str:
 
 def ratio(row: Row, ours: float) -> str:
     """Ours against the original's, in words: times as fast, or points and nats better or worse."""
+    if row.original is None:
+        return ""
     if row.unit in ("s", "ms"):
         return f"{row.original / ours:,.1f} times as fast"
     if row.unit == "steps/s":
@@ -78,9 +80,8 @@ def score_page() -> str:
             ours = row.ours.figures(chapter)
             middle = float(np.median(ours))
             spread = f" ({_bare(ours.min(), row.unit)} to {figure(ours.max(), row.unit)})" if len(ours) > 1 else ""
-            lines.append(
-                [row.what, figure(row.original, row.unit), figure(middle, row.unit) + spread, ratio(row, middle)]
-            )
+            claimed = "no figure" if row.original is None else figure(row.original, row.unit)
+            lines.append([row.what, claimed, figure(middle, row.unit) + spread, ratio(row, middle)])
             machines.append(row.ours.machine(chapter))
         text += ["", f"## {{doc}}`/{chapter}`", "", table(["", "the original", "here", "ours"], lines), ""]
         text.append(f"Here: {'; '.join(dict.fromkeys(machines))}.")

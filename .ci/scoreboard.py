@@ -79,7 +79,7 @@ class Row:
     unit
         ``"%"``, ``"s"``, ``"steps/s"`` or ``"nats"``.
     original
-        The post's figure.
+        The post's figure; None where it claims in words and gives none.
     ours
         Where our own stands.
     """
@@ -87,7 +87,7 @@ class Row:
     chapter: str
     what: str
     unit: str
-    original: float
+    original: float | None
     ours: Printed | Stored
 
 
@@ -131,6 +131,7 @@ def breast_cancer_accuracy(features: int, name: str) -> Callable[[results.Result
 NUMBER = r"([\d,]*\.?\d+)"
 MOONS, CANCER, ZH = "pymc/moons", "pymc/breast_cancer", "pymc/zh"
 DENSE, HIERARCHICAL, CONVOLUTIONAL = "mnist/dense", "mnist/hierarchical", "mnist/convolutional"
+LENET = "bayes_by_backprop/lenet"
 
 ROWS = [
     Row(MOONS, "loss (negative ELBO) at the end", "nats", 131.92, Printed(rf"^loss \(nats\) +[\d.]+ +{NUMBER}")),
@@ -156,4 +157,6 @@ ROWS = [
         Stored("mnist_convolutional", of_method("test accuracy", "mean-field", 100))),
     Row(CONVOLUTIONAL, "time of the fit", "s", 12 * HOUR + 40 * MINUTE,
         Stored("mnist_convolutional", of_method("fit seconds", "mean-field"))),
+    Row(LENET, "test accuracy, 50 draws", "%", None, Stored("lenet", of_method("test accuracy", "cold", 100))),
+    Row(LENET, "time of 6,000 steps", "s", None, Stored("lenet", of_method("fit seconds", "cold"))),
 ]  # fmt: skip

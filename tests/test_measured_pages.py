@@ -65,6 +65,10 @@ def test_worse_is_called_worse(unit, original, ours, words):
     assert measured_pages.ratio(row, ours) == words
 
 
+def test_a_claim_without_a_figure_is_compared_with_nothing():
+    assert measured_pages.ratio(Row("x", "what", "%", None, Stored("none", lambda result: np.zeros(1))), 99.0) == ""
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
     [(15.3, "s", "15.3 s"), (700, "s", "12 min"), (14760, "s", "4 h 6 min"), (2074, "steps/s", "2,074 steps/s"),
