@@ -26,8 +26,8 @@ from companion.priors import Gaussian
 
 CHAINS, ACCEPT, SEED = 2, 0.9, 0
 SAMPLERS = {"PyMC": {"warmup": 500, "draws": 500, "depth": 8}, "Pyro": {"warmup": 300, "draws": 400, "depth": 7}}
-SETS = {"warmup": 300, "draws": 300, "depth": 8}
-DATA_SEEDS = (0, 1, 2, 3)
+SETS = {"warmup": 250, "draws": 250, "depth": 8}
+DATA_SEEDS = (1, 2, 3)
 FIT = {"steps": 1500, "learning_rate": 0.03, "schedule": "cosine", "estimator": "local", "start_scale": 0.02}
 VARIATIONAL = {"all layers": (TrainedLocation(), None), "last layer": (Gaussian(1.0), ["4"])}
 GRID = np.linspace(-1.5, 1.5, 151, dtype=np.float32)[:, None]
@@ -89,9 +89,9 @@ def band(means, noise):
 
 
 def reference(name, data, fresh):
-    begun = time.perf_counter()
+    begun = time.process_time()
     draws, diverging = {"PyMC": by_pymc, "Pyro": by_pyro}[name](data, **SAMPLERS[name])
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     on_grid, noise = curves(draws, GRID), draws["noise"][:, None]
     likely, on_fresh = band(on_grid, noise), band(curves(draws, fresh.x), noise)
     inside = np.abs(GRID[:, 0]) <= 0.5
@@ -105,7 +105,7 @@ def reference(name, data, fresh):
     }
     said = {
         **SAMPLERS[name],
-        "seconds": round(seconds),
+        "CPU seconds": round(seconds),
         "divergences": diverging,
         "coverage": round(on_fresh.coverage(fresh.y), 4),
         "width": round(float(on_fresh.width.mean()), 3),
@@ -117,7 +117,7 @@ def reference(name, data, fresh):
 
 def compared(fresh):
     """Coverage, noise and epistemic spreads, (data sets, 4), of every method."""
-    begun, rows = time.perf_counter(), {name: [] for name in ("NUTS", *VARIATIONAL)}
+    begun, rows = time.process_time(), {name: [] for name in ("NUTS", *VARIATIONAL)}
     inside, ends = np.abs(GRID[:, 0]) <= 0.5, [0, -1]
     realised = []
     for seed in DATA_SEEDS:
@@ -139,7 +139,7 @@ def compared(fresh):
             rows[name].append(row)
             print(f"data set {seed}, {name}: {np.round(row, 3)}", flush=True)
     arrays = {f"sets, {name}": np.array(values, dtype=np.float32) for name, values in rows.items()}
-    said = {**SETS, "data seeds": list(DATA_SEEDS), "fit": FIT, "seconds": round(time.perf_counter() - begun)}
+    said = {**SETS, "data seeds": list(DATA_SEEDS), "fit": FIT, "CPU seconds": round(time.process_time() - begun)}
     return arrays | {"sets, realised noise": np.array(realised, dtype=np.float32)}, said
 
 
