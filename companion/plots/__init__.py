@@ -1,11 +1,12 @@
 """Plots: data, fits and scores in, matplotlib axes out.
 
-Explained in the chapters on the moons (`book/pymc/moons`), on breast cancer (`book/pymc/breast_cancer`) and on images
-(`book/mnist/convolutional`). Every function draws on the axes it is given, or on new ones, and returns them; those that
-draw many images return their figure. Figures have an opaque white background, so that they read the same in light and
-dark pages.
+Explained in the chapters on the moons (`book/pymc/moons`), on breast cancer (`book/pymc/breast_cancer`), on images
+(`book/mnist/convolutional`) and on regression (`book/bayes_by_backprop/regression`). Every function draws on the axes
+it is given, or on new ones, and returns them; those that draw many images return their figure. Figures have an opaque
+white background, so that they read the same in light and dark pages.
 """
 
+from companion.plots.bands import regression_band
 from companion.plots.data import data_scatter, predicted_labels
 from companion.plots.distributions import pruning_curve, score_histograms, snr_histogram, weight_posteriors
 from companion.plots.fits import elbo_history, parameter_paths, weight_traces
@@ -31,6 +32,7 @@ __all__ = [
     "predicted_labels",
     "probability_surface",
     "pruning_curve",
+    "regression_band",
     "reliability_diagram",
     "risk_coverage",
     "score_histograms",

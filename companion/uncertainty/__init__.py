@@ -1,9 +1,10 @@
-"""Uncertainty: predictive probabilities in, scores out.
+"""Uncertainty: predictive probabilities or draws of measurements in, scores and bands out.
 
 Explained in the chapters on the moons (`book/pymc/moons`), which splits uncertainty into its parts, on breast cancer
 (`book/pymc/breast_cancer`), which scores it and decides by it, and on images (`book/mnist/convolutional`), which counts
-how the draws disagree and detects by it what is unfamiliar. Probabilities have the shape (draws, points, classes);
-those of a method without draws are (1, points, classes).
+how the draws disagree and detects by it what is unfamiliar; measurements and their bands in the one on regression
+(`book/bayes_by_backprop/regression`). Probabilities have the shape (draws, points, classes); those of a method without
+draws are (1, points, classes).
 """
 
 from companion.uncertainty.calibration import Reliability, reliability
@@ -11,12 +12,20 @@ from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, ris
 from companion.uncertainty.decomposition import Decomposition, decompose_entropy, decompose_variance
 from companion.uncertainty.detection import Detection, choose_threshold, detect
 from companion.uncertainty.disagreement import chi_square, class_counts, sample_labels, variation_ratio
+from companion.uncertainty.intervals import (
+    Interval,
+    decompose_measurements,
+    interval,
+    sample_measurements,
+    sigma_interval,
+)
 from companion.uncertainty.scores import accuracy, brier_score, log_score
 
 __all__ = [
     "Decisions",
     "Decomposition",
     "Detection",
+    "Interval",
     "Reliability",
     "RiskCoverage",
     "accuracy",
@@ -26,11 +35,15 @@ __all__ = [
     "class_counts",
     "decide",
     "decompose_entropy",
+    "decompose_measurements",
     "decompose_variance",
     "detect",
+    "interval",
     "log_score",
     "reliability",
     "risk_coverage",
     "sample_labels",
+    "sample_measurements",
+    "sigma_interval",
     "variation_ratio",
 ]
