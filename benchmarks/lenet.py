@@ -74,9 +74,10 @@ def collect(work, seeds):
     """Write one array (methods, seeds) for each score; NaN where a method was not run on that seed."""
     kept = {m: [place(work, m, s) for s in range(seeds)] for m in METHODS}
     rows = {m: [json.loads(k.read_text()) if k.exists() else {} for k in files] for m, files in kept.items()}
+    rows = {m: of_method for m, of_method in rows.items() if any(of_method)}
     keys = sorted({key for of_method in rows.values() for row in of_method for key in row})
     arrays = {k: np.array([[row.get(k, np.nan) for row in of] for of in rows.values()], np.float32) for k in keys}
-    settings = {m: {"prior": repr(prior), **POST, **own} for m, (_, prior, own) in METHODS.items()}
+    settings = {m: {"prior": repr(prior), **POST, **own} for m, (_, prior, own) in METHODS.items() if m in rows}
     about = {"script": "benchmarks/lenet.py", "methods": list(rows), "settings": settings, "draws": DRAWS}
     results.write(Path(results.__file__).parent / "lenet.npz", arrays, about)
 

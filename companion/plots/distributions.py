@@ -162,7 +162,7 @@ def weight_posteriors(
         deviations of its weights, both (\*shape), as `companion.inference.moments` gives them. A row of the figure
         for each state, on the same axes; every state has the same layers.
     bins
-        Of means, and of scales; those of scales are equal on a logarithmic axis.
+        At most, of means and of scales; those of scales are equal on a logarithmic axis. Small layers get fewer.
     title
         Head of the figure.
 
@@ -192,19 +192,19 @@ def weight_posteriors(
                 )
     if bins < 1:
         raise ModelError(f"bins={bins}; expected 1 or more.")
-    pairs = [pair for layers in states.values() for pair in layers.values()]
-    means, logarithms = np.concatenate([m for m, _ in pairs]), np.log10(np.concatenate([s for _, s in pairs]))
-    # a few weights far out would squeeze the others into a line
-    edges = (
-        np.linspace(np.quantile(means, 0.001), np.quantile(means, 0.999), bins + 1),
-        np.linspace(logarithms.min() - 0.05, logarithms.max() + 0.05, bins + 1),
-    )
+    pairs = [(m, np.log10(s)) for layers in states.values() for m, s in layers.values()]
+    # from layer to layer the range differs, and a few weights far out would squeeze the others into a line
+    limits = [
+        (min(np.quantile(v, 0.005) for v in column), max(np.quantile(v, 0.995) for v in column))
+        for column in zip(*pairs, strict=True)
+    ]
     figure, axes = plt.subplots(
         len(states), 2, figsize=(8.4, 2.5 * len(states) + 0.5), sharex="col", squeeze=False, layout="constrained"
     )
     for row, (state, layers) in zip(axes, states.items(), strict=True):
         for k, (layer, (means, scales)) in enumerate(layers.items()):
-            for ax, values, own in zip(row, (means, np.log10(scales)), edges, strict=True):
+            for ax, values, (low, high) in zip(row, (means, np.log10(scales)), limits, strict=True):
+                own = np.linspace(low - 0.03, high + 0.03, min(bins, int(4 * values.size ** (1 / 3))) + 1)
                 style = {"facecolor": to_rgba(f"C{k}", 0.08), "edgecolor": f"C{k}", "linewidth": 1.4}
                 ax.hist(values, own.tolist(), density=True, histtype="stepfilled", label=layer, **style)
         row[0].set(ylabel=say("density"), title=say("{}: means", state))
