@@ -92,7 +92,7 @@ class MeanFieldGuide(torch.nn.Module):
         """Sample every site."""
         for name, transform, mean, scale in self.sites():
             normal = dist.Normal(mean, scale).to_event(mean.dim())
-            identity = transform is identity_transform
+            identity = transform == identity_transform  # `is` would not hold of a copied guide
             pyro.sample(name, normal if identity else dist.TransformedDistribution(normal, [transform]))
 
 
