@@ -89,10 +89,9 @@ METHODS = {
     "horseshoe": backprop(RegularisedHorseshoe()),
     **OTHERS,
 }
-SEEDS = {
-    name: 3 for name in (HEADLINE, "plain", "last layer", "first layer", "ensemble of 5", "MC dropout", "SWAG", "SGLD",
-                         "Laplace, last layer", *OTHERS)
-}  # fmt: skip
+PARTS = ("last layer", "first layer")
+ALTERNATIVES = ("plain", "ensemble of 5", "MC dropout", "SGLD", "Laplace, last layer", "SWAG")
+SEEDS = dict.fromkeys((HEADLINE, *PARTS, *ALTERNATIVES, *OTHERS), 3)
 
 
 def unfamiliar(digits):

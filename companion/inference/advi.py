@@ -102,10 +102,10 @@ def fit_advi(
         raise ModelError(f"steps={steps}, elbo_draws={elbo_draws}; expected at least 1 step and 2 draws.")
     if start_scale is not None and not 0 < start_scale < np.inf:
         raise ModelError(f"start_scale={start_scale}; expected a positive, finite number, such as 0.05, or None.")
-    start = None if start_scale is None else {value.name: start_scale for value in model.value_vars}
+    deviations = None if start_scale is None else {value.name: start_scale for value in model.value_vars}
     settings = {} if optimizer is None else {"obj_optimizer": optimizer}
     with model:
-        inference = pm.ADVI(random_seed=seed, start_sigma=start)
+        inference = pm.ADVI(random_seed=seed, start_sigma=deviations)
         try:
             with held_back(logging.getLogger("pymc.variational.inference")):  # the `Fit` carries the mean loss
                 # compiles, so that the clock sees the steps alone
