@@ -76,7 +76,6 @@ METHODS = {
     "scale mixture": backprop(ScaleMixture(0.25, 0.3, 0.03)),
     "learned scales": backprop(LearnedScale(1.0)),
     "start at 0.001": backprop(Gaussian(0.1), start_scale=0.001),
-    "start at 0.1": backprop(Gaussian(0.1), start_scale=0.1),
     "start at 0.5": backprop(Gaussian(0.1), start_scale=0.5),
     "cold": backprop(Gaussian(0.1), temperature=0.05),
     "ensemble of 5": other(alternatives.ensemble, 5 * STEPS, rate=0.003, decay=0.0),
