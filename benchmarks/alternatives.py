@@ -1,4 +1,4 @@
-"""Other ways to a predictive distribution, beside the engine's: a plain network, MC dropout, SGLD, Laplace, ensembles.
+"""Other ways to a predictive distribution: a plain network, MC dropout, SGLD, Laplace, SWAG, ensembles.
 
 Each function trains a torch network on `Observations` and returns a predictor: images in, probabilities (draws, points,
 classes) out. All take as many steps of as many images, with the same prior on the weights as weight decay.
@@ -26,7 +26,7 @@ def dropout(network, data, steps, seed, *, rate=1e-3, p=0.2, draws=50, batch=500
     """Drop hidden units in training and in prediction (Gal and Ghahramani 2016)."""
     layers = []
     for layer in network(seed):
-        layers += [layer, torch.nn.Dropout(p)] if isinstance(layer, torch.nn.Tanh) else [layer]
+        layers += [layer, torch.nn.Dropout(p)] if isinstance(layer, torch.nn.Tanh | torch.nn.ReLU) else [layer]
     fitted = train(torch.nn.Sequential(*layers), data, steps, seed, rate, 0.0, batch).train()
 
     def predictor(x):
@@ -93,6 +93,38 @@ def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
             noise = {n: torch.randn(w.shape, generator=generator) for n, w in weights.items()}
             given = {n: w + deviation[n] * noise[n] for n, w in weights.items()}
             found.append(outputs(lambda h, given=given: functional_call(last, given, (h,)), hidden))
+        return np.stack(found)
+
+    return predictor
+
+
+def swag(network, data, steps, seed, *, rate=1e-3, sampling_rate=0.02, share=0.4, rank=20, draws=50, batch=500):
+    """Gaussian of the weights that SGD at a high rate goes through: diagonal and low rank (Maddox et al. 2019)."""
+    walk = round(steps * share)
+    fitted = train(network(seed), data, steps - walk, seed, rate, DECAY, batch)
+    sgd = torch.optim.SGD(fitted.parameters(), lr=sampling_rate, momentum=0.9)
+    kept, every = [], walk // rank
+    for step, (x, y) in enumerate(batches(data, walk, seed + 1, batch)):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = fitted(x)
+        penalty = sum(w.square().sum() for w in fitted.parameters()) * DECAY / (2 * len(data))
+        sgd.zero_grad()
+        (cross_entropy(logits.float(), y) + penalty).backward()
+        sgd.step()
+        if (step + 1) % every == 0:
+            kept.append(torch.nn.utils.parameters_to_vector(fitted.parameters()).detach().clone())
+    places = torch.stack(kept)
+    away = places - places.mean(dim=0)
+    generator = torch.Generator().manual_seed(seed)
+
+    def predictor(x):
+        found = []
+        for _ in range(draws):
+            diagonal = torch.randn(len(away[0]), generator=generator) * away.square().mean(dim=0).sqrt()
+            low_rank = torch.randn(len(away), generator=generator) @ away / (len(away) - 1) ** 0.5
+            drawn = places.mean(dim=0) + (diagonal + low_rank) / 2**0.5
+            torch.nn.utils.vector_to_parameters(drawn, fitted.parameters())
+            found.append(outputs(fitted, x))
         return np.stack(found)
 
     return predictor

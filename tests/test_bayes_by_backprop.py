@@ -1,5 +1,7 @@
 """Bayes by Backprop in Pyro: against closed forms, against the engine, and as a user meets it."""
 
+import copy
+
 import numpy as np
 import pyro
 import pyro.distributions as dist
@@ -20,6 +22,7 @@ from companion.bayes_by_backprop import (
     fit,
     fitting,
     free_energy,
+    gradient_noise,
     layer_noise,
     to_bayesian,
 )
@@ -116,6 +119,12 @@ def test_the_guide_starts_at_the_modules_weights():
     assert sites["2.weight"]["fn"].base_dist.loc is guide.means[4]
 
 
+def test_a_copied_guide_still_samples_plain_normals():
+    guide = copy.deepcopy(MeanFieldGuide(regression(), X, Y))
+    sites = poutine.trace(guide).get_trace(X, Y).nodes
+    assert isinstance(sites["0.weight"]["fn"].base_dist, dist.Normal)  # so that its divergence has a closed form
+
+
 def test_the_guides_density_of_a_positive_site_is_log_normal():
     guide = MeanFieldGuide(regression(noise="learned"), X, Y, start_scale=0.3)
     site = poutine.trace(guide).get_trace().nodes["noise"]
@@ -181,6 +190,44 @@ def test_estimators_agree_in_mean_and_differ_in_variance():
         error = np.hypot(stats.sem(plain), stats.sem(found[name]))
         assert (abs(plain.mean(axis=0) - found[name].mean(axis=0)) < 4.5 * error).all(), name
         assert found[name].var(axis=0).sum() < 0.7 * plain.var(axis=0).sum(), name
+
+
+def test_the_noise_of_a_gradient_is_that_of_its_estimates():
+    posterior = quick(regression(hidden=8), 5)
+    plain, flipout = (gradient_noise(posterior, CURVE, name, repeats=300) for name in ("reparameterisation", "flipout"))
+    assert list(plain.means) == list(posterior.guide.names)
+    assert plain.means["0.weight"].mean.shape == plain.scales["0.weight"].scale.shape == (8, 1)
+    assert 0.5 < flipout.disagreement(plain) < 2
+    assert flipout.disagreement(flipout) == 0
+    assert flipout.variance() < plain.variance()
+    assert plain.seconds > 0
+    again = gradient_noise(posterior, CURVE, "reparameterisation", repeats=300)
+    np.testing.assert_array_equal(again.means["0.weight"].mean, plain.means["0.weight"].mean)
+
+
+def test_another_gradient_is_told_apart():
+    one, other = (
+        gradient_noise(quick(regression(hidden=8), 5), data, "local", repeats=100)
+        for data in (CURVE, datasets.sinusoid(20, noise=0.5, seed=1))
+    )
+    assert one.disagreement(other) > 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"repeats": 1}, "repeats=1"),
+        ({"estimator": "magic"}, "estimator='magic'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"estimator": "sticking-the-landing"}, "is the engine's"),
+    ],
+)
+def test_gradients_that_cannot_be_compared_are_refused(settings, message):
+    given = {"estimator": "local"} | settings
+    with pytest.raises(ModelError, match=message):
+        gradient_noise(quick(steps=2), CURVE, **given)
+    with pytest.raises(DataError, match="expected numbers x"):
+        gradient_noise(quick(steps=2), None, "local")
 
 
 def test_an_estimator_needs_layers_to_act_on():

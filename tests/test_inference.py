@@ -66,6 +66,16 @@ def test_a_fit_that_diverges_says_so_and_what_to_do(data):
         fit_advi(binary_classifier(data), 200, optimizer=pm.adam(learning_rate=1e200))
 
 
+def test_deviations_start_where_they_are_told_to(data):
+    with pm.Model() as model:
+        pm.HalfNormal("positive")
+        pm.Normal("free", shape=3)
+    fit = fit_advi(model, 1, optimizer=pm.adam(learning_rate=1e-9), start_scale=0.03, elbo_draws=2)
+    np.testing.assert_allclose(fit.posterior.approximation.std.eval(), 0.03, rtol=1e-5)
+    with pytest.raises(ModelError, match="start_scale=0; expected a positive"):
+        fit_advi(model, 1, start_scale=0)
+
+
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 1, "elbo_draws": 1}])
 def test_useless_settings_are_refused(data, settings):
     with pytest.raises(ModelError, match="expected at least 1 step and 2 draws"):

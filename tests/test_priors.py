@@ -23,6 +23,7 @@ from companion.priors import (
     FanIn,
     Gaussian,
     Informed,
+    Laplace,
     LearnedScale,
     Parameter,
     RegularisedHorseshoe,
@@ -47,6 +48,10 @@ def normal(scale, mean=0.0):
 
 def fan_in_normal(scale):
     return lambda rng, n, fan_in: rng.normal(0, scale * fan_in**-0.5, n)
+
+
+def laplace(scale):
+    return lambda rng, n, fan_in: rng.laplace(0, scale / np.sqrt(2), n)
 
 
 def learned_scale(scale):
@@ -79,6 +84,7 @@ CASES = {
     "gaussian": (Gaussian(0.3), normal(0.3)),
     "gaussian-of-whole-number": (Gaussian(2), normal(2)),
     "fan-in": (FanIn(1.5), fan_in_normal(1.5)),
+    "laplace": (Laplace(0.3), laplace(0.3)),
     "learned-scale": (LearnedScale(0.5), learned_scale(0.5)),
     "learned-scale-non-centred": (LearnedScale(0.5, centred=False), learned_scale(0.5)),
     "learned-scale-of-each": (LearnedScale(0.5, each="parameter"), learned_scale(0.5)),
@@ -460,6 +466,7 @@ def test_a_single_layer_names_its_scales_without_a_leading_dot(prior, names):
         (partial(Gaussian, "wide"), r"scale='wide'"),
         (partial(Gaussian, True), r"scale=True"),
         (partial(FanIn, 0), r"scale=0"),
+        (partial(Laplace, -0.1), r"scale=-0.1 in Laplace"),
         (partial(LearnedScale, np.inf), r"scale=inf"),
         (partial(LearnedScale, centred="no"), r"centred='no'"),
         (partial(LearnedScale, each="weight"), r"each='weight'.*'layer' or 'parameter'"),

@@ -7,6 +7,7 @@ in the chapters `book/bayes_by_backprop/regression`, `book/bayes_by_backprop/len
 
 from companion.bayes_by_backprop.bound import estimate_elbo, free_energy
 from companion.bayes_by_backprop.fitting import fit
+from companion.bayes_by_backprop.gradients import GradientNoise, gradient_noise
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise
 from companion.bayes_by_backprop.likelihoods import Classifier, Regression
@@ -17,6 +18,7 @@ from companion.bayes_by_backprop.trained import TrainedLocation, TrainedPrior, T
 __all__ = [
     "BayesianModule",
     "Classifier",
+    "GradientNoise",
     "MeanFieldGuide",
     "PyroPosterior",
     "PyroRecord",
@@ -27,6 +29,7 @@ __all__ = [
     "estimate_elbo",
     "fit",
     "free_energy",
+    "gradient_noise",
     "layer_noise",
     "to_bayesian",
 ]

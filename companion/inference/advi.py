@@ -56,6 +56,7 @@ def fit_advi(
     optimizer: Any = None,
     seed: int = 0,
     full_model: pm.Model | None = None,
+    start_scale: float | None = None,
     callbacks: Sequence[Any] = (),
     elbo_draws: int = 2000,
 ) -> Fit:
@@ -74,6 +75,8 @@ def fit_advi(
         Of the draws.
     full_model
         The same model with all rows, to compute the ELBO and to predict with, where `model` sees mini-batches.
+    start_scale
+        Standard deviation of every value at the start; ``None`` is PyMC's own, about 0.7.
     callbacks
         Called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`. One that
         raises ``StopIteration`` ends the fit, which keeps what it has.
@@ -87,7 +90,7 @@ def fit_advi(
     Raises
     ------
     ModelError
-        If `steps` or `elbo_draws` is too small, or the loss became NaN.
+        If `steps` or `elbo_draws` is too small, `start_scale` isn't positive, or the loss became NaN.
 
     Notes
     -----
@@ -97,9 +100,12 @@ def fit_advi(
         raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
     if steps < 1 or elbo_draws < 2:
         raise ModelError(f"steps={steps}, elbo_draws={elbo_draws}; expected at least 1 step and 2 draws.")
+    if start_scale is not None and not 0 < start_scale < np.inf:
+        raise ModelError(f"start_scale={start_scale}; expected a positive, finite number, such as 0.05, or None.")
+    deviations = None if start_scale is None else {value.name: start_scale for value in model.value_vars}
     settings = {} if optimizer is None else {"obj_optimizer": optimizer}
     with model:
-        inference = pm.ADVI(random_seed=seed)
+        inference = pm.ADVI(random_seed=seed, start_sigma=deviations)
         try:
             with held_back(logging.getLogger("pymc.variational.inference")):  # the `Fit` carries the mean loss
                 # compiles, so that the clock sees the steps alone

@@ -17,6 +17,7 @@ from companion.priors.base import Prior
 from companion.priors.gaussian import FanIn, Gaussian, IndependentNormal
 from companion.priors.hierarchical import LearnedScale
 from companion.priors.informed import Informed
+from companion.priors.laplace import Laplace
 from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
 from companion.priors.parameters import Parameter, parameters
 from companion.priors.relevance import RelevanceDetermination
@@ -27,6 +28,7 @@ __all__ = [
     "Gaussian",
     "IndependentNormal",
     "Informed",
+    "Laplace",
     "LearnedScale",
     "Parameter",
     "Prior",
