@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from companion.bayes_by_backprop import Classifier, MeanFieldGuide, to_bayesian
+from companion.bayes_by_backprop import Classifier, MeanFieldGuide, free_energy, to_bayesian
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import computing
 from companion.networks import lenet, lenet5
