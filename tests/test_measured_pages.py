@@ -105,3 +105,12 @@ def test_a_page_that_was_edited_by_hand_is_found(tmp_path, monkeypatch, capsys):
     page.write_text(page.read_text(encoding="utf-8").replace("131.9", "13.19"), encoding="utf-8")
     assert measured_pages.main(["--check"]) == 1
     assert "scoreboard.md" in capsys.readouterr().err
+
+
+def test_seeds_that_were_not_run_are_left_out():
+    result = scoreboard.results.Result({"accuracy": np.array([[0.9, np.nan, 0.8]])}, {"methods": ["a"]})
+    np.testing.assert_allclose(scoreboard.of_method("accuracy", "a", 100)(result), [90, 80])
+
+
+def test_no_page_says_nan():
+    assert "nan" not in measured_pages.score_page()
