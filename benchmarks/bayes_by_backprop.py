@@ -1,28 +1,22 @@
 """Fit and score every row of the chapter on design choices: priors, layers, starts, estimators, other methods.
 
-`python benchmarks/bayes_by_backprop.py` takes about an hour on one core. Every run that is done is kept in the folder
-of ``--work``, so that a stopped script goes on where it was; ``--collect`` writes
+`python benchmarks/bayes_by_backprop.py` takes some hours on one core, and may be stopped; see `runs`. It writes
 companion/results/bayes_by_backprop.npz, from which the chapter makes its tables.
 """
 
-import argparse
-import json
 import logging
 import time
 from functools import partial
-from pathlib import Path
 
 import alternatives
 import costs
 import front_ends
-import numpy as np
+import runs
 import torch
-from mnist import scores
+from mnist import scores, unfamiliar
 
-from companion import datasets, results, uncertainty
+from companion import datasets, uncertainty
 from companion.bayes_by_backprop import Classifier, fit, to_bayesian
-from companion.datasets.unfamiliar import KINDS
-from companion.inference.denormals import denormals_flushed
 from companion.networks import lenet5
 from companion.prediction import mean_probabilities, predict
 from companion.priors import Gaussian, Laplace, LearnedScale, RegularisedHorseshoe, ScaleMixture
@@ -90,13 +84,7 @@ METHODS = {
 }
 PARTS = ("last layer", "first layer")
 ALTERNATIVES = ("plain", "ensemble of 5", "MC dropout", "SGLD", "Laplace, last layer", "SWAG")
-SEEDS = dict.fromkeys((HEADLINE, *PARTS, *ALTERNATIVES, *OTHERS), 3)
-
-
-def unfamiliar(digits):
-    """Images that are no digits: name to (points, 28, 28)."""
-    noise = {kind: datasets.noise_images(kind, NOISE, images=digits.test.x, seed=0) for kind in KINDS}
-    return noise | {"Fashion-MNIST": datasets.fashion_mnist().x[:FASHION], "letters": datasets.omniglot().x}
+REPEATED = (HEADLINE, *PARTS, *ALTERNATIVES, *OTHERS)  # on several seeds; the rest on one
 
 
 def run(name, seed):
@@ -115,68 +103,27 @@ def run(name, seed):
             "last loss": record.history[-50:].mean() / len(digits.train),
             "wall seconds of steps": record.seconds,
         }
-    sure = mean_probabilities(predictor(digits.validation.x[:VALIDATION])).max(axis=1)
-    cut_off = np.quantile(sure, REFUSED)
+    doubt = 1 - mean_probabilities(predictor(digits.validation.x[:VALIDATION])).max(axis=1)
+    threshold = uncertainty.choose_threshold(doubt, REFUSED)
     began = time.process_time()
     p = predictor(digits.test.x)
     row["prediction cpu seconds"] = time.process_time() - began
-    row |= scores(p, digits.test.y) | {"cut-off": cut_off}
-    of_digits = mean_probabilities(p).max(axis=1)
-    row["refused, digits"] = (of_digits < cut_off).mean()
-    for kind, images in unfamiliar(digits).items():
-        of_images = mean_probabilities(predictor(images)).max(axis=1)
-        row[f"refused, {kind}"] = (of_images < cut_off).mean()
-        row[f"auroc, {kind}"] = uncertainty.detect(1 - of_digits, 1 - of_images).auroc
-    return {k: float(v) for k, v in row.items()}
+    row |= scores(p, digits.test.y) | {"cut-off": 1 - threshold}
+    of_digits = 1 - mean_probabilities(p).max(axis=1)
+    row["refused, digits"] = (of_digits > threshold).mean()
+    for kind, images in unfamiliar(digits, NOISE, FASHION).items():
+        of_images = 1 - mean_probabilities(predictor(images)).max(axis=1)
+        row[f"refused, {kind}"] = (of_images > threshold).mean()
+        row[f"auroc, {kind}"] = uncertainty.detect(of_digits, of_images).auroc
+    return row
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("_build/bayes_by_backprop"))
-    parser.add_argument("--only", nargs="*", help="rows; all by default")
-    parser.add_argument("--seeds", type=int, default=max(SEEDS.values()), help="at most so many")
-    parser.add_argument("--collect", action="store_true", help="write the file from the runs that are done")
-    given = parser.parse_args()
+    given = runs.parser(__doc__, "bayes_by_backprop").parse_args()
     logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
-    given.work.mkdir(parents=True, exist_ok=True)
-    for seed in range(given.seeds):
-        for name in [] if given.collect else given.only or METHODS:
-            kept = place(given.work, name, seed)
-            if kept.exists() or seed >= SEEDS.get(name, 1):
-                continue
-            with denormals_flushed():
-                row = run(name, seed)
-            kept.write_text(json.dumps(row, indent=1))
-            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-    if not given.only:
-        collect(given.work, given.seeds)
-
-
-def place(work, name, seed):
-    return work / f"{name.replace(' ', '_').replace(',', '')}-{seed}.json"
-
-
-def collect(work, seeds):
-    """Write one array (methods, seeds) for each score; NaN where a row has none, or was not run on that seed."""
-    rows = {name: [read(place(work, name, seed)) for seed in range(seeds)] for name in METHODS}
-    rows = {name: of_row for name, of_row in rows.items() if of_row[0]}
-    keys = sorted({key for of_row in rows.values() for row in of_row for key in row})
-    arrays = {
-        key: np.array([[row.get(key, np.nan) for row in of_row] for of_row in rows.values()], dtype=np.float32)
-        for key in keys
-    }
-    about = {
-        "script": "benchmarks/bayes_by_backprop.py",
-        "methods": list(rows),
-        "settings": SETTINGS | {"steps": STEPS, "draws": DRAWS},
-        "seeds": list(range(seeds)),
-        "threads": torch.get_num_threads(),
-    }
-    results.write(Path(results.__file__).parent / "bayes_by_backprop.npz", arrays, about)
-
-
-def read(kept):
-    return json.loads(kept.read_text()) if kept.exists() else {}
+    runs.complete(given, METHODS, run, limits=dict.fromkeys(METHODS, 1) | dict.fromkeys(REPEATED, runs.SEEDS))
+    about = {"script": "benchmarks/bayes_by_backprop.py", "settings": SETTINGS | {"steps": STEPS, "draws": DRAWS}}
+    runs.collect(given, METHODS, "bayes_by_backprop", about | {"threads": torch.get_num_threads()})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,78 @@
+"""Runs that may be stopped: methods and seeds in, one small file for each run, and one result file of all of them.
+
+A run is kept in the folder of ``--work`` as soon as it is done, so that a stopped script goes on where it was.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from companion import results
+from companion.inference.denormals import denormals_flushed
+
+SEEDS = 3
+
+Row = dict[str, float]
+
+
+def parser(about: str, work: str) -> argparse.ArgumentParser:
+    """Make the command line that every such script has."""
+    made = argparse.ArgumentParser(description=about)
+    made.add_argument("--work", type=Path, default=Path("_build") / work, help="folder of the runs that are done")
+    made.add_argument("--only", nargs="*", help="methods; all by default")
+    made.add_argument("--seeds", type=int, default=SEEDS, help="at most so many")
+    made.add_argument("--collect", action="store_true", help="write the file from the runs that are done")
+    return made
+
+
+def complete(
+    given: argparse.Namespace,
+    methods: Iterable[str],
+    run: Callable[[str, int], Row],
+    *,
+    limits: Mapping[str, int] | None = None,
+    name: Callable[[str], str] = str,
+) -> None:
+    """Run each method on each seed that it was not run on yet.
+
+    ``limits`` holds methods that take fewer seeds than the command line says; ``name`` gives the name under which a
+    method's runs are kept.
+    """
+    given.work.mkdir(parents=True, exist_ok=True)
+    for seed in range(given.seeds):
+        for method in [] if given.collect else given.only or methods:
+            kept = _place(given.work, name(method), seed)
+            if kept.exists() or seed >= (limits or {}).get(method, given.seeds):
+                continue
+            with denormals_flushed():
+                row = {key: float(value) for key, value in run(method, seed).items()}
+            kept.write_text(json.dumps(row, indent=1))
+            print(f"{method}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+
+
+def collect(
+    given: argparse.Namespace, methods: Iterable[str], file: str, about: dict, *, name: Callable[[str], str] = str
+) -> None:
+    """Write companion/results/<file>.npz: for each score an array (methods, seeds), NaN where there is none.
+
+    Methods that were not run on the first seed are left out; so is the file, if the command line names single methods.
+    """
+    if given.only:
+        return
+    rows = {m: [_read(_place(given.work, name(m), seed)) for seed in range(given.seeds)] for m in methods}
+    rows = {m: of_method for m, of_method in rows.items() if of_method[0]}
+    keys = sorted({key for of_method in rows.values() for row in of_method for key in row})
+    arrays = {k: np.array([[row.get(k, np.nan) for row in of] for of in rows.values()], np.float32) for k in keys}
+    about = about | {"methods": list(rows), "seeds": list(range(given.seeds))}
+    results.write(Path(results.__file__).parent / f"{file}.npz", arrays, about)
+
+
+def _place(work: Path, name: str, seed: int) -> Path:
+    return work / f"{name.replace(' ', '_').replace(',', '')}-{seed}.json"
+
+
+def _read(kept: Path) -> Row:
+    return json.loads(kept.read_text()) if kept.exists() else {}
