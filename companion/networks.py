@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from companion.checks import whole
 from companion.errors import ModelError
 
 __all__ = ["convolutional", "dense", "lenet", "lenet5"]
@@ -197,8 +198,7 @@ def _lenet(
     filters: Sequence[int], padding: Sequence[int], flat: int, hidden: Sequence[int], classes: int, seed: int
 ) -> torch.nn.Sequential:
     """Stack convolutions of 5x5, the first two with pooling, and a dense network."""
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
-        raise ModelError(f"classes={classes!r}; expected a positive whole number, such as 10.")
+    whole("classes", classes, 1)
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, 28))]
     for place, ((inputs, outputs), pad) in enumerate(zip(pairwise((1, *filters)), padding, strict=True)):

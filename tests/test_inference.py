@@ -76,9 +76,15 @@ def test_deviations_start_where_they_are_told_to(data):
         fit_advi(model, 1, start_scale=0)
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 1, "elbo_draws": 1}])
-def test_useless_settings_are_refused(data, settings):
-    with pytest.raises(ModelError, match="expected at least 1 step and 2 draws"):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"steps": 0}, "steps=0; expected a whole number, 1 or more"),
+        ({"steps": 1, "elbo_draws": 1}, "elbo_draws=1; expected a whole number, 2 or more"),
+    ],
+)
+def test_useless_settings_are_refused(data, settings, said):
+    with pytest.raises(ModelError, match=said):
         fit_advi(binary_classifier(data), **settings)
 
 

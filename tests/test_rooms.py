@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent / "companion"
 # From left to right; rooms in one line may use each other.
 ROOMS = (
     {"errors", "compat", "logs", "versions"},
+    {"checks"},
     {"datasets", "results"},
     {"networks"},
     {"priors"},

@@ -16,9 +16,9 @@ from pyro.poutine.util import prune_subsample_sites
 from torch.distributions import kl_divergence
 
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
+from companion.checks import whole
 from companion.errors import DataError
 from companion.inference.seeds import seed_for
-from companion.inference.settings import whole
 
 __all__ = ["Pairs", "estimate_elbo", "free_energy", "rows_of"]
 

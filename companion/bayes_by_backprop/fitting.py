@@ -25,6 +25,7 @@ from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, free_energy,
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
+from companion.checks import positive, whole
 from companion.errors import InferenceError, ModelError
 from companion.inference.allocation import memory_kept
 from companion.inference.batches import Rows
@@ -32,7 +33,7 @@ from companion.inference.denormals import denormals_flushed
 from companion.inference.estimators import Estimator
 from companion.inference.schedules import schedule_named
 from companion.inference.seeds import seed_for
-from companion.inference.settings import device_named, whole
+from companion.inference.settings import device_named
 
 __all__ = ["fit"]
 
@@ -217,9 +218,7 @@ def _finite(guide: MeanFieldGuide) -> bool:
 
 def _check(settings: dict[str, Any], snapshots: Sequence[int]) -> None:
     for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
-        value = settings[name]
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < float("inf"):
-            raise ModelError(f"{name}={value!r}; expected a positive, finite number.")
+        positive(name, settings[name])
     if settings["precision"] not in ("float32", "bfloat16"):
         raise ModelError(f"precision={settings['precision']!r}; expected 'float32' or 'bfloat16'.")
     if any(not isinstance(s, int | np.integer) or not 1 <= s <= settings["steps"] for s in snapshots):

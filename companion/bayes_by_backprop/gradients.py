@@ -15,9 +15,9 @@ import torch
 from companion.bayes_by_backprop.bound import Pairs, free_energy, rows_of
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
+from companion.checks import whole
 from companion.inference.pruning import Moments
 from companion.inference.seeds import seed_for
-from companion.inference.settings import whole
 
 __all__ = ["GradientNoise", "gradient_noise"]
 

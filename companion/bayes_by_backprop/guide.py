@@ -19,6 +19,7 @@ from torch.distributions.transforms import Transform, identity_transform
 from torch.nn.functional import softplus
 
 from companion.bayes_by_backprop.module import BayesianModule
+from companion.checks import positive
 from companion.errors import ModelError
 
 __all__ = ["MeanFieldGuide", "normal_of"]
@@ -61,8 +62,7 @@ class MeanFieldGuide(torch.nn.Module):
         self, model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor, *, start_scale: float = 0.05, seed: int = 0
     ) -> None:
         super().__init__()
-        if isinstance(start_scale, bool) or not 0 < start_scale < float("inf"):
-            raise ModelError(f"start_scale={start_scale!r}; expected a positive, finite number, such as 0.05.")
+        positive("start_scale", start_scale, "such as 0.05")
         modules = model.modules() if isinstance(model, torch.nn.Module) else ()
         starts = {p.name: p.start for m in modules if isinstance(m, BayesianModule) for p in m.weights}
         self.means, self.rhos = torch.nn.ParameterList(), torch.nn.ParameterList()

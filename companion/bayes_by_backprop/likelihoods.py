@@ -14,6 +14,7 @@ import pyro.distributions as dist
 import torch
 from torch.nn.functional import softplus
 
+from companion.checks import positive
 from companion.errors import ModelError
 
 __all__ = ["Classifier", "Regression"]
@@ -84,14 +85,10 @@ class Regression(torch.nn.Module):
 
     def __init__(self, network: torch.nn.Module, noise: float | str = "learned", noise_scale: float = 1.0) -> None:
         super().__init__()
-        for setting, value in (("noise", noise), ("noise_scale", noise_scale)):
-            number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-            if not number and (setting != "noise" or value not in ("learned", "input")):
-                words = ", 'learned' or 'input'" if setting == "noise" else ""
-                raise ModelError(f"{setting}={value!r} in Regression; expected a positive, finite number{words}.")
         self.network = network
-        self.noise = noise
-        self.noise_scale = float(noise_scale)
+        words = isinstance(noise, str) and noise in ("learned", "input")
+        self.noise = noise if words else positive("noise", noise, "'learned' or 'input'", owner=self)
+        self.noise_scale = positive("noise_scale", noise_scale, owner=self)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
         """Observe the measurements (rows,), if given, and return their distribution."""

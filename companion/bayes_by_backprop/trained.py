@@ -14,7 +14,7 @@ import pyro.distributions as dist
 import torch
 from torch.nn.functional import softplus
 
-from companion.errors import ModelError
+from companion.checks import positive
 from companion.priors import Parameter, ScaleMixture
 from companion.priors.base import entrywise
 from companion.priors.parameters import checked
@@ -63,9 +63,7 @@ class TrainedLocation(TrainedPrior):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
-            raise ModelError(f"scale={scale!r} in TrainedLocation; expected a positive, finite number, such as 1.0.")
-        self.scale = float(scale)
+        self.scale = positive("scale", scale, owner=self)
         self.locations = torch.nn.ParameterList()
 
     def prepared(self, parameters: Sequence[Parameter]) -> TrainedLocation:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from companion.checks import whole
 from companion.errors import DataError
 
 __all__ = ["Measurements", "sinusoid", "sinusoid_truth"]
@@ -100,8 +101,7 @@ def sinusoid(
     The data of McAteer (2019), "A quick intro to Bayesian neural networks", Part 3. Explained in the chapter
     ``book/bayes_by_backprop/regression``.
     """
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        raise DataError(f"n={n!r}; expected a whole number of points, 1 or more")
+    whole("n", n, 1, error=DataError)
     if not -np.inf < low < high < np.inf:
         raise DataError(f"low={low!r}, high={high!r}; expected two finite numbers, the first one smaller")
     rng = np.random.default_rng(seed)

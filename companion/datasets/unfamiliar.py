@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import rotate
 
+from companion.checks import whole
 from companion.errors import DataError
 
 __all__ = ["noise_images", "rotated"]
@@ -56,8 +57,7 @@ def noise_images(kind: str, n: int = 1000, *, images: ArrayLike | None = None, s
     """
     if kind not in KINDS:
         raise DataError(f"kind={kind!r}; expected one of {', '.join(map(repr, KINDS))}")
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        raise DataError(f"n={n!r}; expected a whole number of images, 1 or more")
+    whole("n", n, 1, error=DataError)
     if images is None and kind in FROM_IMAGES:
         raise DataError(f"kind={kind!r} needs images to imitate: pass images=..., such as mnist().test.x")
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
+from companion.checks import positive, whole
 from companion.errors import ModelError
 from companion.logs import held_back
 from companion.posterior import ApproximationPosterior
@@ -98,10 +99,10 @@ def fit_advi(
     """
     if not isinstance(model, pm.Model):
         raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
-    if steps < 1 or elbo_draws < 2:
-        raise ModelError(f"steps={steps}, elbo_draws={elbo_draws}; expected at least 1 step and 2 draws.")
-    if start_scale is not None and not 0 < start_scale < np.inf:
-        raise ModelError(f"start_scale={start_scale}; expected a positive, finite number, such as 0.05, or None.")
+    whole("steps", steps, 1)
+    whole("elbo_draws", elbo_draws, 2)
+    if start_scale is not None:
+        positive("start_scale", start_scale, "such as 0.05, or None")
     deviations = None if start_scale is None else {value.name: start_scale for value in model.value_vars}
     settings = {} if optimizer is None else {"obj_optimizer": optimizer}
     with model:

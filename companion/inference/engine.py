@@ -17,6 +17,7 @@ import numpy as np
 import pymc as pm
 import torch
 
+from companion.checks import whole
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import checkpoints
 from companion.inference.allocation import memory_kept
@@ -29,7 +30,7 @@ from companion.inference.families import Parameters, PointMass, family_named
 from companion.inference.fingerprint import fingerprint
 from companion.inference.objective import Objective, objective_for
 from companion.inference.processes import processes
-from companion.inference.settings import Settings, device_named, whole
+from companion.inference.settings import Settings, device_named
 from companion.inference.starts import starting_means
 from companion.inference.training import Halted, Training
 from companion.inference.variational import Record, VariationalPosterior

@@ -6,20 +6,18 @@ Explained in the chapter `book/mnist/dense`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 
+from companion.checks import is_number, positive, whole
 from companion.errors import ModelError
 from companion.inference.estimators import Estimator
 from companion.inference.families import PointMass, family_named
 from companion.inference.schedules import schedule_named
 
-__all__ = ["PRECISIONS", "Settings", "device_named", "has_bfloat16", "whole"]
+__all__ = ["PRECISIONS", "Settings", "device_named", "has_bfloat16"]
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
@@ -55,8 +53,10 @@ class Settings:
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1))
         for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
-            self._check_number(name, lambda value: 0 < value < float("inf"), "a positive number")
-        self._check_number("kl_warmup", lambda value: 0 <= value <= 1, "a share of the steps, from 0 to 1")
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+        warmup = is_number(self.kl_warmup) and 0 <= self.kl_warmup <= 1
+        self._check("kl_warmup", warmup, "a share of the steps, from 0 to 1")
+        object.__setattr__(self, "kl_warmup", float(self.kl_warmup))
         self._check("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}")
         kinds = ("model", "prior", "given")
         self._check("start", isinstance(self.start, str) and self.start in kinds, "'model', 'prior' or a mapping")
@@ -66,11 +66,6 @@ class Settings:
                 "family='mean-field', or estimator='reparameterisation'."
             )
 
-    def _check_number(self, name: str, fine: Callable[[Any], bool], expected: str) -> None:
-        value = getattr(self, name)
-        self._check(name, isinstance(value, Real) and fine(value), expected)
-        object.__setattr__(self, name, float(value))
-
     def _check(self, name: str, fine: bool, expected: str) -> None:
         if not fine:
             raise ModelError(f"{name}={getattr(self, name)!r}; expected {expected}.")
@@ -78,19 +73,6 @@ class Settings:
     def as_json(self) -> dict[str, Any]:
         """Give the settings as plain values, for a checkpoint."""
         return asdict(self)
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """Make NumPy's whole numbers Python's, which a checkpoint can hold.
-
-    Raises
-    ------
-    ModelError
-        If it is none, or less than `least`.
-    """
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ModelError(f"{name}={value!r}; expected a whole number, {least} or more.")
-    return int(value)
 
 
 def device_named(device: str | torch.device) -> torch.device:

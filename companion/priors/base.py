@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymc.pytensorf import floatX
 
+from companion.checks import is_number, positive
 from companion.errors import ModelError
 from companion.priors.parameters import Parameter
 
@@ -81,17 +81,12 @@ class Prior(ABC):
     def _check_positive(self, *settings: str) -> None:
         """Refuse settings that aren't positive and finite; make the others floats."""
         for setting in settings:
-            value = getattr(self, setting)
-            if not _is_number(value) or not 0 < value < np.inf:
-                raise ModelError(
-                    f"{setting}={value!r} in {type(self).__name__}; expected a positive, finite number, such as 1.0."
-                )
-            object.__setattr__(self, setting, float(value))
+            object.__setattr__(self, setting, positive(setting, getattr(self, setting), owner=self))
 
     def _check_fraction(self, setting: str) -> None:
         """Refuse a setting that isn't strictly between 0 and 1; make it a float."""
         value = getattr(self, setting)
-        if not _is_number(value) or not 0 < value < 1:
+        if not is_number(value) or not 0 < value < 1:
             raise ModelError(
                 f"{setting}={value!r} in {type(self).__name__}; expected a number between 0 and 1, neither of them, "
                 "such as 0.5."
@@ -116,7 +111,3 @@ def float_x(value: Any) -> Any:
 def stretched(value: torch.Tensor, dims: int) -> torch.Tensor:
     r"""Append `dims` dimensions of size 1: a layer's value (\*plates) then broadcasts over its weights' entries."""
     return value[(..., *(None,) * dims)]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from companion.checks import is_number
 from companion.errors import DataError
 
 __all__ = ["Detection", "choose_threshold", "detect"]
@@ -96,7 +97,7 @@ def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
     threshold. Explained in the chapter `book/bayes_by_backprop/lenet`.
     """
     scores = _checked("familiar", familiar)
-    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 <= share < 1:
+    if not is_number(share) or not 0 <= share < 1:
         raise DataError(f"share={share!r}; expected a number from 0 to below 1, such as 0.01 for one in a hundred.")
     return float(np.sort(scores)[::-1][int(share * len(scores))])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from companion.checks import positive
 from companion.errors import DataError, ModelError
 from companion.uncertainty.decomposition import Decomposition
 
@@ -99,8 +100,7 @@ def sigma_interval(draws: np.ndarray, sigmas: float = 2.0) -> Interval:
     `book/bayes_by_backprop/regression`.
     """
     values = _draws("draws", draws)
-    if not 0 < sigmas < float("inf"):
-        raise ModelError(f"sigmas={sigmas}; expected a positive, finite number, such as 2.")
+    positive("sigmas", sigmas, "such as 2")
     mean, reach = values.mean(axis=0), sigmas * values.std(axis=0)
     return Interval(mean - reach, mean + reach)
 

@@ -1,0 +1,35 @@
+"""Settings that are plain numbers are made Python's, or refused by name."""
+
+import numpy as np
+import pytest
+
+from companion.checks import positive, whole
+from companion.errors import DataError, ModelError
+from companion.priors import Gaussian
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int64(2)])
+def test_a_positive_number_becomes_a_float(value):
+    assert positive("scale", value) == float(value)
+    assert type(positive("scale", value)) is float
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, True, "1", None, 1j, np.ones(1)])
+def test_anything_else_is_refused(value):
+    with pytest.raises(ModelError, match=r"rate=.*; expected a positive, finite number, such as 0.01."):
+        positive("rate", value, "such as 0.01")
+    with pytest.raises(ModelError, match=r"scale=.* in Gaussian; expected a positive"):
+        Gaussian(value)
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_a_whole_number_becomes_an_int(value):
+    assert type(whole("steps", value, 1)) is int
+
+
+@pytest.mark.parametrize("value", [0, 2.0, True, "3", None, np.float64(3)])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(ModelError, match=r"steps=.*; expected a whole number, 1 or more."):
+        whole("steps", value, 1)
+    with pytest.raises(DataError, match="expected a whole number"):
+        whole("n", value, 1, error=DataError)
