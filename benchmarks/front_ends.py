@@ -21,7 +21,7 @@ from companion.models import torch_classifier
 from companion.networks import lenet5
 from companion.priors import Gaussian
 
-IMAGES, TEST, BATCH, STEPS, RATE, START, DRAWS = 8000, 5000, 128, 1200, 0.003, 0.02, 20
+IMAGES, TEST, BATCH, STEPS, RATE, START, DRAWS = 8000, 5000, 128, 6000, 0.003, 0.02, 20
 PRIOR = Gaussian(0.1)
 COMMON = {"batch_size": BATCH, "learning_rate": RATE, "schedule": "constant", "start_scale": START, "device": "cpu"}
 

@@ -118,7 +118,7 @@ def convolutional(
             "whole numbers, one or more of them filters."
         )
     generator = torch.Generator().manual_seed(seed)
-    layers: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, side))]
+    layers: list[torch.nn.Module] = [Images()]
     left = side
     for inputs, outputs in pairwise((1, *filters)):
         convolution = torch.nn.utils.skip_init(torch.nn.Conv2d, inputs, outputs, kernel)
@@ -200,18 +200,37 @@ def _lenet(
     """Stack convolutions of 5x5, the first two with pooling, and a dense network."""
     whole("classes", classes, 1)
     generator = torch.Generator().manual_seed(seed)
-    layers: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, 28))]
+    layers: list[torch.nn.Module] = [Images()]
     for place, ((inputs, outputs), pad) in enumerate(zip(pairwise((1, *filters)), padding, strict=True)):
         convolution = torch.nn.utils.skip_init(torch.nn.Conv2d, inputs, outputs, 5, padding=pad)
         layers += [_started(convolution, generator, gain=2.0), ChannelsLast()]
         # The maximum of rectified values is the rectified maximum, at a quarter of the work.
         layers += [torch.nn.MaxPool2d(2)] if place < 2 else []
         layers += [torch.nn.ReLU()]
-    layers += [torch.nn.Flatten()]
+    layers += [FlattenChannelsLast()]
     for inputs, outputs in pairwise((flat, *hidden, classes)):
         linear = torch.nn.utils.skip_init(torch.nn.Linear, inputs, outputs)
         layers += [_started(linear, generator, gain=2.0), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+class Images(torch.nn.Module):
+    """Makes rows of grey images (rows, height, width) images of one channel (rows, 1, height, width).
+
+    Their memory counts as stored pixel by pixel, so that a convolution stores what it computes so, too.
+    """
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Add the channel."""
+        return rows[..., None].permute(0, 3, 1, 2)
+
+
+class FlattenChannelsLast(torch.nn.Module):
+    """Flattens images (rows, channels, height, width) pixel by pixel, as TensorFlow does: without moving memory."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Give (rows, height * width * channels)."""
+        return images.permute(0, 2, 3, 1).flatten(1)
 
 
 class ChannelsLast(torch.nn.Module):

@@ -12,6 +12,7 @@ from torch import nn
 from companion.bridge import bayesian, torch_log_density, wrap_torch
 from companion.errors import ModelError
 from companion.inference import Estimator, FullRank, LowRank, MeanField, fit
+from companion.inference.estimators import _signs
 from companion.inference.families import family_named
 from companion.inference.objective import Objective
 from companion.inference.schedules import schedule_named, warm_up
@@ -241,6 +242,22 @@ def test_noise_by_row_lowers_the_gradients_variance(case, estimator):
     every = (gradients(case, e, rows=32, rounds=1) for e in ("reparameterisation", estimator))
     plain, quiet = (found[:, 1:].var(axis=0).sum() for found in every)
     assert quiet < 0.8 * plain
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_flipouts_signs_are_fair_and_independent_of_each_other(dtype):
+    torch.manual_seed(0)
+    like = torch.zeros(2000, 37, 3, dtype=dtype)
+    signs = _signs(like, 1)
+    assert signs.shape == (2000, 37, 1)
+    assert signs.dtype == dtype
+    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+    flat = signs[..., 0].double()
+    share = (flat.T @ flat / len(flat)).fill_diagonal_(0)  # of two channels, over the rows
+    between_rows = (flat[:-1] * flat[1:]).mean()
+    assert flat.mean().abs() < 4.5 / flat.numel() ** 0.5
+    assert between_rows.abs() < 4.5 / flat.numel() ** 0.5
+    assert share.abs().max() < 4.5 / len(flat) ** 0.5
 
 
 @EVERY_FAMILY

@@ -93,6 +93,7 @@ def test_the_lenets_have_the_sizes_that_are_known_of_them(build, kernels, biases
     assert sum(n for name, n in sizes.items() if name.endswith("weight")) == kernels
     assert sum(n for name, n in sizes.items() if name.endswith("bias")) == biases
     assert network(torch.zeros(3, 28, 28)).shape == (3, 10)
+    assert network[1](network[0](torch.zeros(3, 28, 28))).is_contiguous(memory_format=torch.channels_last)
     assert not torch.equal(network[1].weight, build(seed=2)[1].weight)
     with pytest.raises(ModelError, match="classes=0"):
         build(classes=0)
