@@ -33,7 +33,7 @@ SETTINGS = {
     "scale_rate": 0.02,
     "schedule": "cosine",
     "start_scale": 0.02,
-    "precision": "float32",
+    "precision": "bfloat16",
     "elbo_draws": 4,
 }
 LAYERS = {"first": ["1"], "last": ["14"]}
