@@ -16,10 +16,11 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.pytensorf import find_rng_nodes, reseed_rngs
 
+from companion.checks import whole
 from companion.errors import ModelError
 from companion.forward import Forward, compile_forward
 
-__all__ = ["ApproximationPosterior", "Draws", "Posterior", "SampledPosterior", "check_count"]
+__all__ = ["ApproximationPosterior", "Draws", "Posterior", "SampledPosterior"]
 
 Draws = Mapping[str, np.ndarray]
 
@@ -81,7 +82,7 @@ class ApproximationPosterior(_ModelPosterior):
 
     def draw(self, n: int, seed: int) -> Draws:
         """Draw ``n`` sets of weights from the approximation; see `Posterior.draw`."""
-        check_count(n)
+        whole("n", n, 1)
         sample, generators = self._sampler
         reseed_rngs(generators, seed)
         return {rv.name: a for rv, a in zip(self.approximation.model.free_RVs, sample(n), strict=True)}
@@ -98,7 +99,7 @@ class ApproximationPosterior(_ModelPosterior):
 
     def to_arviz(self, n: int = 1000, seed: int = 0) -> Any:
         """``n`` draws as one chain in ArviZ's container."""
-        check_count(n)
+        whole("n", n, 1)
         return self.approximation.sample(n, random_seed=seed)
 
 
@@ -132,7 +133,7 @@ class SampledPosterior(_ModelPosterior):
         ModelError
             If the sampler made fewer than ``n``.
         """
-        check_count(n)
+        whole("n", n, 1)
         total = len(next(iter(self.draws.values())))
         if n > total:
             raise ModelError(f"{n} draws asked for; the sampler made {total}. Ask for fewer, or sample longer.")
@@ -142,9 +143,3 @@ class SampledPosterior(_ModelPosterior):
     def to_arviz(self) -> Any:
         """Return the sampler's own container."""
         return self.samples
-
-
-def check_count(n: int) -> None:
-    """Refuse to draw nothing."""
-    if n < 1:
-        raise ModelError(f"{n} draws asked for; expected at least 1.")

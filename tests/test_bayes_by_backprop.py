@@ -1,6 +1,7 @@
 """Bayes by Backprop in Pyro: against closed forms, against the engine, and as a user meets it."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pyro
@@ -446,7 +447,7 @@ def test_global_random_numbers_stay_as_they_were():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: p.draw(0, seed=0), "0 draws asked for"),
+        (lambda p: p.draw(0, seed=0), "n=0; expected a whole number, 1 or more"),
         (lambda p: p.draw(1, seed=0, names=["x"]), r"names=\['x'\]; expected names of sites"),
         (
             lambda p: p.predict(np.zeros((3, 2)), p.draw(1, 0)),
@@ -496,7 +497,9 @@ def test_a_classifier_has_no_scale_to_predict_and_a_model_returns_a_distribution
         ({"schedule": "steep"}, "schedule='steep'"),
         ({"precision": "float16"}, "precision='float16'; expected 'float32' or 'bfloat16'"),
         ({"device": "tpu9"}, "device='tpu9'"),
-        ({"snapshots": [0]}, r"snapshots=\[0\]; expected steps from 1 to 20"),
+        ({"snapshots": [0]}, r"a step of snapshots=0; expected a whole number, 1 or more"),
+        ({"snapshots": 10}, "snapshots=10; expected steps, such as"),
+        ({"snapshots": [30]}, r"snapshots=\[30\]; expected steps from 1 to 20"),
         ({"elbo_draws": 1}, "elbo_draws=1"),
         ({"seed": -1}, "seed=-1"),
     ],
@@ -518,6 +521,106 @@ def test_a_fit_that_diverges_keeps_its_last_good_state():
     with pytest.raises(InferenceError, match="Lower learning_rate") as caught:
         quick(steps=300, learning_rate=1e25)
     assert np.isfinite(caught.value.posterior.means()["0.weight"]).all()
+
+
+@pytest.mark.parametrize("at", [5, 120])
+def test_a_model_that_fails_in_the_middle_loses_nothing(at):
+    inner, calls = regression(), iter(range(1000))
+
+    def model(x, y=None):
+        if y is not None and next(calls) == at + 2:  # it was run twice before the first step
+            raise RuntimeError("out of memory\nand more")
+        return inner(x, y)
+
+    with pytest.raises(InferenceError, match=f"failed after {at} of 200 steps: RuntimeError: out of memory.") as caught:
+        quick(model, 200, snapshots=(1, 110))
+    posterior = caught.value.posterior
+    good = at // 100 * 100
+    assert len(posterior.record.history) == good
+    assert posterior.record.stopped == f"failed after {at} of 200 steps"
+    assert list(posterior.snapshots) == [step for step in (1, 110) if step <= good]
+    assert np.isfinite(posterior.means()["0.weight"]).all()
+
+
+def test_ctrl_c_after_the_steps_costs_the_bound_alone(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "estimate_elbo", interrupted)
+    posterior = quick()
+    assert posterior.record.stopped == "interrupted before its ELBO was estimated"
+    assert np.isnan(posterior.record.elbo)
+    assert len(posterior.record.history) == 20
+
+
+def test_ctrl_c_in_a_fit_that_has_diverged_is_no_success(monkeypatch):
+    steps = iter(range(100))
+
+    def until(*args):
+        if next(steps) == 60:
+            raise KeyboardInterrupt
+        return 1.0
+
+    monkeypatch.setattr(fitting, "schedule_named", lambda name: until)
+    with pytest.raises(InferenceError, match="the loss is no number after 30 of 90 steps"):
+        quick(steps=90, learning_rate=1e25)
+
+
+POINTS, THIRDS = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) % 3
+
+
+@pytest.mark.parametrize(("outputs", "labels"), [(3, THIRDS + 1), (3, THIRDS - 1), (1, THIRDS), (1, THIRDS - 1)])
+def test_labels_outside_the_classes_are_refused_before_the_first_step(outputs, labels):
+    model = Classifier(to_bayesian(dense(2, 3, outputs), priors.Gaussian(1.0)))
+    data = SimpleNamespace(x=np.tile(POINTS, (3, 1)), y=np.concatenate([np.zeros(24, dtype=int), labels]))
+    with pytest.raises(DataError, match="labels outside 0 "):
+        quick(model, 3, data)
+
+
+def too_many_columns(x, y=None):
+    weight = pyro.sample("w", dist.Normal(0.0, 1.0))
+    return pyro.sample("y", dist.Normal(weight * x, 1.0), obs=y)
+
+
+def a_loose_parameter(x, y=None):
+    scale = pyro.param("scale", torch.tensor(5.0))
+    return pyro.sample("y", dist.Normal(pyro.sample("w", dist.Normal(0.0, 1.0)) * x[:, 0], scale), obs=y)
+
+
+def nothing_observed(x, y=None):
+    return dist.Normal(pyro.sample("w", dist.Normal(0.0, 1.0)) * x[:, 0], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (too_many_columns, r"predicts shape \(16, 1\) and observes \(16,\)"),
+        (a_loose_parameter, r"pyro.param \['scale'\] would not be trained"),
+        (nothing_observed, "the model observes nothing"),
+        (dense(1, 3, 1), r"a Sequential, can't be run on x \(16, 1\) and y \(16,\): .*Regression\(network\)"),
+        (None, "a NoneType, can't be run"),
+        (Regression(to_bayesian(dense(2, 1), priors.Gaussian(1.0)), 1.0), "a Regression, can't be run on x"),
+    ],
+)
+def test_models_that_cannot_be_meant_are_refused(model, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        fit(model, CURVE, 3, **QUICK)
+    assert "Trace Shapes" not in str(caught.value)
+
+
+def test_the_bound_of_other_inputs_is_refused():
+    with pytest.raises(DataError, match=r"data has x \(12, 2\); expected \('points', 1\)"):
+        estimate_elbo(quick(steps=2), SimpleNamespace(x=POINTS, y=np.zeros(12)))
+
+
+def test_predicting_wants_draws_and_finite_inputs():
+    posterior = quick(steps=2)
+    with pytest.raises(ModelError, match="draws is a int; expected a mapping"):
+        posterior.predict(CURVE.x, 10)
+    with pytest.raises(ModelError, match="x holds NaN or infinity"):
+        posterior.predict(CURVE.x * np.nan, posterior.draw(2, seed=0))
+    with pytest.raises(ModelError, match=r"n=2\.5; expected a whole number"):
+        posterior.draw(2.5, seed=0)
 
 
 def test_ctrl_c_returns_what_was_fitted(monkeypatch):

@@ -151,7 +151,7 @@ def test_bad_draws_and_inputs_are_named(data, fit):
         fit.posterior.predict(data.x, {**draws, "w_1_2": draws["w_1_2"].reshape(3, 25)})
     with pytest.raises(ModelError, match="differ in their number of draws"):
         fit.posterior.predict(data.x, {**draws, "w_1_2": draws["w_1_2"][:2]})
-    with pytest.raises(ModelError, match="0 draws"):
+    with pytest.raises(ModelError, match="n=0; expected a whole number"):
         fit.posterior.draw(0, seed=0)
 
 

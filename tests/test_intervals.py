@@ -119,3 +119,8 @@ def test_a_band_of_another_length_is_refused():
         plots.regression_band(x, x, {"band": Interval(np.zeros(3), np.ones(3))})
     with pytest.raises(ModelError, match="2 inputs each; expected one"):
         plots.regression_band(x, x, {}, data=datasets.Measurements(np.zeros((4, 2)), np.zeros(4)))
+
+
+def test_scales_that_could_be_of_draws_or_of_points_are_refused():
+    with pytest.raises(ModelError, match=r"scales have shape \(4,\) .* scales\[:, None\]"):
+        decompose_measurements(np.zeros((4, 4)), np.arange(4.0))

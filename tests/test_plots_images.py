@@ -316,6 +316,8 @@ def test_what_are_no_moments_is_refused(moments, message):
         plots.weight_posteriors(moments)
     with pytest.raises(ModelError, match="bins=0"):
         plots.weight_posteriors({"a": {"x": ([1.0], [1.0])}}, bins=0)
+    with pytest.raises(ModelError, match="aren't grouped by state"):
+        plots.weight_posteriors({"x": ([1.0], [1.0])})
 
 
 def test_pruning_is_drawn_over_the_share_removed():

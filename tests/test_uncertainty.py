@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from companion.errors import DataError, ModelError
 from companion.prediction import grid, mean_probabilities, predicted_labels
@@ -11,6 +12,15 @@ from companion.uncertainty import accuracy, decompose_entropy, decompose_varianc
 @pytest.fixture(params=[2, 5])
 def probabilities(request):
     return np.random.default_rng(0).dirichlet(np.ones(request.param), size=(300, 20))
+
+
+@pytest.mark.parametrize("decompose", [decompose_variance, decompose_entropy])
+@pytest.mark.parametrize("given", [torch.tensor, np.ndarray.tolist], ids=["tensor", "list"])
+def test_tensors_and_lists_are_split_as_arrays_are(decompose, given, probabilities):
+    for found, expected in zip(
+        vars(decompose(given(probabilities))).values(), vars(decompose(probabilities)).values(), strict=True
+    ):
+        np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize("decompose", [decompose_variance, decompose_entropy])

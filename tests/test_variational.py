@@ -205,7 +205,7 @@ def test_no_draws_at_all_are_refused():
     posterior = fitted("Normal")
     asks = (partial(posterior.draw, 0, 0), partial(posterior.predictive, inputs("Normal"), 0, 0), posterior.to_arviz)
     for ask in (*asks[:2], partial(asks[2], 0), partial(predict, posterior, inputs("Normal"), 0)):
-        with pytest.raises(ModelError, match="0 draws asked for"):
+        with pytest.raises(ModelError, match="n=0; expected a whole number, 1 or more"):
             ask()
 
 

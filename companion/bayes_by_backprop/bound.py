@@ -15,6 +15,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import prune_subsample_sites
 from torch.distributions import kl_divergence
 
+from companion.bayes_by_backprop.first_run import check_rows, first_run
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
 from companion.errors import DataError
@@ -114,6 +115,10 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
     device, model, guide = posterior.device, posterior.model, posterior.guide
     whole("draws", draws, 2)
     x, y = rows_of(data, device)
+    if tuple(x.shape[1:]) != posterior.shape:
+        raise DataError(f"data has x {tuple(x.shape)}; expected {('points', *posterior.shape)}, as in the fit.")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
+        check_rows(first_run(model, x, y), y)
     drawn = poutine.block(model, hide_fn=lambda msg: bool(msg["is_observed"]))
     found = []
     with (

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from pyro.poutine.messenger import Messenger
 from tqdm import tqdm
 
 from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, free_energy, rows_of
+from companion.bayes_by_backprop.first_run import check_rows, first_run
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
@@ -104,9 +104,10 @@ def fit(
     ModelError
         If a setting is out of range, or the model draws what a mean-field guide can't.
     DataError
-        If the rows don't belong together.
+        If the rows don't belong together, or a label is outside the classes.
     InferenceError
-        If the loss is no number any more; its ``posterior`` is that of the last good state.
+        If the loss is no number any more, or the model failed in the middle; its ``posterior`` is that of the last
+        good state.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def fit(
         "schedule": schedule, "start_scale": start_scale, "temperature": temperature, "precision": precision,
         "seed": whole("seed", seed, 0),
     }  # fmt: skip
-    _check(settings, snapshots)
+    kept_at = _check(settings, snapshots)
     whole("elbo_draws", elbo_draws, 2)
     factor, where = schedule_named(schedule), device_named(device)
     x, y = rows_of(data, where)
@@ -142,6 +143,7 @@ def fit(
         stack.enter_context(denormals_flushed())
         stack.enter_context(memory_kept())
         stack.enter_context(computing(where, precision))
+        check_rows(first_run(model, x, y), y)
         torch.manual_seed(seed_for(seed, "steps"))
         few = slice(0, min(len(y), 16))
         guide = MeanFieldGuide(model, x[few], y[few], start_scale=start_scale, seed=seed).to(where)
@@ -153,7 +155,8 @@ def fit(
         ]
         adam = torch.optim.Adam(groups, lr=learning_rate, fused=True)
         history = torch.full((steps,), float("nan"), device=where)
-        stopped, kept, good, done = None, {}, _copy(model, guide), 0
+        stopped, failure, kept, done = None, None, {}, 0
+        good, good_at = _copy(model, guide), 0
         begun = time.perf_counter()
         try:
             for step in tqdm(range(steps), disable=not progressbar, leave=False, unit="step"):
@@ -166,32 +169,47 @@ def fit(
                 loss.backward()
                 adam.step()
                 history[step], done = loss.detach(), step + 1
-                if done in snapshots:
+                if done in kept_at:
                     kept[done] = _copy(model, guide)
                 if done % _CHECK_EVERY == 0 or done == steps:
                     if not torch.isfinite(history[:done]).all() or not _finite(guide):
-                        stopped = "diverged"
                         break
-                    good = _copy(model, guide)
+                    good, good_at = _copy(model, guide), done
         except KeyboardInterrupt:
             stopped = f"interrupted after {done} of {steps} steps"
+        except Exception as error:
+            stopped, failure = f"failed after {done} of {steps} steps", error
         seconds = time.perf_counter() - begun
-        if stopped == "diverged":
-            model, guide = good
+        if not torch.isfinite(history[:done]).all() or not _finite(guide):
+            stopped = "diverged"
+    ended = done
+    if failure is not None or stopped == "diverged":
+        (model, guide), done = good, good_at
+        kept = {step: own for step, own in kept.items() if step <= good_at}
 
     def posterior(model: Any, guide: MeanFieldGuide, until: int, elbo: tuple[float, float]) -> PyroPosterior:
         record = PyroRecord(settings, history[:until].cpu().numpy(), *elbo, seconds, str(where), stopped)
         return PyroPosterior(model, guide, tuple(x.shape[1:]), record)
 
     unknown = float("nan"), float("nan")
-    bound_of_all = estimate_elbo(posterior(model, guide, done, unknown), data, elbo_draws, seed)
+    bound_of_all = unknown
+    try:
+        if failure is None:
+            bound_of_all = estimate_elbo(posterior(model, guide, done, unknown), data, elbo_draws, seed)
+    except KeyboardInterrupt:
+        stopped = stopped or "interrupted before its ELBO was estimated"
+    except Exception as error:
+        stopped, failure = "failed when its ELBO was estimated", error
     found = posterior(model, guide, done, bound_of_all)
     found = replace(found, snapshots={k: posterior(*own, k, unknown) for k, own in kept.items()})
+    where_it_is = f"The posterior of step {done} is in this error's .posterior."
+    if failure is not None:
+        said = f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else 'no message'}"
+        raise InferenceError(f"the fit {stopped}: {said}. {where_it_is}", found) from failure
     if stopped == "diverged":
         raise InferenceError(
-            f"the loss is no number after {done} of {steps} steps; expected a finite one. Lower learning_rate "
-            f"({learning_rate}) or start_scale ({start_scale}). The posterior of the last good state is in this "
-            "error's .posterior.",
+            f"the loss is no number after {ended} of {steps} steps; expected a finite one. Lower learning_rate "
+            f"({learning_rate}) or start_scale ({start_scale}). {where_it_is}",
             found,
         )
     return found
@@ -216,10 +234,15 @@ def _finite(guide: MeanFieldGuide) -> bool:
     return all(bool(torch.isfinite(p).all()) for p in guide.parameters())
 
 
-def _check(settings: dict[str, Any], snapshots: Sequence[int]) -> None:
+def _check(settings: dict[str, Any], snapshots: Sequence[int]) -> frozenset[int]:
+    """Refuse settings out of range, and give the steps of the snapshots."""
     for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
         positive(name, settings[name])
     if settings["precision"] not in ("float32", "bfloat16"):
         raise ModelError(f"precision={settings['precision']!r}; expected 'float32' or 'bfloat16'.")
-    if any(not isinstance(s, int | np.integer) or not 1 <= s <= settings["steps"] for s in snapshots):
-        raise ModelError(f"snapshots={list(snapshots)}; expected steps from 1 to {settings['steps']}.")
+    if not isinstance(snapshots, Iterable):
+        raise ModelError(f"snapshots={snapshots!r}; expected steps, such as [{snapshots}] or range(100, 1001, 100).")
+    steps = [whole("a step of snapshots", step, 1) for step in snapshots]
+    if any(step > settings["steps"] for step in steps):
+        raise ModelError(f"snapshots={steps}; expected steps from 1 to {settings['steps']}.")
+    return frozenset(steps)

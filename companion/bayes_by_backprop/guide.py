@@ -13,11 +13,11 @@ import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro import poutine
 from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform, identity_transform
 from torch.nn.functional import softplus
 
+from companion.bayes_by_backprop.first_run import drawn_sites, first_run
 from companion.bayes_by_backprop.module import BayesianModule
 from companion.checks import positive
 from companion.errors import ModelError
@@ -70,7 +70,7 @@ class MeanFieldGuide(torch.nn.Module):
         rho = float(np.log(np.expm1(start_scale)))
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), torch.no_grad():
             torch.manual_seed(seed)
-            for name, site in _drawn(model, x, y):
+            for name, site in drawn_sites(first_run(model, x, y)):
                 self._transforms[name] = transform = _transform(name, site)
                 mean = _start(site, starts.get(name), transform)
                 self.means.append(torch.nn.Parameter(mean))
@@ -101,18 +101,6 @@ def normal_of(distribution: Any) -> torch.distributions.Normal | None:
     while isinstance(distribution, torch.distributions.Independent):
         distribution = distribution.base_dist
     return distribution if isinstance(distribution, torch.distributions.Normal) else None
-
-
-def _drawn(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> list[tuple[str, Any]]:
-    """Run the model, and list what it draws without observing it."""
-    nodes = poutine.trace(model).get_trace(x, y).nodes
-    return [(n, s) for n, s in nodes.items() if s["type"] == "sample" and not s["is_observed"] and not _internal(s)]
-
-
-def _internal(site: Any) -> bool:
-    return isinstance(site["fn"], pyro.poutine.subsample_messenger._Subsample) or bool(
-        site["infer"].get("_deterministic")
-    )
 
 
 def _transform(name: str, site: Any) -> Transform:

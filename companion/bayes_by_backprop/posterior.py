@@ -17,13 +17,14 @@ from pyro import poutine
 
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.compat import from_dict
+from companion.checks import whole
 from companion.errors import ModelError
 from companion.inference.predictive import in_parts
 from companion.inference.pruning import Moments
 from companion.inference.seeds import generator_for
 from companion.inference.settings import has_bfloat16
 from companion.inference.trend import Trend, trend
-from companion.posterior import Draws, check_count
+from companion.posterior import Draws
 
 __all__ = ["PyroPosterior", "PyroRecord", "computing"]
 
@@ -105,7 +106,7 @@ class PyroPosterior:
         ModelError
             If `n` is below 1, or a name is unknown.
         """
-        check_count(n)
+        whole("n", n, 1)
         if isinstance(names, str) or set(names or ()) - set(self.guide.names):
             raise ModelError(f"names={names!r}; expected names of sites, some of {list(self.guide.names)}.")
         found = self._draws(np.arange(n), seed)
@@ -140,7 +141,7 @@ class PyroPosterior:
 
     def predictive(self, x: np.ndarray, n: int, seed: int) -> np.ndarray:
         """Predict with ``n`` draws, made a few at a time: the same as `predict` with `draw`, in less memory."""
-        check_count(n)
+        whole("n", n, 1)
         numbers = np.arange(n)
         return self._respond(x, n, lambda at: self._draws(numbers[at], seed), _center)
 
@@ -161,6 +162,11 @@ class PyroPosterior:
 
     def _given(self, draws: Draws) -> tuple[int, Callable[[slice], dict[str, torch.Tensor]]]:
         """Take draws over."""
+        if not isinstance(draws, Mapping):
+            raise ModelError(
+                f"draws is a {type(draws).__name__}; expected a mapping of names to arrays, such as "
+                "posterior.draw(50, seed=0) gives."
+            )
         shapes = {name: tuple(to(mean).shape) for name, to, mean, _ in self.guide.sites()}
         found = {}
         for name, shape in shapes.items():
@@ -185,6 +191,8 @@ class PyroPosterior:
             raise ModelError(
                 f"x has shape {array.shape} and dtype {array.dtype}; expected numbers {('points', *self.shape)}."
             )
+        if not np.isfinite(array).all():
+            raise ModelError("x holds NaN or infinity; expected finite numbers.")
         data = {"x": torch.tensor(array, dtype=torch.float32, device=self.device)}
 
         def respond(draw: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -16,6 +16,7 @@ import pymc as pm
 import torch
 
 from companion.compat import from_dict, psis_k
+from companion.checks import whole
 from companion.errors import ModelError
 from companion.inference.batches import Batches
 from companion.inference.elbo import log_weights, standard_noise
@@ -26,7 +27,7 @@ from companion.inference.predictive import Predictive
 from companion.inference.seeds import seed_for
 from companion.inference.settings import Settings
 from companion.inference.trend import Trend, trend
-from companion.posterior import Draws, check_count
+from companion.posterior import Draws
 
 __all__ = ["Record", "VariationalPosterior"]
 
@@ -171,7 +172,7 @@ class VariationalPosterior:
 
     def predictive(self, x: Any, n: int, seed: int) -> np.ndarray:
         """Predict with ``n`` draws, made a few at a time: the same as `predict` with `draw`, in less memory."""
-        check_count(n)
+        whole("n", n, 1)
         names = tuple(rv.name for rv in self.model.free_RVs)
         numbers = np.arange(n)
         return self._predictive(x, n, lambda at: self._constrained(numbers[at], n, seed, names))
@@ -220,7 +221,7 @@ class VariationalPosterior:
     # --- draws ------------------------------------------------------------------------------------------
 
     def _named(self, n: int, seed: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        check_count(n)
+        whole("n", n, 1)
         at_once = max(1, BUDGET_BYTES // (16 * self.objective.layout.size))
         parts = [self._constrained(np.arange(n)[at], n, seed, names) for at in slices(n, at_once)]
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in names}

@@ -177,6 +177,11 @@ def weight_posteriors(
     Each histogram has the area 1 in what its axis shows. After a figure of McAteer (2019). Explained in the chapter
     `book/bayes_by_backprop/lenet`.
     """
+    if not isinstance(moments, Mapping) or not all(isinstance(own, Mapping) for own in moments.values()):
+        raise ModelError(
+            "moments aren't grouped by state; expected a name of each state first, such as "
+            "{'fitted': posterior.moments()}."
+        )
     states = {
         state: {layer: tuple(np.asarray(a, dtype=float).ravel() for a in pair) for layer, pair in layers.items()}
         for state, layers in moments.items()

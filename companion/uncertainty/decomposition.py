@@ -70,6 +70,7 @@ def decompose_variance(probabilities: np.ndarray) -> Decomposition:
     `book/pymc/moons`.
     """
     mean = mean_probabilities(probabilities)
+    probabilities = np.asarray(probabilities)
     parts = (mean * (1 - mean), (probabilities * (1 - probabilities)).mean(axis=0), probabilities.var(axis=0))
     share = 0.5 if mean.shape[1] == 2 else 1.0  # both classes of a pair carry the same variance: count it once
     total, aleatoric, epistemic = (share * part.sum(axis=1) for part in parts)
@@ -107,6 +108,7 @@ def decompose_entropy(probabilities: np.ndarray) -> Decomposition:
     `book/pymc/moons`.
     """
     mean = mean_probabilities(probabilities)
+    probabilities = np.asarray(probabilities)
     total = -xlogy(mean, mean).sum(axis=1)
     aleatoric = -xlogy(probabilities, probabilities).sum(axis=2).mean(axis=0)
     return Decomposition(total, aleatoric, total - aleatoric)

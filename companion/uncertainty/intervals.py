@@ -183,11 +183,13 @@ def _pair(means: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Check means and scales, and give both the shape (draws, points)."""
     curves, noise = _draws("means", means), np.asarray(scales, dtype=float)
     try:
+        if noise.ndim == 1:  # of each draw, or of each point? With as many of both it can't be told
+            raise ValueError
         noise = np.broadcast_to(noise, curves.shape)
     except ValueError:
         raise ModelError(
             f"scales have shape {noise.shape} and means {curves.shape}; expected (draws, points) of both, or scales "
-            "(draws, 1)."
+            "(draws, 1): scales[:, None]."
         ) from None
     if not np.isfinite(noise).all() or (noise < 0).any():
         raise ModelError("scales hold NaN, infinity or a negative number; expected standard deviations from 0.")

@@ -1,0 +1,96 @@
+"""A first run on a few rows: a Pyro model in, what it draws and observes out, or an error that says what is wrong.
+
+Pyro's own checks are switched off in a fit, where they would cost time at every step. Explained in the chapter
+`book/bayes_by_backprop/regression`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+
+from companion.datasets.observations import check_labels
+from companion.errors import CompanionError, ModelError
+
+__all__ = ["check_rows", "drawn_sites", "first_run"]
+
+_FEW = 16
+
+
+def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
+    """Run a model on the first rows, and give its sites by name.
+
+    Raises
+    ------
+    ModelError
+        If it can't be run on such rows, observes rows in another shape than it predicts them in, or has parameters that
+        `fit` would not train.
+    """
+    x, y = x[:_FEW], y[:_FEW]
+    try:
+        nodes: dict[str, Any] = dict(poutine.trace(model).get_trace(x, y).nodes)
+    except CompanionError as error:  # Pyro appends its table of shapes to it
+        raise type(error)(str(error).split("\nTrace Shapes:")[0]) from None
+    except Exception as error:
+        raise ModelError(
+            f"the model, a {type(model).__name__}, can't be run on x {tuple(x.shape)} and y {tuple(y.shape)}: "
+            f"{str(error).splitlines()[0]} Expected a model called as model(x, y), such as Regression(network) or "
+            "Classifier(network), whose network takes such inputs."
+        ) from error
+    for name, site in _observed(nodes).items():
+        predicted, seen = tuple(site["fn"].shape()), tuple(site["value"].shape)
+        if torch.broadcast_shapes(predicted, seen) != seen:
+            raise ModelError(
+                f"the site {name!r} predicts shape {predicted} and observes {seen}, which would compare all rows with "
+                "all; expected the same shape of both. Was [:, 0] forgotten on the network's output?"
+            )
+    own = {id(p) for p in model.parameters()} if isinstance(model, torch.nn.Module) else set()
+    loose = [n for n, s in nodes.items() if s["type"] == "param" and id(s["value"].unconstrained()) not in own]
+    if loose:
+        raise ModelError(
+            f"pyro.param {loose} would not be trained; expected parameters of a torch module, such as a PyroModule."
+        )
+    return nodes
+
+
+def drawn_sites(nodes: dict[str, Any]) -> list[tuple[str, Any]]:
+    """List what a run drew without observing it."""
+    return [(n, s) for n, s in nodes.items() if s["type"] == "sample" and not s["is_observed"] and not _inner(s)]
+
+
+def check_rows(nodes: dict[str, Any], y: torch.Tensor) -> None:
+    """Refuse a model that observes nothing, and labels that it has no class for.
+
+    Raises
+    ------
+    ModelError
+        If nothing is observed.
+    DataError
+        If a label is outside the classes.
+    """
+    observed = _observed(nodes)
+    if not observed:
+        raise ModelError("the model observes nothing; expected pyro.sample(..., obs=y) in it, as Regression has it.")
+    for site in observed.values():
+        if site["value"].shape[:1] == y[:_FEW].shape:
+            law = site["fn"]
+            while isinstance(law, torch.distributions.Independent):
+                law = law.base_dist
+            if isinstance(law, torch.distributions.Categorical):
+                check_labels(y.cpu().numpy(), law.logits.shape[-1])
+            elif isinstance(law, torch.distributions.Bernoulli):
+                check_labels(y.cpu().numpy(), 2)
+
+
+def _observed(nodes: dict[str, Any]) -> dict[str, Any]:
+    return {n: s for n, s in nodes.items() if s["type"] == "sample" and s["is_observed"] and not _inner(s)}
+
+
+def _inner(site: Any) -> bool:
+    return isinstance(site["fn"], pyro.poutine.subsample_messenger._Subsample) or bool(
+        site["infer"].get("_deterministic")
+    )
