@@ -16,8 +16,8 @@ import torch
 from pyro import poutine
 
 from companion.bayes_by_backprop.guide import MeanFieldGuide
-from companion.compat import from_dict
 from companion.checks import whole
+from companion.compat import from_dict
 from companion.errors import ModelError
 from companion.inference.predictive import in_parts
 from companion.inference.pruning import Moments

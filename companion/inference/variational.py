@@ -15,8 +15,8 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.compat import from_dict, psis_k
 from companion.checks import whole
+from companion.compat import from_dict, psis_k
 from companion.errors import ModelError
 from companion.inference.batches import Batches
 from companion.inference.elbo import log_weights, standard_noise
