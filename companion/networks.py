@@ -54,8 +54,10 @@ def dense(
     -----
     Explained in the chapter `book/pymc/moons`.
     """
-    if len(widths) < 2 or not all(isinstance(w, int) and w > 0 for w in widths):
+    if len(widths) < 2:
         raise ModelError(f"widths={widths}; expected two or more positive whole numbers, such as dense(2, 5, 5, 1).")
+    widths = tuple(whole("a width", width, 1) for width in widths)
+    _check_activation(activation)
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(widths):
@@ -111,12 +113,12 @@ def convolutional(
     The network is that of Wiecki (2016), "Bayesian Deep Learning Part II". Explained in the chapter
     `book/mnist/convolutional`.
     """
-    sizes = (*filters, kernel, hidden, classes, side)
-    if not filters or not all(isinstance(n, int) and n > 0 for n in sizes):
-        raise ModelError(
-            f"filters={filters}, kernel={kernel}, hidden={hidden}, classes={classes}, side={side}; expected positive "
-            "whole numbers, one or more of them filters."
-        )
+    if not isinstance(filters, Sequence) or not filters:
+        raise ModelError(f"filters={filters!r}; expected the number of filters of each convolution, such as (32, 32).")
+    filters = [whole("a number of filters", n, 1) for n in filters]
+    for name, size in (("kernel", kernel), ("hidden", hidden), ("classes", classes), ("side", side)):
+        whole(name, size, 1)
+    _check_activation(activation)
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = [Images()]
     left = side
@@ -242,6 +244,16 @@ class ChannelsLast(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Reorder the memory, as ``memory_format=torch.channels_last`` does, which `torch.vmap` doesn't know."""
         return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def _check_activation(activation: Callable[[], torch.nn.Module]) -> None:
+    """Refuse what doesn't make a module."""
+    try:
+        made: object = activation()
+    except TypeError:  # a module itself, or a function of numbers
+        made = None
+    if not isinstance(made, torch.nn.Module):
+        raise ModelError(f"activation={activation!r}; expected a class of modules, such as torch.nn.ReLU.")
 
 
 def _started(layer: Layer, generator: torch.Generator, gain: float = 1.0) -> Layer:

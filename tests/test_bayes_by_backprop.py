@@ -1,6 +1,7 @@
 """Bayes by Backprop in Pyro: against closed forms, against the engine, and as a user meets it."""
 
 import copy
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -621,6 +622,42 @@ def test_predicting_wants_draws_and_finite_inputs():
         posterior.predict(CURVE.x * np.nan, posterior.draw(2, seed=0))
     with pytest.raises(ModelError, match=r"n=2\.5; expected a whole number"):
         posterior.draw(2.5, seed=0)
+
+
+@pytest.mark.parametrize("plate", ["rows", None])
+def test_the_usual_pyro_model_that_draws_what_it_does_not_observe_can_be_predicted(plate):
+    def model(x, y=None):
+        weight = pyro.sample("weight", dist.Normal(0.0, 5.0))
+        law = dist.Normal(weight * x[:, 0], 0.5)
+        with pyro.plate(plate, len(x)) if plate else nullcontext():
+            pyro.sample("obs", law, obs=y)
+        return law
+
+    data = SimpleNamespace(x=CURVE.x, y=3.0 * CURVE.x[:, 0])
+    posterior = quick(model, 300, data, learning_rate=0.1)
+    draws = posterior.draw(40, seed=0)
+    np.testing.assert_allclose(posterior.predict(CURVE.x, draws), draws["weight"][:, None] * CURVE.x[:, 0], rtol=1e-5)
+    assert draws["weight"].mean() == pytest.approx(3.0, abs=0.5)
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(1)])
+def test_a_module_around_the_network_that_is_no_function_of_a_row_is_refused(layer):
+    network = torch.nn.Sequential(to_bayesian(dense(1, 3, 1), priors.Gaussian(1.0)), layer)
+    with pytest.raises(ModelError, match=r"eval\(\)|dropout|Dropout|BatchNorm"):
+        quick(Regression(network, noise=1.0))
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "a"])
+def test_a_seed_is_a_whole_number(seed):
+    posterior = quick(steps=2)
+    for use in (lambda: posterior.draw(2, seed), lambda: estimate_elbo(posterior, CURVE, seed=seed)):
+        with pytest.raises(ModelError, match=r"seed=.*; expected a whole number, 0 or more"):
+            use()
+
+
+def test_moments_of_the_engine_point_to_ours():
+    with pytest.raises(ModelError, match=r"posterior\.moments\(\)"):
+        inference.moments(quick(steps=2))
 
 
 def test_ctrl_c_returns_what_was_fitted(monkeypatch):

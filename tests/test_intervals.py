@@ -124,3 +124,23 @@ def test_a_band_of_another_length_is_refused():
 def test_scales_that_could_be_of_draws_or_of_points_are_refused():
     with pytest.raises(ModelError, match=r"scales have shape \(4,\) .* scales\[:, None\]"):
         decompose_measurements(np.zeros((4, 4)), np.arange(4.0))
+
+
+STEPS = np.linspace(0, 1, 5)
+FLAT = Interval(np.zeros(5), np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bands": FLAT}, "bands is a Interval; expected a mapping"),
+        ({"bands": {"a": (np.zeros(5), np.ones(5))}}, "expected a mapping of names to intervals"),
+        ({"data": (STEPS, STEPS)}, "data is a tuple; expected companion.datasets.Measurements"),
+        ({"x": STEPS[::-1]}, "sorted to rise"),
+        ({"x": STEPS * np.nan}, "holds NaN or infinity"),
+        ({"center": STEPS + np.inf}, "center holds NaN or infinity"),
+    ],
+)
+def test_bands_that_cannot_be_drawn_are_refused(settings, message):
+    with pytest.raises(ModelError, match=message):
+        plots.regression_band(**{"x": STEPS, "center": STEPS, "bands": {"a": FLAT}} | settings)

@@ -1,5 +1,8 @@
 """Plain torch networks: their shapes, their starts, their errors."""
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 
@@ -39,7 +42,7 @@ def test_sums_start_with_about_unit_variance():
 
 @pytest.mark.parametrize("widths", [(), (3,), (3, 0), (3, -1, 2), (3, 2.5), ("3", 2)])
 def test_widths_that_make_no_network_are_refused(widths):
-    with pytest.raises(ModelError, match="widths"):
+    with pytest.raises(ModelError, match="width"):
         dense(*widths)
 
 
@@ -73,7 +76,7 @@ def test_other_images_and_layers_make_other_networks():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"filters": ()}, "one or more of them filters"),
+        ({"filters": ()}, "expected the number of filters"),
         ({"kernel": 0}, "kernel=0"),
         ({"hidden": 2.5}, "hidden=2.5"),
         ({"filters": (8, 8, 8)}, "3 convolutions of 5x5 with pooling leave nothing of an image of 28x28"),
@@ -97,3 +100,19 @@ def test_the_lenets_have_the_sizes_that_are_known_of_them(build, kernels, biases
     assert not torch.equal(network[1].weight, build(seed=2)[1].weight)
     with pytest.raises(ModelError, match="classes=0"):
         build(classes=0)
+
+
+@pytest.mark.parametrize("activation", [torch.nn.ReLU(), torch.relu, int, None])
+@pytest.mark.parametrize("build", [partial(dense, 1, 3, 1), convolutional])
+def test_an_activation_is_a_class_of_modules(build, activation):
+    with pytest.raises(ModelError, match=r"activation=.*; expected a class of modules, such as torch\.nn\.ReLU"):
+        build(activation=activation)
+
+
+def test_sizes_may_be_numpys_numbers():
+    assert networks.dense(2, np.int64(3), np.int32(1))(torch.zeros(4, 2)).shape == (4, 1)
+    assert convolutional(classes=np.int64(3))(torch.zeros(2, 28, 28)).shape == (2, 3)
+    with pytest.raises(ModelError, match="a width=True"):
+        networks.dense(True, 3, 1)
+    with pytest.raises(ModelError, match="filters=32; expected the number of filters of each"):
+        convolutional(filters=32)

@@ -89,3 +89,14 @@ def test_grid_puts_values_back_where_their_points_are():
         plane.image(np.zeros(24))
     with pytest.raises(ModelError, match="low < high"):
         grid(1, -1)
+
+
+@pytest.mark.parametrize("labels", [[0.5] * 20, ["a"] * 20, [0] * 19 + [np.nan]])
+def test_labels_that_are_no_whole_numbers_are_refused(labels):
+    with pytest.raises(DataError, match="whole numbers"):
+        accuracy(np.full((3, 20, 2), 0.5), labels)
+
+
+def test_whole_numbers_in_another_type_are_labels():
+    assert accuracy(np.eye(2)[None], [0.0, 1.0]) == 1.0
+    assert accuracy(np.eye(2)[None], [False, True]) == 1.0

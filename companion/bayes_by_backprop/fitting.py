@@ -25,6 +25,7 @@ from companion.bayes_by_backprop.first_run import check_rows, first_run
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
+from companion.bridge import check_module
 from companion.checks import positive, whole
 from companion.errors import InferenceError, ModelError
 from companion.inference.allocation import memory_kept
@@ -137,6 +138,8 @@ def fit(
     factor, where = schedule_named(schedule), device_named(device)
     x, y = rows_of(data, where)
     rows = Rows(len(y), len(y) if batch_size is None else min(whole("batch_size", batch_size, 1), len(y)), seed)
+    if isinstance(model, torch.nn.Module):
+        check_module(model)
     model = copy.deepcopy(model).to(where) if isinstance(model, torch.nn.Module) else model
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[where] if where.type == "cuda" else []))

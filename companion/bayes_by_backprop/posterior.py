@@ -14,6 +14,7 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine.messenger import Messenger
 
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.checks import whole
@@ -196,11 +197,20 @@ class PyroPosterior:
         data = {"x": torch.tensor(array, dtype=torch.float32, device=self.device)}
 
         def respond(draw: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            return of(poutine.condition(self.model, data=dict(draw))(rows["x"]))
+            with _Undrawn():
+                return of(poutine.condition(self.model, data=dict(draw))(rows["x"]))
 
         with computing(self.device, str(self.record.settings["precision"])):
             found: np.ndarray = in_parts(respond, count, draws, data).float().numpy()
         return found
+
+
+class _Undrawn(Messenger):
+    """Leaves out what a model would draw of its observations, whose distribution alone is asked for."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not msg["is_observed"] and not isinstance(msg["fn"], pyro.poutine.subsample_messenger._Subsample):
+            msg["value"], msg["done"] = torch.zeros(msg["fn"].shape()), True
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Observations:
     y: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        x, y = _inputs(self.x), _labels(self.y)
+        x, y = _inputs(self.x), whole_labels(self.y)
         if len(x) != len(y):
             raise DataError(f"x has {len(x):,} rows and y has {len(y):,} labels: one label for each row is expected")
         object.__setattr__(self, "x", x)
@@ -199,7 +199,8 @@ def _inputs(given: ArrayLike) -> Floats:
     return _frozen(x)
 
 
-def _labels(given: ArrayLike) -> NDArray[np.int32]:
+def whole_labels(given: ArrayLike) -> NDArray[np.int32]:
+    """Make labels whole numbers of 32 bits, or say which of them are none."""
     y = _array(given, "y")
     if y.ndim != 1:
         raise DataError(f"y has shape {y.shape}: (points,) is expected, one label for each row; try y.ravel()")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from companion.checks import is_number
 from companion.errors import ModelError
 from companion.inference.families import MeanField
 from companion.inference.variational import VariationalPosterior
@@ -41,8 +42,9 @@ def moments(posterior: VariationalPosterior) -> dict[str, Moments]:
     Raises
     ------
     ModelError
-        If the posterior is a mixture.
+        If the posterior is a mixture, or none of `companion.inference.fit`.
     """
+    _check_kind(posterior)
     own = posterior.own_parameters("a moment")
     layout, family = posterior.objective.layout, posterior.objective.family
     means, scales = layout.split(own["mean"]), layout.split(family.variance(own).sqrt())
@@ -76,11 +78,12 @@ def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -
     The criterion is that of Blundell et al. (2015), "Weight Uncertainty in Neural Networks", after Graves (2011).
     Explained in the chapter `book/mnist/dense`.
     """
+    _check_kind(posterior)
     layout, family = posterior.objective.layout, posterior.objective.family
     if not isinstance(family, MeanField):
         raise ModelError(f"family {family.name!r} can't be pruned; expected a fit with family='mean-field'.")
-    if not 0 <= share <= 1:
-        raise ModelError(f"share={share}; expected a share of the weights, from 0 to 1.")
+    if not is_number(share) or not 0 <= share <= 1:
+        raise ModelError(f"share={share!r}; expected a share of the weights, from 0 to 1.")
     if unknown := sorted(set(names) - set(layout.names)):
         raise ModelError(f"no variables {unknown}; the posterior has {list(layout.names)}.")
     own = {name: p.clone() for name, p in posterior.own_parameters("pruning").items()}
@@ -97,3 +100,11 @@ def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -
     return dataclasses.replace(
         posterior, parameters={n: p[None] for n, p in own.items()}, weights=np.ones(1), record=record
     )
+
+
+def _check_kind(posterior: VariationalPosterior) -> None:
+    if not isinstance(posterior, VariationalPosterior):
+        raise ModelError(
+            f"the posterior is a {type(posterior).__name__}; expected one of companion.inference.fit. One of Bayes by "
+            "Backprop has a method for it: posterior.moments()."
+        )

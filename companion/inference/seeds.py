@@ -12,11 +12,14 @@ from zlib import crc32
 import numpy as np
 import torch
 
+from companion.checks import whole
+
 __all__ = ["generator_for", "seed_for"]
 
 
 def seed_for(seed: int, purpose: str, *numbers: int) -> int:
     """Derive a seed of 63 bits from the fit's seed, the purpose and numbers such as a step."""
+    seed = whole("seed", seed, 0)
     words = np.random.SeedSequence([seed, crc32(purpose.encode()), *numbers]).generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])
 

@@ -59,18 +59,29 @@ def regression_band(
     Raises
     ------
     ModelError
-        If a curve or a band doesn't have one number for each input.
+        If the inputs don't rise, or a curve or a band doesn't have one finite number for each of them.
 
     Notes
     -----
     Explained in the chapter `book/bayes_by_backprop/regression`.
     """
+    if not isinstance(bands, Mapping) or not all(isinstance(band, Interval) for band in bands.values()):
+        raise ModelError(
+            f"bands is a {type(bands).__name__}; expected a mapping of names to intervals, such as "
+            "{'95 %': uncertainty.interval(draws)}."
+        )
+    if data is not None and not isinstance(data, Measurements):
+        raise ModelError(f"data is a {type(data).__name__}; expected companion.datasets.Measurements(x, y).")
     at = np.asarray(x, dtype=float).reshape(-1)
+    if not len(at) or not np.isfinite(at).all() or (np.diff(at) < 0).any():
+        raise ModelError("x is empty, holds NaN or infinity, or falls; expected finite inputs, sorted to rise.")
     curves: dict[str, Any] = {"center": center, "truth": at if truth is None else truth}
     curves |= {f"the end of {name!r}": end for name, band in bands.items() for end in (band.low, band.high)}
     for name, curve in curves.items():
         if np.shape(curve) != at.shape:
             raise ModelError(f"{name} has shape {np.shape(curve)}; expected {at.shape}, one number for each input.")
+        if not np.isfinite(np.asarray(curve, dtype=float)).all():
+            raise ModelError(f"{name} holds NaN or infinity; expected finite numbers.")
     if data is not None and data.x.shape[1] != 1:
         raise ModelError(f"the measurements have {data.x.shape[1]} inputs each; expected one, to draw along it.")
     ax = new_axes(ax)

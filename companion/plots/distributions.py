@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from companion.checks import whole
 from companion.errors import ModelError
 from companion.plots.language import say
 from companion.plots.style import INK, head, new_axes
@@ -59,6 +60,8 @@ def score_histograms(
     -----
     Explained in the chapter `book/mnist/convolutional`.
     """
+    if not isinstance(scores, Mapping):
+        raise ModelError(f"scores is a {type(scores).__name__}; expected a mapping of names to scores (points,).")
     groups = {name: np.asarray(group, dtype=float) for name, group in scores.items()}
     if not groups or not all(group.ndim == 1 and len(group) for group in groups.values()):
         shapes = {name: group.shape for name, group in groups.items()}
@@ -70,8 +73,7 @@ def score_histograms(
                 f"{int(strange.sum())} of {len(group)} scores of {name!r} are NaN or infinite: leave them out, and "
                 "say so."
             )
-    if bins < 1:
-        raise ModelError(f"bins={bins}; expected 1 or more.")
+    whole("bins", bins, 1)
     edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins).tolist()
     ax = new_axes(ax)
     for k, (name, group) in enumerate(groups.items()):
@@ -195,8 +197,7 @@ def weight_posteriors(
                 raise ModelError(
                     f"{layer!r} in {state!r}: expected weights whose means are finite and whose scales are positive."
                 )
-    if bins < 1:
-        raise ModelError(f"bins={bins}; expected 1 or more.")
+    whole("bins", bins, 1)
     pairs = [(m, np.log10(s)) for layers in states.values() for m, s in layers.values()]
     # from layer to layer the range differs, and a few weights far out would squeeze the others into a line
     limits = [

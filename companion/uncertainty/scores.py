@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import brier_score_loss, log_loss
 
-from companion.datasets import check_labels
+from companion.datasets.observations import check_labels, whole_labels
 from companion.errors import DataError
 from companion.prediction import mean_probabilities
 
@@ -98,5 +98,6 @@ def labels_of(y: np.ndarray, points: int, classes: int, what: str = "predicted p
     labels = np.asarray(y)
     if labels.shape != (points,):
         raise DataError(f"{labels.shape} labels for {points} {what}; expected one label a point.")
+    labels = whole_labels(labels)
     check_labels(labels, classes)
     return labels
