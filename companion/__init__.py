@@ -2,8 +2,8 @@
 
 Data flows one way through its rooms; each imports only from those to its left::
 
-    datasets -> networks -> priors -> bridge -> models -> forward -> posterior -> inference -> released
-    -> prediction -> uncertainty -> plots -> cli
+    datasets, results -> networks -> priors -> bridge -> models -> originals -> forward -> posterior
+    -> inference -> bayes_by_backprop -> released -> prediction -> uncertainty -> plots -> cli
 
 Importing the package is cheap: PyMC, torch and Pyro are loaded by the rooms that use them.
 """

@@ -56,7 +56,7 @@ def dense(
     """
     if len(widths) < 2:
         raise ModelError(f"widths={widths}; expected two or more positive whole numbers, such as dense(2, 5, 5, 1).")
-    widths = tuple(whole("a width", width, 1) for width in widths)
+    widths = tuple(whole("one of the widths", width, 1) for width in widths)
     _check_activation(activation)
     generator = torch.Generator().manual_seed(seed)
     layers: list[torch.nn.Module] = []

@@ -543,6 +543,17 @@ def test_a_model_that_fails_in_the_middle_loses_nothing(at):
     assert np.isfinite(posterior.means()["0.weight"]).all()
 
 
+def ctrl_c_after(monkeypatch, steps):
+    calls = iter(range(100))
+
+    def until(*args):
+        if next(calls) == 2 * steps:  # two groups of parameters ask at each step
+            raise KeyboardInterrupt
+        return 1.0
+
+    monkeypatch.setattr(fitting, "schedule_named", lambda name: until)
+
+
 def test_ctrl_c_after_the_steps_costs_the_bound_alone(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -555,14 +566,7 @@ def test_ctrl_c_after_the_steps_costs_the_bound_alone(monkeypatch):
 
 
 def test_ctrl_c_in_a_fit_that_has_diverged_is_no_success(monkeypatch):
-    steps = iter(range(100))
-
-    def until(*args):
-        if next(steps) == 60:
-            raise KeyboardInterrupt
-        return 1.0
-
-    monkeypatch.setattr(fitting, "schedule_named", lambda name: until)
+    ctrl_c_after(monkeypatch, 30)
     with pytest.raises(InferenceError, match="the loss is no number after 30 of 90 steps"):
         quick(steps=90, learning_rate=1e25)
 
@@ -588,6 +592,10 @@ def a_loose_parameter(x, y=None):
     return pyro.sample("y", dist.Normal(pyro.sample("w", dist.Normal(0.0, 1.0)) * x[:, 0], scale), obs=y)
 
 
+def wordless(x, y=None):
+    raise NotImplementedError
+
+
 def nothing_observed(x, y=None):
     return dist.Normal(pyro.sample("w", dist.Normal(0.0, 1.0)) * x[:, 0], 1.0)
 
@@ -600,6 +608,7 @@ def nothing_observed(x, y=None):
         (nothing_observed, "the model observes nothing"),
         (dense(1, 3, 1), r"a Sequential, can't be run on x \(16, 1\) and y \(16,\): .*Regression\(network\)"),
         (None, "a NoneType, can't be run"),
+        (wordless, r"can't be run on x .*: NotImplementedError\. Expected a model"),
         (Regression(to_bayesian(dense(2, 1), priors.Gaussian(1.0)), 1.0), "a Regression, can't be run on x"),
     ],
 )
@@ -661,14 +670,7 @@ def test_moments_of_the_engine_point_to_ours():
 
 
 def test_ctrl_c_returns_what_was_fitted(monkeypatch):
-    steps = iter(range(100))
-
-    def until(*args):
-        if next(steps) == 14:  # two groups of parameters ask at each step
-            raise KeyboardInterrupt
-        return 1.0
-
-    monkeypatch.setattr(fitting, "schedule_named", lambda name: until)
+    ctrl_c_after(monkeypatch, 7)
     posterior = quick(steps=50)
     assert posterior.record.stopped == "interrupted after 7 of 50 steps"
     assert len(posterior.record.history) == 7

@@ -42,7 +42,7 @@ def test_sums_start_with_about_unit_variance():
 
 @pytest.mark.parametrize("widths", [(), (3,), (3, 0), (3, -1, 2), (3, 2.5), ("3", 2)])
 def test_widths_that_make_no_network_are_refused(widths):
-    with pytest.raises(ModelError, match="width"):
+    with pytest.raises(ModelError, match="widths"):
         dense(*widths)
 
 
@@ -112,7 +112,7 @@ def test_an_activation_is_a_class_of_modules(build, activation):
 def test_sizes_may_be_numpys_numbers():
     assert networks.dense(2, np.int64(3), np.int32(1))(torch.zeros(4, 2)).shape == (4, 1)
     assert convolutional(classes=np.int64(3))(torch.zeros(2, 28, 28)).shape == (2, 3)
-    with pytest.raises(ModelError, match="a width=True"):
+    with pytest.raises(ModelError, match="one of the widths=True"):
         networks.dense(True, 3, 1)
     with pytest.raises(ModelError, match="filters=32; expected the number of filters of each"):
         convolutional(filters=32)

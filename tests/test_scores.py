@@ -93,7 +93,7 @@ def test_reliability_refuses_what_it_cannot_bin():
         reliability(binary([0.5]), np.array([0]), bins=0)
     with pytest.raises(ModelError, match="of=2; expected a class from 0 to 1"):
         reliability(binary([0.5]), np.array([0]), of=2)
-    with pytest.raises(DataError, match="there are no observations"):
+    with pytest.raises(DataError, match="no points"):
         reliability(np.zeros((1, 0, 2)), np.zeros(0, int))
 
 

@@ -117,8 +117,6 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
     x, y = rows_of(data, device)
     if tuple(x.shape[1:]) != posterior.shape:
         raise DataError(f"data has x {tuple(x.shape)}; expected {('points', *posterior.shape)}, as in the fit.")
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
-        check_rows(first_run(model, x, y), y)
     drawn = poutine.block(model, hide_fn=lambda msg: bool(msg["is_observed"]))
     found = []
     with (
@@ -126,6 +124,7 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
         torch.no_grad(),
         computing(device, str(posterior.record.settings["precision"])),
     ):
+        check_rows(first_run(model, x, y), y)
         torch.manual_seed(seed_for(seed, "elbo"))
         for _ in range(draws):
             guided = poutine.trace(guide).get_trace(x, y)

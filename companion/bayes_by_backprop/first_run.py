@@ -16,9 +16,10 @@ from pyro import poutine
 from companion.datasets.observations import check_labels
 from companion.errors import CompanionError, ModelError
 
-__all__ = ["check_rows", "drawn_sites", "first_run"]
+__all__ = ["FEW", "base_of", "check_rows", "drawn_sites", "first_run", "is_drawn", "words_of"]
 
-_FEW = 16
+FEW = 16
+"""Rows that a first run sees."""
 
 
 def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> di
         If it can't be run on such rows, observes rows in another shape than it predicts them in, or has parameters that
         `fit` would not train.
     """
-    x, y = x[:_FEW], y[:_FEW]
+    x, y = x[:FEW], y[:FEW]
     try:
         nodes: dict[str, Any] = dict(poutine.trace(model).get_trace(x, y).nodes)
     except CompanionError as error:  # Pyro appends its table of shapes to it
@@ -38,7 +39,7 @@ def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> di
     except Exception as error:
         raise ModelError(
             f"the model, a {type(model).__name__}, can't be run on x {tuple(x.shape)} and y {tuple(y.shape)}: "
-            f"{str(error).splitlines()[0]} Expected a model called as model(x, y), such as Regression(network) or "
+            f"{words_of(error)}. Expected a model called as model(x, y), such as Regression(network) or "
             "Classifier(network), whose network takes such inputs."
         ) from error
     for name, site in _observed(nodes).items():
@@ -59,7 +60,25 @@ def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> di
 
 def drawn_sites(nodes: dict[str, Any]) -> list[tuple[str, Any]]:
     """List what a run drew without observing it."""
-    return [(n, s) for n, s in nodes.items() if s["type"] == "sample" and not s["is_observed"] and not _inner(s)]
+    return [(name, site) for name, site in nodes.items() if site["type"] == "sample" and is_drawn(site)]
+
+
+def is_drawn(site: Any) -> bool:
+    """Whether a value of a sample site comes from its distribution, and neither from data nor from Pyro's own needs."""
+    return not site["is_observed"] and not _inner(site)
+
+
+def base_of(distribution: Any) -> Any:
+    """Give the distribution of the entries of which one event was made."""
+    while isinstance(distribution, torch.distributions.Independent):
+        distribution = distribution.base_dist
+    return distribution
+
+
+def words_of(error: BaseException) -> str:
+    """Name an error and give the first line of what it says, if it says anything."""
+    said = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {said}".rstrip(": .")
 
 
 def check_rows(nodes: dict[str, Any], y: torch.Tensor) -> None:
@@ -76,10 +95,8 @@ def check_rows(nodes: dict[str, Any], y: torch.Tensor) -> None:
     if not observed:
         raise ModelError("the model observes nothing; expected pyro.sample(..., obs=y) in it, as Regression has it.")
     for site in observed.values():
-        if site["value"].shape[:1] == y[:_FEW].shape:
-            law = site["fn"]
-            while isinstance(law, torch.distributions.Independent):
-                law = law.base_dist
+        if site["value"].shape[:1] == y[:FEW].shape:
+            law = base_of(site["fn"])
             if isinstance(law, torch.distributions.Categorical):
                 check_labels(y.cpu().numpy(), law.logits.shape[-1])
             elif isinstance(law, torch.distributions.Bernoulli):

@@ -21,7 +21,7 @@ from pyro.poutine.messenger import Messenger
 from tqdm import tqdm
 
 from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, free_energy, rows_of
-from companion.bayes_by_backprop.first_run import check_rows, first_run
+from companion.bayes_by_backprop.first_run import FEW, check_rows, first_run, words_of
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
@@ -140,7 +140,7 @@ def fit(
     rows = Rows(len(y), len(y) if batch_size is None else min(whole("batch_size", batch_size, 1), len(y)), seed)
     if isinstance(model, torch.nn.Module):
         check_module(model)
-    model = copy.deepcopy(model).to(where) if isinstance(model, torch.nn.Module) else model
+        model = copy.deepcopy(model).to(where)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[where] if where.type == "cuda" else []))
         stack.enter_context(denormals_flushed())
@@ -148,9 +148,8 @@ def fit(
         stack.enter_context(computing(where, precision))
         check_rows(first_run(model, x, y), y)
         torch.manual_seed(seed_for(seed, "steps"))
-        few = slice(0, min(len(y), 16))
-        guide = MeanFieldGuide(model, x[few], y[few], start_scale=start_scale, seed=seed).to(where)
-        names = weights_of_layers(estimator, model, guide, x[few], y[few])
+        guide = MeanFieldGuide(model, x, y, start_scale=start_scale, seed=seed).to(where)
+        names = weights_of_layers(estimator, model, guide, x[:FEW], y[:FEW])
         own = model.parameters() if isinstance(model, torch.nn.Module) else ()
         groups = [
             {"params": [*guide.means, *(p for p in own if p.requires_grad)], "rate": settings["learning_rate"]},
@@ -175,7 +174,7 @@ def fit(
                 if done in kept_at:
                     kept[done] = _copy(model, guide)
                 if done % _CHECK_EVERY == 0 or done == steps:
-                    if not torch.isfinite(history[:done]).all() or not _finite(guide):
+                    if not _finite(guide, history[:done]):
                         break
                     good, good_at = _copy(model, guide), done
         except KeyboardInterrupt:
@@ -183,7 +182,7 @@ def fit(
         except Exception as error:
             stopped, failure = f"failed after {done} of {steps} steps", error
         seconds = time.perf_counter() - begun
-        if not torch.isfinite(history[:done]).all() or not _finite(guide):
+        if not _finite(guide, history[:done]):
             stopped = "diverged"
     ended = done
     if failure is not None or stopped == "diverged":
@@ -207,8 +206,7 @@ def fit(
     found = replace(found, snapshots={k: posterior(*own, k, unknown) for k, own in kept.items()})
     where_it_is = f"The posterior of step {done} is in this error's .posterior."
     if failure is not None:
-        said = f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else 'no message'}"
-        raise InferenceError(f"the fit {stopped}: {said}. {where_it_is}", found) from failure
+        raise InferenceError(f"the fit {stopped}: {words_of(failure)}. {where_it_is}", found) from failure
     if stopped == "diverged":
         raise InferenceError(
             f"the loss is no number after {ended} of {steps} steps; expected a finite one. Lower learning_rate "
@@ -233,8 +231,8 @@ def _copy(model: Any, guide: MeanFieldGuide) -> tuple[Any, MeanFieldGuide]:
     return copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model, copy.deepcopy(guide)
 
 
-def _finite(guide: MeanFieldGuide) -> bool:
-    return all(bool(torch.isfinite(p).all()) for p in guide.parameters())
+def _finite(guide: MeanFieldGuide, history: torch.Tensor) -> bool:
+    return all(bool(torch.isfinite(numbers).all()) for numbers in (history, *guide.parameters()))
 
 
 def _check(settings: dict[str, Any], snapshots: Sequence[int]) -> frozenset[int]:

@@ -17,7 +17,7 @@ from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform, identity_transform
 from torch.nn.functional import softplus
 
-from companion.bayes_by_backprop.first_run import drawn_sites, first_run
+from companion.bayes_by_backprop.first_run import base_of, drawn_sites, first_run
 from companion.bayes_by_backprop.module import BayesianModule
 from companion.checks import positive
 from companion.errors import ModelError
@@ -98,9 +98,8 @@ class MeanFieldGuide(torch.nn.Module):
 
 def normal_of(distribution: Any) -> torch.distributions.Normal | None:
     """Give the normal whose entries a distribution makes one event of, or None for another distribution."""
-    while isinstance(distribution, torch.distributions.Independent):
-        distribution = distribution.base_dist
-    return distribution if isinstance(distribution, torch.distributions.Normal) else None
+    base = base_of(distribution)
+    return base if isinstance(base, torch.distributions.Normal) else None
 
 
 def _transform(name: str, site: Any) -> Transform:

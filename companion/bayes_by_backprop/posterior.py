@@ -16,6 +16,7 @@ import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 
+from companion.bayes_by_backprop.first_run import is_drawn
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.checks import whole
 from companion.compat import from_dict
@@ -209,7 +210,7 @@ class _Undrawn(Messenger):
     """Leaves out what a model would draw of its observations, whose distribution alone is asked for."""
 
     def _pyro_sample(self, msg: Any) -> None:
-        if not msg["is_observed"] and not isinstance(msg["fn"], pyro.poutine.subsample_messenger._Subsample):
+        if is_drawn(msg):
             msg["value"], msg["done"] = torch.zeros(msg["fn"].shape()), True
 
 

@@ -1,6 +1,6 @@
 """In: a seed. Out: handwritten digits on any machine: MNIST where it can be had, else a stand-in.
 
-Explained in the MNIST chapters (``book/mnist``) and in the book's data page (``book/reference/data``).
+Explained in the MNIST chapters (``book/mnist/dense`` first) and in the data page (``book/reference/data``).
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """In: the verified files of MNIST, Fashion-MNIST and Omniglot. Out: images in [0, 1) with their labels.
 
-Explained in the MNIST chapters (``book/mnist``) and in the book's data page (``book/reference/data``).
+Explained in the MNIST chapters (``book/mnist/dense`` first) and in the data page (``book/reference/data``).
 """
 
 import gzip

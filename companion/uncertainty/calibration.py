@@ -70,13 +70,13 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, *, bins: int = 10, of:
     Guo et al. (2017), "On Calibration of Modern Neural Networks". Explained in the chapter `book/pymc/breast_cancer`.
     """
     mean = mean_probabilities(probabilities)
+    if not len(mean):
+        raise DataError("there are no points to compare; expected one or more.")
     labels = labels_of(y, *mean.shape)
     if bins < 1:
         raise ModelError(f"bins={bins}; expected 1 or more.")
     if of is not None and not 0 <= of < mean.shape[1]:
         raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
-    if not len(mean):
-        raise DataError("there are no points to compare; expected one or more.")
     stated = mean.max(axis=1) if of is None else mean[:, of]
     happened = labels == (mean.argmax(axis=1) if of is None else of)
     stated = np.clip(stated, 0, 1)  # rounding must put no point outside of all bins
