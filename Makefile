@@ -30,7 +30,7 @@ HTML = _build/html
 
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with .ci/nbval-sanitize.cfg
 
-.PHONY: help book serve links changed test unit notebooks chapters data gpu bench measure execute pages lint dist try \
+.PHONY: help book serve links changed test unit notebooks chapters data binder gpu bench measure execute pages lint dist try \
   report lock clean
 
 help:  ## list these targets
@@ -59,6 +59,11 @@ help:  ## list these targets
 	@$(PIP) install -q $(LOCK) -e ".[bench]"
 	@touch $@
 
+# Binder's own tool; not in the lock, since nothing here imports it.
+.venv/.binder: constraints.txt | .venv/.test
+	@$(PIP) install -q -c constraints.txt jupyter-repo2docker==2026.4.0
+	@touch $@
+
 .venv/.dist: pyproject.toml constraints.txt | .venv/.made
 	@$(PIP) install -q $(LOCK) $$(.venv/bin/python .ci/extra.py dist)
 	@touch $@
@@ -83,10 +88,11 @@ book: .venv/.book  ## render the book to _build/html from the stored outputs
 serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
-# Needs a network. Sphinx's list of every link lies in _build/linkcheck/output.txt afterwards.
+# Needs a network. Sphinx's list of every link lies in _build/links/_build/html/output.txt afterwards. In a folder of its
+# own: what it reads without -W must not pass for read by `make book`.
 links: .venv/.book  ## ask every link that leaves the book whether it still leads somewhere
-	@.venv/bin/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . \
-	  --builder linkcheck -q --keep-going
+	@.venv/bin/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" \
+	  --path-output _build/links --builder linkcheck -q --keep-going
 
 changed:  ## list the pages that differ from BASE=origin/main
 	@python3 .ci/changed.py "$(BASE)"
@@ -97,7 +103,7 @@ changed:  ## list the pages that differ from BASE=origin/main
 test: .venv/.test  ## run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
-	@echo "running the unit tests, then every notebook (40 minutes) ..."
+	@echo "running the unit tests, then every notebook (35 minutes) ..."
 	@code=0; $(MAKE) --no-print-directory unit || code=$$?; $(MAKE) --no-print-directory notebooks || code=$$?; exit $$code
 
 # Two at a time, each on one core: most tests are too small for more. Notebooks keep all cores, as their readers have them.
@@ -113,22 +119,26 @@ chapters:  ## list the notebooks, as the jobs of continuous integration want the
 data: .venv/.test  ## download the image data that are not here yet, and verify them
 	@.venv/bin/companion data fetch
 
-gpu: .venv/.test  ## prove that there is a GPU and that a fit runs on it
-	@.venv/bin/python .ci/gpu.py
+binder: .venv/.binder  ## ask Binder's own tool which image it would make, and hold the environment against the lock
+	@.venv/bin/python -m pytest tests/test_binder.py
+
+gpu: .venv/.test  ## prove that there is a GPU and that a fit runs on it (EXECUTED=folder: that those notebooks did)
+	@.venv/bin/python .ci/gpu.py $(EXECUTED)
 
 # On a machine that does nothing else: the figures are worth no more than the quiet. BENCH=--tiny only sees it work.
 bench: .venv/.bench  ## measure speed and memory beside the peers, for half an hour (BENCH=--tiny: two minutes)
 	@.venv/bin/python -m pytest benchmarks --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=median $(BENCH)
 
-# Each notebook as Binder runs it, on two cores; the figures make pages of the book, so run `make pages` afterwards.
+# Each notebook as Binder runs it, on two cores, on a machine that does nothing else; `make execute` measures, too. The
+# figures make pages of the book, so run `make pages` afterwards.
 measure: .venv/.test  ## measure time and peak memory of each notebook on two cores (NB=one.ipynb)
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python benchmarks/chapters.py $(NB) \
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/measure.py $(NB) \
 	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
 
 pages: .venv/.test  ## write the pages that are made from measured results: scoreboard, and what each chapter takes
 	@.venv/bin/python .ci/measured_pages.py
 
-execute: .venv/.test  ## run the notebooks and store their new outputs (NB=one.ipynb)
+execute: .venv/.test  ## run the notebooks, store their new outputs and what they took (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/execute.py $(NB)
 
 lint: .venv/.test  ## check style, types, spelling, the workflows and shell scripts, and the notebooks as stored

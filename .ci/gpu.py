@@ -2,15 +2,43 @@
 
 A driver that is too old or a CPU build of torch leaves `device="auto"` on the CPU, where every notebook would pass,
 only slowly: a green run that says nothing. Goes out: the GPU's name, and status 1 when a fit does not run on it.
+With a folder of executed notebooks as argument (`make gpu EXECUTED=folder`) they are asked instead: status 1 when one
+of them says that it ran without a GPU, that a fit of its own was made on the CPU, or nothing at all.
 """
 
+import re
 import sys
+from pathlib import Path
 
+import nbformat
 import torch
 
 
-def main() -> int:
-    """Fit a small model with the settings that chapters use, and look where it ran."""
+def elsewhere(folder: Path) -> list[str]:
+    """Return a line for each executed notebook that did not use a GPU; the notebooks print where they ran."""
+    notebooks = sorted(folder.rglob("*.ipynb"))
+    if not notebooks:
+        return [f"{folder} holds no executed notebooks: make measure EXECUTED={folder}"]
+    found = []
+    for path in notebooks:
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        said = ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+        machine = re.search(r"^machine\s+(.+)$", said[-1], flags=re.MULTILINE)
+        if machine is None:
+            found.append(f"{path.name}: its last cell names no machine; it did not run to its end")
+        elif machine[1].endswith("no GPU"):
+            found.append(f"{path.name}: ran on {machine[1]}")
+        elif fits := [line for text in said for line in text.splitlines() if re.search(r"\bon cpu\b", line)]:
+            found.append(f"{path.name}: {fits[0]}")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Ask the executed notebooks in a folder; or fit a small model as chapters do, and look where it ran."""
+    if arguments:
+        found = elsewhere(Path(arguments[0]))
+        print("\n".join(found) or "every notebook used the GPU", file=sys.stderr if found else sys.stdout)
+        return 1 if found else 0
     if not torch.cuda.is_available():
         print(f"torch {torch.__version__} sees no GPU: a CPU build of torch, no driver, or no device", file=sys.stderr)
         return 1
@@ -33,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -108,8 +108,9 @@ def small() -> Collection:
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real data files, where this machine has one."""
-    folder = os.environ.get("COMPANION_DATA_DIR", "")
-    if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
-        pytest.skip("COMPANION_DATA_DIR names no folder with MNIST in it")
-    return Path(folder)
+    """The folder of real data files, where this machine has one; a cache that `make data` has filled is one, too."""
+    for variable in ("COMPANION_DATA_DIR", "COMPANION_CACHE_DIR"):
+        folder = os.environ.get(variable, "")
+        if folder and (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
+            return Path(folder)
+    pytest.skip("neither COMPANION_DATA_DIR nor COMPANION_CACHE_DIR names a folder with MNIST in it")

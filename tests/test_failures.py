@@ -13,6 +13,7 @@ import colab
 import jupytext
 import nbformat
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "book/pymc/small.ipynb"
@@ -83,6 +84,15 @@ def run(scratch, command):
     for name in ("PYTEST_ADDOPTS", "MAKEFLAGS", "MAKELEVEL", "PYTEST_CURRENT_TEST"):
         environment.pop(name, None)
     return subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_each_workflow_runs_a_command_that_is_shown_to_fail_here(path):
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    called = {word for line in runs for word in line.partition("#")[0].split() if "=" not in word}
+    shown = {words[1] for words in COMMANDS.values() if words[0] == "make"}
+    assert called & shown, f"{path.name} would be green with a broken notebook"
 
 
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="not in a virtual environment")

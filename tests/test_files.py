@@ -270,6 +270,8 @@ def test_a_process_killed_in_the_middle_leaves_no_half_file(bare: Path, small: C
 
 
 def test_the_registry_agrees_with_the_checksums_beside_the_real_files(real_data: Path) -> None:
+    if not (real_data / "SHA256SUMS").is_file():
+        pytest.skip("no checksums beside the data: they are a cache")
     lines = (real_data / "SHA256SUMS").read_text().splitlines()
     listed = {name: sha256 for sha256, name in map(str.split, lines)}
     files = [file for collection in choose([]) for file in collection.files]

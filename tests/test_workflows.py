@@ -8,6 +8,7 @@ from pathlib import Path
 
 import changed
 import check_workflows
+import nbformat
 import pytest
 import yaml
 
@@ -135,8 +136,39 @@ def test_the_gpu_check_fails_without_one(capsys):
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
+    assert gpu_check().main([]) == 1
+    assert "sees no GPU" in capsys.readouterr().err
+
+
+def gpu_check():
     spec = importlib.util.spec_from_file_location("gpu_check", Path(check_workflows.__file__).with_name("gpu.py"))
     gpu = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gpu)
-    assert gpu.main() == 1
-    assert "sees no GPU" in capsys.readouterr().err
+    return gpu
+
+
+ON_GPU = "2,500 steps in 3 s on cuda\n", "python 3.13\nmachine  Some Processor, Linux, NVIDIA H200\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "problem"),
+    [
+        (ON_GPU, None),
+        ((ON_GPU[0], "machine  Some Processor, Linux, no GPU\n"), "ran on Some Processor"),
+        (("2,500 steps in 103 s on cpu, compiled: True\n", ON_GPU[1]), "on cpu"),
+        (ON_GPU[:1], "did not run to its end"),
+    ],
+)
+def test_an_executed_notebook_tells_whether_it_used_the_gpu(printed, problem, tmp_path, capsys):
+    cells = [
+        nbformat.v4.new_code_cell("run()", outputs=[nbformat.v4.new_output("stream", text=text)]) for text in printed
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "chapter.ipynb")
+    assert gpu_check().main([str(tmp_path)]) == (problem is not None)
+    said = capsys.readouterr()
+    assert (problem or "every notebook used the GPU") in said.out + said.err
+
+
+def test_a_folder_without_executed_notebooks_proves_nothing(tmp_path, capsys):
+    assert gpu_check().main([str(tmp_path)]) == 1
+    assert "holds no executed notebooks" in capsys.readouterr().err
