@@ -31,7 +31,7 @@ def missing() -> list[str]:
     tracked = subprocess.run(["git", "ls-files", "companion"], cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = tracked.stdout.split()
     lines = [f"the wheel lacks {name}" for name in wanted if name not in in_wheel]
-    wanted += ["README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py"]
+    wanted += ["README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py", ".ci/contents.py"]
     lines += [f"the sdist lacks {name}" for name in wanted if name not in in_sdist]
     lines += [f"the wheel brings {name}" for name in sorted(in_wheel) if not name.startswith(("companion/", "bnn_"))]
     return lines
@@ -41,6 +41,10 @@ def main(tag: str) -> int:
     """Build both, check both, and return 1 where one could not be published."""
     if tag and tag != f"v{version()}":
         print(f"the tag is {tag}, the version {version()}: expected the tag v{version()}", file=sys.stderr)
+        return 1
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if tag and not re.search(rf"^## {re.escape(version())} \(\d{{4}}-\d\d-\d\d\)$", changes, flags=re.MULTILINE):
+        print(f"CHANGELOG.md has no '## {version()} (YYYY-MM-DD)': a release says when it was made", file=sys.stderr)
         return 1
     shutil.rmtree(DIST, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)], check=True)

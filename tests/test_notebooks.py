@@ -131,4 +131,14 @@ def test_version_and_repository_agree_everywhere():
     for page in ("book/intro.md", "README.md", "pyproject.toml"):
         text = (ROOT / page).read_text(encoding="utf-8")
         assert url in text
-        assert set(re.findall(r"https://github\.com/bnn[\w./-]*[\w]", text)) <= {url, f"{url}/blob/main/CHANGELOG.md"}
+        for link in re.findall(r"https://github\.com/bnn[\w./-]*[\w]", text):
+            assert link == url or (ROOT / link.removeprefix(f"{url}/blob/main/")).is_file(), link
+    organisation, name = url.split("/")[-2:]
+    for page in ("README.md", "pyproject.toml"):  # where publish.yml puts the book
+        assert f"https://{organisation}.github.io/{name}/" in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_links_of_the_readme_lead_somewhere_wherever_it_is_shown():
+    """The package index shows the same text, and has no files beside it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")] == []
