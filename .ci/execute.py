@@ -5,21 +5,21 @@ Goes out: the .ipynb with outputs and execution counts, but only when every cell
 
 What a cell prints is stored as it is: nbval compares it with what the cell prints next time. A progress bar
 or a warning has to be silenced in the cell, not wiped away here, and the checks at the end name each one.
+Time and peak memory of the run, on two cores, go to the results of `make measure`: execute on a quiet machine.
 """
 
 import sys
-import time
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import colab
+import measure
 import nbformat
 from check_notebooks import ROOT, notebooks, pair, problems
 from jupytext.cli import jupytext
-from nbclient import NotebookClient
 
 
-def execute(path: Path) -> None:
+def execute(path: Path) -> dict[str, Any]:
     """Run one notebook in its own folder and write it back; if a cell fails, the file stays as it was."""
     if path.exists():
         jupytext(["--quiet", "--set-formats", "ipynb,.myst.md:myst", "--sync", str(path)])
@@ -29,25 +29,23 @@ def execute(path: Path) -> None:
     colab.put(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    resources = {"metadata": {"path": str(path.parent)}}
-    begun = time.monotonic()
-    # No time limit: the reader waits, and can stop it. No timestamps: they would make every run a change.
-    NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, record_timing=False).execute()
+    taken = measure.execute(notebook, path.parent)
     # The page on what each chapter takes says when and how long; the last cell says where.
-    notebook.metadata["companion"] = {"executed": f"{date.today()}", "seconds": round(time.monotonic() - begun)}
+    notebook.metadata["companion"] = {"executed": taken["date"], "seconds": round(taken["seconds"])}
     nbformat.write(notebook, path)
     jupytext(["--quiet", "--sync", str(path)])
+    return taken
 
 
 def main(arguments: list[str]) -> int:
     """Execute the notebooks named, or all of them; return 1 when what they print cannot be committed."""
     chosen = [Path(name).resolve() for name in arguments] or notebooks()
-    found = []
+    found, cores = [], measure.two_cores()
     for number, path in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {path.relative_to(ROOT)} ...", flush=True)
-        start = time.monotonic()
-        execute(path)
-        print(f"    executed in {time.monotonic() - start:.0f} s", flush=True)
+        taken = execute(path)
+        print(f"    {taken['seconds']:.0f} s, {taken['peak_mb']:,} MB", flush=True)
+        measure.keep(measure.page_of(path), {**taken, "cores": cores})
         found += problems(path)
     print("\n".join(found) or "outputs stored; now run: make pages, and see the change with: git diff --stat")
     return 1 if found else 0

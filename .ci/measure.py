@@ -1,12 +1,14 @@
-"""Measure what each chapter takes: wall time and peak memory, on two cores, as in Binder. Called by `make measure`.
+"""Execute notebooks and measure what each takes: wall time and peak memory, on two cores, as in Binder.
 
-Comes in: the chapters of _toc.yml, or notebooks named as arguments. Goes out: `benchmarks/results/chapters.json` (or
+Called by `make measure`, and used by `make execute`, which stores the outputs of the very run that it measures. Comes
+in: the chapters of _toc.yml, or notebooks named as arguments. Goes out: `benchmarks/results/chapters.json` (or
 --results), an entry for each chapter with the time, the memory, the machine, the versions and the date; a run of some
-chapters leaves the entries of the others. With --executed, the executed notebooks as well. The stored notebooks are
-not touched. Status 1 when a cell fails, or an assertion in it: what was measured of such a chapter is not written.
+chapters leaves the entries of the others. With --executed, the executed notebooks as well. The stored notebooks are not
+touched. Status 1 when a cell fails, or an assertion in it: what was measured of such a chapter is not written.
 
-Memory is the resident set of the kernel and all its children together, sampled four times a second. Pages that they
-share count for each of them, so the figure is an upper bound of what a limit on the container would count.
+Memory is that of the kernel and all its children together, sampled four times a second: on Linux the proportional set
+(PSS), in which pages that processes share count once, as a limit on a container counts them; elsewhere the resident
+set, an upper bound of it.
 """
 
 import argparse
@@ -17,23 +19,23 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
-import yaml
+from contents import ROOT, chapters
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from companion.versions import by_name, versions
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "chapters.json"
 CORES = 2
 INTERVAL = 0.25
 
 
 class Memory(threading.Thread):
-    """Watch a process and its children, and keep the largest resident set that all had together, in bytes."""
+    """Watch a process and its children, and keep the most memory that all had together, in bytes."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -51,17 +53,17 @@ class Memory(threading.Thread):
             return 0
         for process in family:
             try:
-                total += process.memory_info().rss
-            except psutil.NoSuchProcess:  # it ended since it was listed
+                total += held(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended since it was listed
                 continue
         return total
 
 
-def chapters() -> list[Path]:
-    """The pages of the contents that are notebooks, in their order."""
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [page["file"] for part in contents["parts"] for page in part["chapters"]]
-    return [path for page in pages if (path := ROOT / "book" / f"{page}.ipynb").is_file()]
+def held(process: psutil.Process) -> int:
+    """Bytes that a process holds; pages that it shares with others count for each of them in part."""
+    if sys.platform != "linux":
+        return int(process.memory_info().rss)
+    return int(process.memory_full_info().pss)
 
 
 def two_cores() -> int:
@@ -73,12 +75,14 @@ def two_cores() -> int:
     return len(cores)
 
 
-def measure(path: Path, executed: Path | None) -> dict[str, object]:
-    """Execute a copy of a notebook in its own folder, and return what it took."""
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
-    )
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> dict[str, Any]:
+    """Execute a notebook in a folder, outputs into the notebook, and return what it took.
+
+    No time limit: who calls this waits, and can stop it. No timestamps: they would make every run a change.
+    """
+    load = os.getloadavg()[0]
+    resources = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, record_timing=False)
     begun = time.perf_counter()
     with client.setup_kernel():
         memory = Memory(client.km.provisioner.pid)
@@ -91,16 +95,26 @@ def measure(path: Path, executed: Path | None) -> dict[str, object]:
             seconds = time.perf_counter() - begun
             memory.done.set()
             memory.join()
-            if executed is not None:
-                target = executed / path.relative_to(ROOT / "book")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                nbformat.write(notebook, target)
     return {
         "seconds": round(seconds, 1),
         "peak_mb": round(memory.peak / 1e6),
+        "load_before": round(load, 2),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "versions": by_name(versions()),
     }
+
+
+def keep(page: str, taken: dict[str, Any], results: Path = RESULTS) -> None:
+    """Write what a chapter took among the results of the others."""
+    stored = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    stored[page] = taken
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def page_of(path: Path) -> str:
+    """A notebook's name in the contents."""
+    return path.relative_to(ROOT / "book").with_suffix("").as_posix()
 
 
 def main(arguments: list[str]) -> int:
@@ -111,20 +125,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--executed", type=Path, help="a folder for the executed notebooks")
     options = parser.parse_args(arguments)
     cores, failed = two_cores(), 0
-    stored = json.loads(options.results.read_text(encoding="utf-8")) if options.results.is_file() else {}
-    for path in [path.resolve() for path in options.notebooks] or chapters():
-        page = str(path.relative_to(ROOT / "book").with_suffix(""))
-        print(f"{page} ...", flush=True)
+    every = [ROOT / "book" / f"{page}.ipynb" for page in chapters()]
+    for path in [path.resolve() for path in options.notebooks] or every:
+        print(f"{page_of(path)} ...", flush=True)
+        notebook = nbformat.read(path, as_version=4)
         try:
-            taken = measure(path, options.executed)
+            taken = execute(notebook, path.parent)
         except CellExecutionError as error:
-            print(f"{page}: {error}", file=sys.stderr)
+            print(f"{page_of(path)}: {error}", file=sys.stderr)
             failed += 1
             continue
-        stored[page] = {**taken, "cores": cores, "load_before": round(os.getloadavg()[0], 2)}
+        finally:
+            if options.executed is not None:
+                target = options.executed / path.relative_to(ROOT / "book")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                nbformat.write(notebook, target)
+        keep(page_of(path), {**taken, "cores": cores}, options.results)
         print(f"    {taken['seconds']:.0f} s, {taken['peak_mb']:,} MB", flush=True)
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return 1 if failed else 0
 
 

@@ -37,7 +37,8 @@ RUNS = f"""{MADE}
 # What each chapter takes, and when it last ran
 
 Every chapter is executed again on every change, and its claims are asserted. This page says what that takes, from the
-result files that `make measure` writes, and where the outputs on the pages come from, by each chapter's last cell."""
+result files that `make execute` and `make measure` write, and where the outputs on the pages come from, by each
+chapter's last cell."""
 
 
 def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:

@@ -121,6 +121,7 @@ def run(name, seed):
 def main():
     given = runs.parser(__doc__, "bayes_by_backprop").parse_args()
     logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
+    runs.restore(given, "bayes_by_backprop")
     runs.complete(given, METHODS, run, limits=dict.fromkeys(METHODS, 1) | dict.fromkeys(REPEATED, runs.SEEDS))
     about = {"script": "benchmarks/bayes_by_backprop.py", "settings": SETTINGS | {"steps": STEPS, "draws": DRAWS}}
     runs.collect(given, METHODS, "bayes_by_backprop", about | {"threads": torch.get_num_threads()})

@@ -61,6 +61,7 @@ def run(method, seed):
 
 def main():
     given = runs.parser(__doc__, "lenet").parse_args()
+    runs.restore(given, "lenet")
     runs.complete(given, METHODS, run)
     settings = {m: {"prior": repr(prior), **POST, **own} for m, (_, prior, own) in METHODS.items()}
     runs.collect(given, METHODS, "lenet", {"script": "benchmarks/lenet.py", "settings": settings, "draws": DRAWS})

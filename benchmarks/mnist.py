@@ -111,6 +111,7 @@ def main():
         return row
 
     name = lambda method: "-".join(same_run(part, method))  # noqa: E731
+    runs.restore(given, f"mnist_{part}", name=name)
     runs.complete(given, PARTS[part], one, limits=dict.fromkeys(ONCE[part], 1), name=name)
     runs.collect(given, PARTS[part], f"mnist_{part}", {"script": f"benchmarks/mnist.py {part}"}, name=name)
 

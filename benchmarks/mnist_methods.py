@@ -40,6 +40,16 @@ def engine(network, prior, draws=DRAWS, **settings):
     return method
 
 
+def several(method, members=3):
+    """Average the posteriors of several fits from other starts, each with all of the steps."""
+
+    def together(data, seed):
+        every = [method(data, 1000 * (seed + 1) + k)[0] for k in range(members)]
+        return lambda x: np.concatenate([one(x) for one in every]), None
+
+    return together
+
+
 def other(function, network, steps, **settings):
     """Fit with one of `alternatives`."""
     return lambda data, seed: (function(network, data, steps, seed, **settings), None)
@@ -62,6 +72,7 @@ EACH = {"each": "parameter"}
 
 DENSE = {
     "mean-field": engine(dense_network, Gaussian(0.1), **LOCAL),
+    "mean-field, 10,000 steps": engine(dense_network, Gaussian(0.1), **LOCAL | {"steps": 10_000}),
     "one draw for all rows": engine(dense_network, Gaussian(0.1), **COMMON),
     "the post's start": engine(dense_network, Gaussian(0.1), **COMMON | {"start_scale": 1.0}, start=of_the_post),
     "start at the mode": engine(dense_network, Gaussian(0.1), **COMMON | {"map_steps": 1000, "steps": 4000}),
@@ -100,6 +111,9 @@ CONVOLUTION = {"batch_size": 250, "steps": 5000, "learning_rate": 0.005, "scale_
 COLD = CONVOLUTION | {"steps": 8000, "learning_rate": 0.003, "scale_rate": 0.003, "temperature": 0.1}
 CONVOLUTIONAL = {
     "mean-field, the post's prior": engine(convolutional_network, Gaussian(0.1), 30, **CONVOLUTION),
+    "the post's prior and start": engine(
+        convolutional_network, Gaussian(0.1), 30, **CONVOLUTION | {"start_scale": 1.0}, start=of_the_post
+    ),
     "mean-field": engine(convolutional_network, FanIn(1.5), 30, **CONVOLUTION),
     "start at the mode": engine(
         convolutional_network, FanIn(1.5), 30, **CONVOLUTION | {"map_steps": 1000, "steps": 4000}
@@ -108,6 +122,9 @@ CONVOLUTIONAL = {
     "learned scales": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION),
     "learned scales, 50 units": engine(
         partial(convolutional_network, hidden=50), LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION
+    ),
+    "three posteriors of 50 units": several(
+        engine(partial(convolutional_network, hidden=50), LearnedScale(1.0, start=0.2, **EACH), 10, **CONVOLUTION)
     ),
     "learned scales, cold, 8,000 steps": engine(
         convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **COLD
@@ -129,6 +146,7 @@ SAME = {
 # Done on one seed: they show what a choice does, and no median is claimed of them.
 ONCE = {
     "dense": (
+        "mean-field, 10,000 steps",
         "one draw for all rows",
         "the post's start",
         "start at the mode",
@@ -144,7 +162,12 @@ ONCE = {
         "a scale for each pixel, 50 units",
         *(m for m in HIERARCHICAL if m.startswith("fixed")),
     ),
-    "convolutional": ("mean-field, the post's prior", "start at the mode", "learned scales, the post's start"),
+    "convolutional": (
+        "mean-field, the post's prior",
+        "the post's prior and start",
+        "start at the mode",
+        "learned scales, the post's start",
+    ),
 }
 
 PARTS = {"dense": DENSE, "hierarchical": HIERARCHICAL, "convolutional": CONVOLUTIONAL}

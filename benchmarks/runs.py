@@ -1,6 +1,8 @@
 """Runs that may be stopped: methods and seeds in, one small file for each run, and one result file of all of them.
 
-A run is kept in the folder of ``--work`` as soon as it is done, so that a stopped script goes on where it was.
+A run is kept in the folder of ``--work`` as soon as it is done, so that a stopped script goes on where it was. Runs
+that the stored result file holds are taken from there, so that one more method or seed costs no more than itself;
+``--anew`` runs them all.
 """
 
 import argparse
@@ -21,7 +23,8 @@ Row = dict[str, float]
 def parser(about: str, work: str) -> argparse.ArgumentParser:
     """Make the command line that every such script has."""
     made = argparse.ArgumentParser(description=about)
-    made.add_argument("--work", type=Path, default=Path("_build") / work, help="folder of the runs that are done")
+    made.add_argument("--work", type=Path, default=Path("_runs") / work, help="folder of the runs that are done")
+    made.add_argument("--anew", action="store_true", help="run again what the stored result file holds")
     made.add_argument("--only", nargs="*", help="methods; all by default")
     made.add_argument("--seeds", type=int, default=SEEDS, help="at most so many")
     made.add_argument("--collect", action="store_true", help="write the file from the runs that are done")
@@ -51,6 +54,20 @@ def complete(
                 row = {key: float(value) for key, value in run(method, seed).items()}
             kept.write_text(json.dumps(row, indent=1))
             print(f"{method}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+
+
+def restore(given: argparse.Namespace, file: str, *, name: Callable[[str], str] = str) -> None:
+    """Unpack companion/results/<file>.npz into the runs that it was made of, unless they are there or not wanted."""
+    if given.anew or not (Path(results.__file__).parent / f"{file}.npz").is_file():
+        return
+    given.work.mkdir(parents=True, exist_ok=True)
+    stored = results.load(file)
+    for k, method in enumerate(stored.about["methods"]):
+        for seed in stored.about["seeds"]:
+            row = {key: float(a[k, seed]) for key, a in stored.arrays.items() if not np.isnan(a[k, seed])}
+            kept = _place(given.work, name(method), seed)
+            if row and not kept.exists():
+                kept.write_text(json.dumps(row, indent=1))
 
 
 def collect(
