@@ -40,16 +40,6 @@ def engine(network, prior, draws=DRAWS, **settings):
     return method
 
 
-def several(method, members=3):
-    """Average the posteriors of several fits from other starts, each with all of the steps."""
-
-    def together(data, seed):
-        every = [method(data, 1000 * (seed + 1) + k)[0] for k in range(members)]
-        return lambda x: np.concatenate([one(x) for one in every]), None
-
-    return together
-
-
 def other(function, network, steps, **settings):
     """Fit with one of `alternatives`."""
     return lambda data, seed: (function(network, data, steps, seed, **settings), None)
@@ -122,9 +112,6 @@ CONVOLUTIONAL = {
     "learned scales": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION),
     "learned scales, 50 units": engine(
         partial(convolutional_network, hidden=50), LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION
-    ),
-    "three posteriors of 50 units": several(
-        engine(partial(convolutional_network, hidden=50), LearnedScale(1.0, start=0.2, **EACH), 10, **CONVOLUTION)
     ),
     "learned scales, cold, 8,000 steps": engine(
         convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **COLD

@@ -25,7 +25,8 @@ def parser(about: str, work: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=about)
     made.add_argument("--work", type=Path, default=Path("_runs") / work, help="folder of the runs that are done")
     made.add_argument("--anew", action="store_true", help="run again what the stored result file holds")
-    made.add_argument("--only", nargs="*", help="methods; all by default")
+    # Not "--only": torch.compile takes the word behind that one for a name in the code that it writes.
+    made.add_argument("--methods", nargs="*", help="all by default")
     made.add_argument("--seeds", type=int, default=SEEDS, help="at most so many")
     made.add_argument("--collect", action="store_true", help="write the file from the runs that are done")
     return made
@@ -46,7 +47,7 @@ def complete(
     """
     given.work.mkdir(parents=True, exist_ok=True)
     for seed in range(given.seeds):
-        for method in [] if given.collect else given.only or methods:
+        for method in [] if given.collect else given.methods or methods:
             kept = _place(given.work, name(method), seed)
             if kept.exists() or seed >= (limits or {}).get(method, given.seeds):
                 continue
@@ -77,7 +78,7 @@ def collect(
 
     Methods that were not run on the first seed are left out; so is the file, if the command line names single methods.
     """
-    if given.only:
+    if given.methods:
         return
     rows = {m: [_read(_place(given.work, name(m), seed)) for seed in range(given.seeds)] for m in methods}
     rows = {m: of_method for m, of_method in rows.items() if of_method[0]}

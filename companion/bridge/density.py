@@ -80,7 +80,7 @@ class LogDensity:
         self.minibatch = graph.minibatch
         self.gaussian = graph.gaussian
         self.independent = graph.independent
-        self.data = {name: torch.as_tensor(a).to(device, _kind(a, dtype)) for name, a in graph.data.items()}
+        self.data = {name: _copied(a, dtype, device) for name, a in graph.data.items()}
         self.observed = tuple(Observed(o.name, o.scaled, o.rows, o.data) for o in graph.observed)
         every = [*graph.value_inputs.values(), *graph.data_inputs.values()]
         self._prior = lower(every, [graph.prior], dtype=dtype, device=device)
@@ -202,6 +202,11 @@ def torch_log_density(
     if not isinstance(model, pm.Model):
         raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
     return LogDensity(model_graph(model), dtype, torch.device(device))
+
+
+def _copied(array: np.ndarray, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Copy once, to the dtype and the device of the computation: data can be the largest thing in memory."""
+    return torch.tensor(array, dtype=_kind(array, dtype), device=device)
 
 
 def _kind(array: np.ndarray, dtype: torch.dtype) -> torch.dtype | None:

@@ -73,7 +73,7 @@ class Sources:
         return cls(behind, inputs, batch)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Copy all rows of every source.
+        """Give all rows of every source, as the model holds them: not copies.
 
         Raises
         ------
@@ -161,9 +161,9 @@ def _any_rows(variable: Graph, name: str) -> Graph:
 
 def _array(name: str, source: Graph) -> np.ndarray:
     if isinstance(source, SharedVariable):
-        return np.array(source.get_value())
+        return np.asarray(source.get_value(borrow=True))  # `pymc.set_data` puts another array in its place
     if isinstance(source, Constant):
-        return np.array(source.data)
+        return np.asarray(source.data)
     raise ModelError(
         f"the mini-batch {name!r} is drawn from {source}, which is computed; give pm.Minibatch arrays or pm.Data."
     )
