@@ -90,6 +90,26 @@ def test_times_and_memory_come_from_the_result_file_and_what_is_missing_is_said(
     assert "Not measured yet: {doc}`/pymc/moons`" in text
 
 
+def test_what_starts_from_a_fitted_posterior_is_told_apart_and_need_not_be_every_chapter(tmp_path, monkeypatch):
+    versions = {"machine": "Some Processor, 2 cores", "python": "3.13.1", "pymc": "6.4.0"}
+    file = tmp_path / "chapters_binder.json"
+    entry = {"seconds": 90.0, "peak_mb": 1800, "date": "2026-11-26", "versions": versions, "cores": 2}
+    file.write_text(json.dumps({"mnist/dense": entry}), encoding="utf-8")
+    monkeypatch.setattr(measured_pages, "MEASURED", {"From a fitted posterior": file})
+    text = measured_pages.run_page()
+    assert "start from the posterior" in text
+    assert "| {doc}`/mnist/dense` | 90 s | 1,800 MB | yes | 2026-11-26 |" in text
+    assert "Not measured yet" not in text
+
+
+def test_every_chapter_fits_into_binder_from_a_fitted_posterior_at_the_latest():
+    found = {}
+    for file in ("chapters.json", "chapters_binder.json"):  # the second is what Binder does
+        found |= json.loads((measured_pages.FOLDER / file).read_text(encoding="utf-8"))
+    assert set(measured_pages.chapters()) <= set(found), "run: make execute, or make measure"
+    assert {page: entry["peak_mb"] for page, entry in found.items() if entry["peak_mb"] > measured_pages.BINDER} == {}
+
+
 def test_every_chapter_has_a_line_on_its_last_execution():
     text = measured_pages.run_page()
     for chapter in measured_pages.chapters():
