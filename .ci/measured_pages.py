@@ -26,8 +26,8 @@ MEASURED = {
 }
 # Measured with BINDER_LAUNCH_HOST set, which is how a chapter knows that it is there.
 SAID = {
-    "From a fitted posterior": "In Binder the MNIST chapters don't fit their network anew, but start from the posterior "
-    "that comes with the companion, which takes less time and less memory. What is measured is that."
+    "From a fitted posterior": "In Binder the MNIST chapters don't fit their network anew, but start from the posterior"
+    " that comes with the companion, which takes less time and less memory. What is measured is that."
 }
 BINDER = 2000  # MB
 MADE = "% Made by `make pages` from measured results. Do not edit: change .ci/measured_pages.py or .ci/scoreboard.py.\n"
