@@ -40,12 +40,12 @@ def execute(path: Path) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     """Execute the notebooks named, or all of them; return 1 when what they print cannot be committed."""
     chosen = [Path(name).resolve() for name in arguments] or notebooks()
-    found, cores = [], measure.two_cores()
+    found = []
     for number, path in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {path.relative_to(ROOT)} ...", flush=True)
         taken = execute(path)
         print(f"    {taken['seconds']:.0f} s, {taken['peak_mb']:,} MB", flush=True)
-        measure.keep(measure.page_of(path), {**taken, "cores": cores})
+        measure.keep(measure.page_of(path), taken)
         found += problems(path)
     print("\n".join(found) or "outputs stored; now run: make pages, and see the change with: git diff --stat")
     return 1 if found else 0

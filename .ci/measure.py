@@ -76,11 +76,11 @@ def two_cores() -> int:
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> dict[str, Any]:
-    """Execute a notebook in a folder, outputs into the notebook, and return what it took.
+    """Execute a notebook in a folder on two cores, outputs into the notebook, and return what it took.
 
     No time limit: who calls this waits, and can stop it. No timestamps: they would make every run a change.
     """
-    load = os.getloadavg()[0]
+    cores, load = two_cores(), os.getloadavg()[0]
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, record_timing=False)
     begun = time.perf_counter()
@@ -98,6 +98,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 1),
         "peak_mb": round(memory.peak / 1e6),
+        "cores": cores,
         "load_before": round(load, 2),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "versions": by_name(versions()),
@@ -124,7 +125,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--executed", type=Path, help="a folder for the executed notebooks")
     options = parser.parse_args(arguments)
-    cores, failed = two_cores(), 0
+    failed = 0
     every = [ROOT / "book" / f"{page}.ipynb" for page in chapters()]
     for path in [path.resolve() for path in options.notebooks] or every:
         print(f"{page_of(path)} ...", flush=True)
@@ -140,7 +141,7 @@ def main(arguments: list[str]) -> int:
                 target = options.executed / path.relative_to(ROOT / "book")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 nbformat.write(notebook, target)
-        keep(page_of(path), {**taken, "cores": cores}, options.results)
+        keep(page_of(path), taken, options.results)
         print(f"    {taken['seconds']:.0f} s, {taken['peak_mb']:,} MB", flush=True)
     return 1 if failed else 0
 

@@ -63,7 +63,7 @@ class Stored:
 
     def machine(self, page: str) -> str:
         """What the runs were made on."""
-        return str(results.load(self.result).about["versions"]["machine"])
+        return "; ".join(results.load(self.result).machines())
 
 
 @dataclass(frozen=True)

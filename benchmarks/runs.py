@@ -14,6 +14,7 @@ import numpy as np
 
 from companion import results
 from companion.inference.denormals import denormals_flushed
+from companion.versions import machine
 
 SEEDS = 3
 
@@ -77,6 +78,7 @@ def collect(
     """Write companion/results/<file>.npz: for each score an array (methods, seeds), NaN where there is none.
 
     Methods that were not run on the first seed are left out; so is the file, if the command line names single methods.
+    Every machine that runs were made on is named: those of the stored file, from which they may come, and this one.
     """
     if given.methods:
         return
@@ -85,7 +87,9 @@ def collect(
     keys = sorted({key for of_method in rows.values() for row in of_method for key in row})
     arrays = {k: np.array([[row.get(k, np.nan) for row in of] for of in rows.values()], np.float32) for k in keys}
     about = about | {"methods": list(rows), "seeds": list(range(given.seeds))}
-    results.write(Path(results.__file__).parent / f"{file}.npz", arrays, about)
+    path = Path(results.__file__).parent / f"{file}.npz"
+    earlier = results.load(file).machines() if path.is_file() and not given.anew else []
+    results.write(path, arrays, about | {"machines": list(dict.fromkeys([*earlier, machine()]))})
 
 
 def _place(work: Path, name: str, seed: int) -> Path:

@@ -48,3 +48,9 @@ def test_the_stored_predictions_belong_to_the_splits_they_claim(features, column
         y = datasets.breast_cancer(columns, seed=seed, positive="malignant").test.y
         right.append(uncertainty.accuracy(np.stack([1 - p[seed], p[seed]], axis=-1)[None], y))
     assert np.min(right) > (0.83 if features == 2 else 0.94)  # another order of rows would leave about one half
+
+
+def test_every_machine_that_runs_were_made_on_is_named():
+    versions = {"versions": {"machine": "this one"}}
+    assert results.Result({}, versions).machines() == ["this one"]
+    assert results.Result({}, versions | {"machines": ["another", "this one"]}).machines() == ["another", "this one"]

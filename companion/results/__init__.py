@@ -68,6 +68,10 @@ class Result:
         many = self.seeds() > 1
         return self._by_method(lambda a: np.nanmax(a, axis=1) - np.nanmin(a, axis=1)).where(many, axis=0)
 
+    def machines(self) -> list[str]:
+        """Name the machines on which the runs were made, of which an added one may be another."""
+        return list(self.about.get("machines", [self.about["versions"]["machine"]]))
+
     def seeds(self) -> pd.Series[int]:
         """Count the seeds on which each method was run."""
         runs = self._by_method(lambda a: (~np.isnan(a)).sum(axis=1))
