@@ -36,7 +36,7 @@ from companion.models import torch_classifier
 from companion.networks import dense
 from companion.prediction import predict
 from companion.priors import Gaussian
-import companion.bridge, companion.plots, companion.released
+import companion.bridge, companion.plots, companion.shelf
 moons = datasets.moons()
 posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 1000, restarts=4, progressbar=False)
 accuracy = uncertainty.accuracy(predict(posterior, moons.test.x, draws=50), moons.test.y)

@@ -19,7 +19,7 @@ from ours import Ours
 from problem import Problem, problem
 from report import Report, Target
 
-from companion.inference import compilation
+from companion.machine import compilation
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 

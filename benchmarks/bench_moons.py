@@ -24,8 +24,8 @@ from report import Report, Target
 
 from companion import datasets
 from companion.inference import fit_advi
-from companion.inference.elbo import elbo
 from companion.models import binary_classifier
+from companion.variational import elbo
 
 LOSS, RESTARTS, REPETITIONS, WINDOW = 120.0, 16, 3, 100
 FIRST_SEED = 100  # the rates were chosen with seeds 0 to 2

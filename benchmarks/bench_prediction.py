@@ -23,8 +23,9 @@ from report import Report, Target
 
 from companion.bridge import bayesian
 from companion.compat import from_dict
-from companion.inference import VariationalPosterior, fit
+from companion.inference import fit
 from companion.models import torch_classifier
+from companion.posterior import VariationalPosterior
 from companion.prediction import predict
 from companion.priors import Gaussian
 

@@ -46,7 +46,7 @@ def peak_of(prepare: Callable[..., Callable[[], Any]], *args: Any, **kwargs: Any
     """
     import torch
 
-    from companion.inference.denormals import denormals_flushed
+    from companion.machine import denormals_flushed
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     with denormals_flushed():

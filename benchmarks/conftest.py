@@ -15,7 +15,7 @@ import pytest
 import torch
 from report import Report, table
 
-from companion.inference.denormals import denormals_flushed
+from companion.machine import denormals_flushed
 
 _reports = pytest.StashKey[list[Report]]()
 _load = pytest.StashKey[tuple[float, float, float]]()

@@ -12,15 +12,11 @@ import torch
 from problem import Problem
 
 from companion.bridge import torch_log_density
-from companion.inference import Estimator, MeanField
-from companion.inference.batches import batches_for
-from companion.inference.objective import Objective
-from companion.inference.processes import Processes
-from companion.inference.settings import PRECISIONS, Settings, has_bfloat16
-from companion.inference.starts import starting_means
-from companion.inference.training import Training
+from companion.machine import PRECISIONS, has_bfloat16
 from companion.models import torch_classifier
 from companion.priors import Gaussian
+from companion.training import Processes, Settings, Training, batches_for, starting_means
+from companion.variational import Estimator, MeanField, Objective
 
 
 def training_of(model: pm.Model, device: torch.device, *, compile: bool, **settings: Any) -> Training:

@@ -1,28 +1,73 @@
 """The companion package of *Bayesian Neural Networks, Reproduced*.
 
-Data flows one way through its rooms; each imports only from those to its left::
+The names here are the front door::
 
-    datasets, results -> networks -> priors -> bridge -> models -> originals -> forward -> posterior
-    -> inference -> bayes_by_backprop -> released -> prediction -> uncertainty -> plots -> cli
+    import companion as bnn
 
-Importing the package is cheap: PyMC, torch and Pyro are loaded by the rooms that use them.
+    posterior = bnn.fit(model, 2000)                 # any PyMC model of continuous variables
+    probabilities = bnn.predict(posterior, x)
+
+Everything else stands in the rooms behind it, such as `companion.posterior` and `companion.bayes_by_backprop`; the page
+`book/reference/how_a_fit_works` draws them. Importing the package is cheap: a room is loaded when it is first used.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["load_posterior", "save_posterior"]
+from companion import moved
+
+if TYPE_CHECKING:
+    from companion import bayes_by_backprop, datasets, networks, plots, priors, shelf, uncertainty
+    from companion.bridge import bayesian, torch_log_density, wrap_torch
+    from companion.inference import fit
+    from companion.models import torch_classifier
+    from companion.posterior import save_posterior
+    from companion.prediction import predict
+    from companion.shelf import load_posterior
+
+__all__ = [
+    "bayes_by_backprop",
+    "bayesian",
+    "datasets",
+    "fit",
+    "load_posterior",
+    "networks",
+    "plots",
+    "predict",
+    "priors",
+    "save_posterior",
+    "shelf",
+    "torch_classifier",
+    "torch_log_density",
+    "uncertainty",
+    "wrap_torch",
+]
 
 __version__ = "0.1.0"
 
+_ROOMS = {
+    "bayesian": "bridge",
+    "fit": "inference",
+    "load_posterior": "shelf",
+    "predict": "prediction",
+    "save_posterior": "posterior",
+    "torch_classifier": "models",
+    "torch_log_density": "bridge",
+    "wrap_torch": "bridge",
+}
+
+moved.install()
+
 
 def __getattr__(name: str) -> Any:
-    """Load the front doors when they are first used: they need PyMC and torch."""
-    if name == "load_posterior":
-        from companion.released import load_posterior
-
-        return load_posterior
-    if name == "save_posterior":
-        from companion.inference import save_posterior
-
-        return save_posterior
+    """Load what the front door offers when it is first used."""
+    if name in _ROOMS:
+        return getattr(import_module(f"companion.{_ROOMS[name]}"), name)
+    if name in __all__ or f"companion.{name}" in moved.MOVED_MODULES:
+        return import_module(f"companion.{name}")
     raise AttributeError(f"module 'companion' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the front door's names for completion, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "book" / "reference" / "api"
 CHAPTER = re.compile(r"\bbook/((?:[a-z_]+/)*[a-z_]+)")
 # The command line has its own help; these are not for readers.
-NOT_FOR_READERS = {"checks", "cli", "compat", "logs"}
+NOT_FOR_READERS = {"checks", "cli", "compat", "logs", "moved"}
 
 
 def rooms():

@@ -19,7 +19,7 @@ from companion.bayes_by_backprop.first_run import check_rows, first_run
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
 from companion.errors import DataError
-from companion.inference.seeds import seed_for
+from companion.machine import seed_for
 
 __all__ = ["Pairs", "estimate_elbo", "free_energy", "rows_of"]
 

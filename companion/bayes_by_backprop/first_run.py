@@ -13,7 +13,7 @@ import pyro
 import torch
 from pyro import poutine
 
-from companion.datasets.observations import check_labels
+from companion.datasets import check_labels
 from companion.errors import CompanionError, ModelError
 
 __all__ = ["FEW", "base_of", "check_rows", "drawn_sites", "first_run", "is_drawn", "words_of"]

@@ -28,13 +28,9 @@ from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, com
 from companion.bridge import check_module
 from companion.checks import positive, whole
 from companion.errors import InferenceError, ModelError
-from companion.inference.allocation import memory_kept
-from companion.inference.batches import Rows
-from companion.inference.denormals import denormals_flushed
-from companion.inference.estimators import Estimator
-from companion.inference.schedules import schedule_named
-from companion.inference.seeds import seed_for
-from companion.inference.settings import device_named
+from companion.machine import denormals_flushed, device_named, memory_kept, seed_for
+from companion.training import Rows, schedule_named
+from companion.variational import Estimator
 
 __all__ = ["fit"]
 

@@ -16,8 +16,8 @@ from companion.bayes_by_backprop.bound import Pairs, free_energy, rows_of
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
-from companion.inference.pruning import Moments
-from companion.inference.seeds import seed_for
+from companion.machine import seed_for
+from companion.posterior import Moments
 
 __all__ = ["GradientNoise", "gradient_noise"]
 

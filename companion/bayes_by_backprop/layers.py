@@ -15,7 +15,7 @@ from pyro.poutine.messenger import Messenger
 
 from companion.bayes_by_backprop.guide import normal_of
 from companion.errors import ModelError
-from companion.inference.estimators import Estimator, Gaussian, LayerNoise, layer_weights
+from companion.variational import Estimator, Gaussian, LayerNoise, layer_weights
 
 __all__ = ["layer_noise", "weights_of_layers"]
 

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch.func import functional_call
 
-from companion.bayes_by_backprop.trained import TrainedPrior
 from companion.bridge import check_module
 from companion.errors import ModelError
-from companion.priors import Parameter, Prior, parameters
+from companion.priors import Parameter, Prior, TrainedPrior, parameters
 
 __all__ = ["BayesianModule", "to_bayesian"]
 

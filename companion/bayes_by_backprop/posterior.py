@@ -21,12 +21,8 @@ from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.checks import whole
 from companion.compat import from_dict
 from companion.errors import ModelError
-from companion.inference.predictive import in_parts
-from companion.inference.pruning import Moments
-from companion.inference.seeds import generator_for
-from companion.inference.settings import has_bfloat16
-from companion.inference.trend import Trend, trend
-from companion.posterior import Draws
+from companion.machine import generator_for, has_bfloat16
+from companion.posterior import Draws, Moments, Trend, in_parts, trend
 
 __all__ = ["PyroPosterior", "PyroRecord", "computing"]
 
@@ -65,7 +61,7 @@ class PyroRecord:
         return float(self.settings["temperature"])
 
     def trend(self, share: float = 0.2) -> Trend:
-        """Say whether the loss still falls; see `companion.inference.trend`."""
+        """Say whether the loss still falls; see `companion.posterior.losses`."""
         return trend(self.history, share)
 
 

@@ -198,7 +198,7 @@ def data() -> list[Finding]:
 
 def cache() -> list[Finding]:
     """Whether downloads can be kept."""
-    from companion.datasets.files import cache_dir, data_dir, prepare
+    from companion.datasets import cache_dir, data_dir, prepare
 
     folder = data_dir()
     findings = []

@@ -7,18 +7,19 @@ Explained in the moons chapter (``book/pymc/moons``) and in the book's data page
 """
 
 from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
-from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch
+from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, prepare
 from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
-from companion.datasets.observations import Dataset, Observations, Scaling, check_labels
+from companion.datasets.observations import Dataset, Observations, Scaling, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
 from companion.datasets.spreadsheets import from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
-from companion.datasets.unfamiliar import noise_images, rotated
+from companion.datasets.unfamiliar import KINDS, noise_images, rotated
 
 __all__ = [
     "FASHION_CLASSES",
+    "KINDS",
     "LATIN_LETTERS",
     "REGISTRY",
     "Collection",
@@ -43,8 +44,10 @@ __all__ = [
     "moons",
     "noise_images",
     "omniglot",
+    "prepare",
     "rotated",
     "sinusoid",
     "sinusoid_truth",
     "tabular",
+    "whole_labels",
 ]

@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,21 @@ import torch
 
 from companion.checks import whole
 from companion.errors import CompanionWarning, InferenceError, ModelError
-from companion.inference import checkpoints
-from companion.inference.allocation import memory_kept
-from companion.inference.batches import batches_for
-from companion.inference.denormals import denormals_flushed
-from companion.inference.divergence import alive
-from companion.inference.elbo import elbo
-from companion.inference.estimators import Estimator
-from companion.inference.families import Parameters, PointMass, family_named
-from companion.inference.fingerprint import fingerprint
-from companion.inference.objective import Objective, objective_for
-from companion.inference.processes import processes
-from companion.inference.settings import Settings, device_named
-from companion.inference.starts import starting_means
-from companion.inference.training import Halted, Training
-from companion.inference.variational import Record, VariationalPosterior
+from companion.machine import device_named, guard
+from companion.posterior import Record, VariationalPosterior
+from companion.training import (
+    Halted,
+    Settings,
+    Training,
+    alive,
+    batches_for,
+    begun,
+    fingerprint,
+    objective_for,
+    processes,
+    starting_means,
+)
+from companion.variational import Estimator, Objective, Parameters, PointMass, elbo, family_named
 
 __all__ = ["fit"]
 
@@ -177,8 +176,8 @@ def fit(
     where = device_named(device)
     objective = objective_for(model, settings, family_named(family), where)
     density = objective.density
-    begun = time.perf_counter()
-    with _quiet_state(), processes(where) as group, torch.no_grad():
+    began = time.perf_counter()
+    with guard(), processes(where) as group, torch.no_grad():
         calls = {"checkpoint": checkpoint is not None, "checkpoint_every": checkpoint_every}
         group.agree({**dataclasses.asdict(settings), **calls}, 0)
         batches, rows = batches_for(density, batch_size, dataset, seed, group.rank, group.world, workers)
@@ -192,7 +191,7 @@ def fit(
         stopped: str | None = None
         error: InferenceError | None = None
         try:
-            if map_steps and not group.share(checkpoints.begun(folder), 0):
+            if map_steps and not group.share(begun(folder), 0):
                 first = _towards_the_mode(training)
                 try:
                     if walk := first.run(every=checkpoint_every, progressbar=progressbar):
@@ -204,7 +203,7 @@ def fit(
                 stopped = training.run(every=checkpoint_every, progressbar=progressbar)
         except Halted as halted:
             stopped, error = str(halted), InferenceError(str(halted))
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - began
         posterior = _posterior(model, training, seconds, stopped, elbo_draws)
     kept = posterior if keep == "mixture" else posterior.best()
     if error is not None:
@@ -272,11 +271,3 @@ def _posterior(
     )
     weights = fine / fine.sum() if fine.any() else np.full(len(fine), 1 / len(fine))
     return VariationalPosterior(model, objective, training.batches, training.parameters, weights, record)
-
-
-@contextmanager
-def _quiet_state() -> Iterator[None]:
-    """Flush denormals, keep memory, and leave torch's random numbers as they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with denormals_flushed(), memory_kept(), torch.random.fork_rng(devices=devices):
-        yield

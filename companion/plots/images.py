@@ -22,7 +22,7 @@ from companion.errors import DataError, ModelError
 from companion.plots.language import say
 from companion.plots.style import CLASS_COLORS, INK, head, uncertainty_map
 from companion.prediction import mean_probabilities
-from companion.uncertainty.scores import labels_of
+from companion.uncertainty import labels_of
 
 __all__ = ["filters_with_uncertainty", "image_grid", "image_predictions"]
 

@@ -13,6 +13,8 @@ Examples
 ['bias', 'scale', 'weight']
 """
 
+from typing import TYPE_CHECKING, Any
+
 from companion.priors.base import Prior
 from companion.priors.gaussian import FanIn, Gaussian, IndependentNormal
 from companion.priors.hierarchical import LearnedScale
@@ -22,6 +24,9 @@ from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
 from companion.priors.parameters import Parameter, parameters
 from companion.priors.relevance import RelevanceDetermination
 from companion.priors.shrinkage import RegularisedHorseshoe
+
+if TYPE_CHECKING:
+    from companion.priors.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
 
 __all__ = [
     "FanIn",
@@ -36,5 +41,17 @@ __all__ = [
     "RelevanceDetermination",
     "ScaleMixture",
     "SpikeAndSlab",
+    "TrainedLocation",
+    "TrainedPrior",
+    "TrainedScaleMixture",
     "parameters",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the trained priors when they are first used: they need Pyro."""
+    if name in ("TrainedLocation", "TrainedPrior", "TrainedScaleMixture"):
+        from companion.priors import trained
+
+        return getattr(trained, name)
+    raise AttributeError(f"module 'companion.priors' has no attribute {name!r}")

@@ -19,7 +19,7 @@ from companion.uncertainty.intervals import (
     sample_measurements,
     sigma_interval,
 )
-from companion.uncertainty.scores import accuracy, brier_score, log_score
+from companion.uncertainty.scores import accuracy, brier_score, labels_of, log_score
 
 __all__ = [
     "Decisions",
@@ -39,6 +39,7 @@ __all__ = [
     "decompose_variance",
     "detect",
     "interval",
+    "labels_of",
     "log_score",
     "reliability",
     "risk_coverage",

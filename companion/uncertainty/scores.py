@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import brier_score_loss, log_loss
 
-from companion.datasets.observations import check_labels, whole_labels
+from companion.datasets import check_labels, whole_labels
 from companion.errors import DataError
 from companion.prediction import mean_probabilities
 

@@ -1,0 +1,28 @@
+"""What torch needs of the machine: devices, precision, seeds, denormals, memory, compilation.
+
+Explained in `book/reference/how_a_fit_works`, section "The machine".
+"""
+
+from companion.machine.budget import BUDGET_BYTES, draws_at_once, slices
+from companion.machine.compilation import compiled, faster
+from companion.machine.denormals import denormals_flushed
+from companion.machine.devices import PRECISIONS, device_named, has_bfloat16
+from companion.machine.guarding import guard
+from companion.machine.malloc import memory_kept
+from companion.machine.seeds import generator_for, seed_for
+
+__all__ = [
+    "BUDGET_BYTES",
+    "PRECISIONS",
+    "compiled",
+    "denormals_flushed",
+    "device_named",
+    "draws_at_once",
+    "faster",
+    "generator_for",
+    "guard",
+    "has_bfloat16",
+    "memory_kept",
+    "seed_for",
+    "slices",
+]

@@ -1,0 +1,24 @@
+"""One guard around whatever computes at length: the reader's own state comes back as it was.
+
+Explained in `book/reference/how_a_fit_works`, section "The machine".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from companion.machine.denormals import denormals_flushed
+from companion.machine.malloc import memory_kept
+
+__all__ = ["guard"]
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Flush denormals and keep freed memory inside; leave torch's random numbers as they were afterwards."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with denormals_flushed(), memory_kept(), torch.random.fork_rng(devices=devices):
+        yield

@@ -1,0 +1,121 @@
+"""Posteriors that come with the companion: a name in, a fitted posterior out, without an hour's wait or any data.
+
+Each is the headline fit of a chapter, stored in half precision by `studies/mnist.py`. Explained in the chapter
+`book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import pymc as pm
+import torch
+
+from companion import posterior
+from companion.datasets import Observations
+from companion.errors import DataError, ModelError
+from companion.models import torch_classifier
+from companion.networks import convolutional, dense
+from companion.posterior import VariationalPosterior
+from companion.priors import FanIn, Gaussian, LearnedScale, Prior
+
+__all__ = ["RELEASES", "Release", "load_posterior"]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A posterior that comes with the companion.
+
+    Attributes
+    ----------
+    file
+        Its name in the folder `files`.
+    network
+        Makes the network, from images (rows, 28, 28) to logits (rows, 10).
+    prior
+        On its weights.
+    chapter
+        That fits it, and where it is explained.
+    """
+
+    file: str
+    network: Callable[[], torch.nn.Module]
+    prior: Prior
+    chapter: str
+
+    def model(self, data: Observations) -> pm.Model:
+        """Put the network with its prior over data: images (rows, 28, 28) and labels from 0 to 9."""
+        return torch_classifier(data, self.network(), self.prior)
+
+
+def _dense() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, 800, 800, 10, activation=torch.nn.Tanh))
+
+
+RELEASES = {
+    "mnist-dense": Release("mnist_dense.safetensors", _dense, Gaussian(0.1), "book/mnist/dense"),
+    "mnist-hierarchical": Release(
+        "mnist_hierarchical.safetensors", _dense, LearnedScale(1.0, each="parameter"), "book/mnist/hierarchical"
+    ),
+    "mnist-convolutional": Release(
+        "mnist_convolutional.safetensors", convolutional, FanIn(1.5), "book/mnist/convolutional"
+    ),
+}
+"""Name to release."""
+
+
+def load_posterior(
+    source: str | Path, model: pm.Model | None = None, *, device: str | torch.device = "auto"
+) -> VariationalPosterior:
+    """Load a fitted posterior: one that comes with the companion, or one of your own.
+
+    Parameters
+    ----------
+    source
+        The name of a release, such as "mnist-dense", or the path of a file that `companion.save_posterior` wrote.
+    model
+        That was fitted. A release brings its own, over blank images, which is all that predicting needs; give one over
+        the real data where the ELBO is to be estimated anew.
+    device
+        Where to put it; "auto" is a GPU where there is one.
+
+    Returns
+    -------
+    VariationalPosterior
+
+    Raises
+    ------
+    DataError
+        If there is neither a release nor a readable file of that name.
+    ModelError
+        If a file is given without a model, or with a model of other variables.
+
+    Examples
+    --------
+    >>> import companion
+    >>> posterior = companion.load_posterior("mnist-convolutional")
+    >>> posterior.record.settings.temperature
+    1.0
+
+    Notes
+    -----
+    Explained in the chapter `book/mnist/dense`.
+    """
+    if source in RELEASES:
+        release = RELEASES[str(source)]
+        with as_file(files("companion.shelf") / "files" / release.file) as path:
+            return posterior.load_posterior(path, model or release.model(_blank()), device=device)
+    if not Path(source).exists():
+        raise DataError(f"no posterior {str(source)!r}: no such file, and the releases are {', '.join(RELEASES)}.")
+    if model is None:
+        raise ModelError(f"a posterior of your own, {source}, was to be loaded without its model; give model=.")
+    return posterior.load_posterior(source, model, device=device)
+
+
+def _blank() -> Observations:
+    """Give a blank image of each class: enough for a model's shapes."""
+    return Observations(np.zeros((10, 28, 28), dtype=np.float32), np.arange(10, dtype=np.int32))

@@ -1,0 +1,183 @@
+"""Many processes, one fit: what `torchrun` started in, averaged gradients out.
+
+Each process draws its own rows and its own noise; gradients are averaged, so all keep the same parameters. What one
+decides (to stop, to compile, where to go on) all decide. Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from companion.errors import InferenceError
+from companion.training.checkpoints import differences
+
+__all__ = ["Processes", "processes"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# The groups that a fit of this process has joined: one at most, which lasts as long as the process.
+_joined: list[str] = []
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a fit.
+
+    All methods are to be called by every process, in the same order. They raise an `InferenceError` if another process
+    has gone.
+
+    Attributes
+    ----------
+    rank, world
+        This one's number, and how many there are.
+    device
+        Of the tensors that they exchange.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: str | torch.device = "cpu"
+
+    @property
+    def first(self) -> bool:
+        """Whether this one reads and writes checkpoints and shows progress."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[torch.Tensor], step: int) -> None:
+        """Average tensors over the processes, in place."""
+        if self.world > 1:
+            with self._together(step):
+                for tensor in tensors:
+                    dist.all_reduce(tensor)
+                    tensor /= self.world
+
+    def agree(self, asked: Mapping[str, Any], step: int) -> None:
+        """Make sure that all were asked for the same as the first one, before they wait for one another.
+
+        Raises
+        ------
+        InferenceError
+            In a process that was asked for something else.
+        """
+        if different := differences(self.share(asked, step), asked):
+            raise InferenceError(
+                f"process {self.rank} of {self.world} was asked for another fit than process 0: {different}. Give all "
+                "the same model, data and settings."
+            )
+
+    def same(self, tensor: torch.Tensor, step: int) -> torch.Tensor:
+        """Give the first one's tensor to all: a CPU's, of the same shape in each."""
+        if self.world > 1:
+            with self._together(step):
+                there = tensor.to(self.device)
+                dist.broadcast(there, 0)
+                return there.to(tensor.device)
+        return tensor
+
+    def share(self, value: T, step: int) -> T:
+        """Give the first one's value to all."""
+        if self.world == 1:
+            return value
+        box = [value]
+        with self._together(step):
+            dist.broadcast_object_list(box, device=torch.device(self.device))
+        return box[0]
+
+    def from_first(self, work: Callable[[], T], step: int) -> T:
+        """Let the first one do something, and give its result, or its error, to all."""
+        result: T | None = None
+        error: InferenceError | None = None
+        if self.first:
+            try:
+                result = work()
+            except InferenceError as failed:
+                error = failed
+        found: tuple[T, InferenceError | None] = self.share((result, error), step)  # type: ignore[assignment]
+        if found[1] is not None:
+            raise found[1]
+        return found[0]
+
+    def all(self, flag: bool, step: int) -> bool:
+        """Say whether it is true in every process."""
+        share = torch.tensor([float(flag)], device=self.device)
+        self.average([share], step)
+        return bool(share == 1)
+
+    @contextlib.contextmanager
+    def _together(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            message = (
+                f"process {self.rank} of {self.world} lost another one at step {step:,} ({_first_line(error)}). It was "
+                "killed or failed: see its own message. Start all again, with the same checkpoint to go on from there."
+            )
+            _log.error(message)  # at once: torchrun may end this process before its traceback is printed
+            raise InferenceError(message) from error
+
+
+@contextlib.contextmanager
+def processes(device: torch.device, patience: timedelta = timedelta(minutes=10)) -> Iterator[Processes]:
+    """Join the processes that `torchrun` started; alone where there are none.
+
+    They stay together for the fits to come, until one of them fails.
+
+    Parameters
+    ----------
+    device
+        Of the fit: NCCL connects GPUs, gloo CPUs.
+    patience
+        How long to wait for a process that is alive and silent.
+
+    Raises
+    ------
+    InferenceError
+        If the others can't be reached.
+    """
+    together = dist.is_available() and dist.is_initialized()  # by an earlier fit, or by the user
+    if not together and (int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ):
+        yield Processes()
+        return
+    if not together:
+        _join(patience)
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+    except BaseException:
+        if _joined:
+            dist.destroy_process_group()  # so that the others don't wait
+        raise
+
+
+def _join(patience: timedelta) -> None:
+    name = f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']}"
+    if _joined:
+        raise InferenceError(f"{name} left the others when a fit failed, and can't come back. Start all again.")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=patience)
+    except (RuntimeError, ValueError) as error:
+        raise InferenceError(
+            f"{name} can't reach the others at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} "
+            f"({_first_line(error)}). Start all with torchrun; or unset RANK and WORLD_SIZE to fit in "
+            "this process alone."
+        ) from error
+    _joined.append(backend)
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+
+
+def _first_line(error: Exception) -> str:
+    """Cut an error of torch's down to what it says, without where in torch's source."""
+    return re.sub(r"^\[\S+:\d+\] ", "", str(error).partition("\n")[0])[:160]

@@ -1,0 +1,255 @@
+"""The training loop: an objective, rows and settings in, fitted parameters out, whatever happens on the way.
+
+Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from companion.errors import InferenceError
+from companion.machine import faster, generator_for, seed_for
+from companion.training import checkpoints
+from companion.training.batches import Batches
+from companion.training.distributed import Processes
+from companion.training.divergence import Snapshot, alive, diagnosis
+from companion.training.schedules import schedule_named, warm_up
+from companion.training.settings import Settings
+from companion.variational import Gradient, Objective, Parameters
+
+__all__ = ["Halted", "Training"]
+
+Tensors = tuple[torch.Tensor, ...]
+
+_CHECK_EVERY = 100
+
+
+class Halted(Exception):  # noqa: N818  (it never leaves the package: fit turns it into an InferenceError)
+    """Every restart diverged, or the checkpoint can't be written; the state is that of the last good step."""
+
+
+@dataclass(eq=False)
+class Training:
+    """A fit under way.
+
+    Attributes
+    ----------
+    parameters
+        Of all restarts: name to tensor (restarts, ...).
+    step
+        Steps that are done.
+    losses
+        Estimates of the negative ELBO at full weight, (steps, restarts), in nats.
+    compiled
+        Whether the gradient is compiled; None until that was decided.
+    """
+
+    objective: Objective
+    settings: Settings
+    batches: Batches
+    group: Processes
+    parameters: Parameters
+    compile: str | bool = "auto"
+    folder: Path | None = None
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0
+    compiled: bool | None = None
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self.device = self.objective.density.device
+        self.losses = torch.full((s.steps, s.restarts), float("nan"), device=self.device, dtype=torch.float64)
+        size = self.objective.family.noise(self.objective.layout.size)
+        dtype = self.objective.density.dtype
+        self.noise = torch.empty(s.restarts, s.draws, size, device=self.device, dtype=dtype)
+        self._kl_weight = torch.ones((), device=self.device, dtype=dtype)
+        self._schedule = schedule_named(s.schedule)
+        groups = [
+            {"params": [p], "rate": s.learning_rate if name == "mean" else s.scale_rate}
+            for name, p in self.parameters.items()
+        ]
+        self._adam = torch.optim.Adam(groups, lr=s.learning_rate, fused=True)
+        self._gradient: Gradient | None = None
+        self._interrupted = threading.Event()
+
+    def run(self, *, every: int, progressbar: bool) -> str | None:
+        """Take the remaining steps.
+
+        Parameters
+        ----------
+        every
+            Steps between checkpoints.
+
+        Returns
+        -------
+        str
+            Why it stopped early; None where it came to its end.
+
+        Raises
+        ------
+        Halted
+            If no restart is left whose loss is finite, or the checkpoint can't be written.
+        """
+        self._resume()
+        good = Snapshot.of(self)
+        shown = tqdm(
+            total=self.settings.steps,
+            initial=self.step,
+            disable=not (progressbar and self.group.first),
+            leave=False,
+            unit="step",
+        )
+        with shown, _interrupts(self._interrupted):
+            stop = False
+            while self.step < self.settings.steps and not stop:
+                loss, gradients, stop = self.averaged()
+                self.update(loss, gradients)
+                ends = stop or self.step == self.settings.steps
+                due = ends or (self.folder is not None and self.step % every == 0)
+                if due or self.step % _CHECK_EVERY == 0:
+                    if not alive(self).any():
+                        raise Halted(diagnosis(self, good))
+                    good = Snapshot.of(self)
+                    shown.update(self.step - shown.n)
+                    shown.set_postfix(loss=f"{float(self.losses[self.step - 1].nan_to_num(float('inf')).min()):,.1f}")
+                if due:  # what was just found to be good
+                    self._keep()
+        if self.step < self.settings.steps:
+            return f"interrupted after step {self.step:,} of {self.settings.steps:,}"
+        return None
+
+    def averaged(self) -> tuple[torch.Tensor, Tensors, bool]:
+        """Compute this step's losses (restarts,) and gradients over all processes, and whether any was interrupted."""
+        loss, gradients = self.evaluate(self.step)
+        loss, stop = loss.to(torch.float64), self._interrupted.is_set()
+        if self.group.world == 1:
+            return loss, gradients, stop
+        report = torch.cat([loss, loss.new_tensor([stop])])
+        self.group.average([report, *gradients], self.step)
+        return report[:-1], gradients, bool(report[-1] > 0)
+
+    def update(self, loss: torch.Tensor, gradients: Tensors) -> None:
+        """Let the optimiser follow the gradients, and count the step."""
+        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+            parameter.grad = gradient
+        rate = self._schedule(self.step / self.settings.steps)
+        for group in self._adam.param_groups:
+            group["lr"] = group["rate"] * rate
+        self._adam.step()
+        self.losses[self.step] = loss
+        self.step += 1
+
+    def evaluate(self, step: int) -> tuple[torch.Tensor, Tensors]:
+        """Compute this process's losses (restarts,) and gradients at a step, from the parameters as they are."""
+        s, rank = self.settings, self.group.rank
+        data = self.batches.at(step)  # first: a torch.utils.data.DataLoader that begins takes a random number
+        self.noise.normal_(generator=generator_for(self.device, s.seed, "noise", step, rank))
+        if self.objective.estimator.acts_on_layers:  # the layers' noise comes from torch's own generator
+            torch.manual_seed(seed_for(s.seed, "layers", step, rank))
+        self._kl_weight.fill_(s.temperature * warm_up(step / s.steps, s.kl_warmup))
+        arguments = (self._kl_weight, self.noise, *self.parameters.values(), *data.values())
+        return self._compute(data, arguments)(*arguments)
+
+    def _compute(self, data: Mapping[str, torch.Tensor], arguments: tuple[torch.Tensor, ...]) -> Gradient:
+        """Trace the gradient at the first step, and compile it where that is faster."""
+        if self._gradient is None:
+            traced = self.objective.gradient(self.parameters, self.noise, data)
+            left = self.settings.steps - self.step
+            setting = self.compile if self.compiled is None else self.compiled
+            found, quick = faster(traced, arguments, setting=setting, steps=left, device=self.device)
+            self.compiled = self.group.all(quick, self.step)
+            self._gradient = found if self.compiled else traced
+            if self.objective.estimator.acts_on_layers:
+                torch.manual_seed(seed_for(self.settings.seed, "layers", self.step, self.group.rank))
+        return self._gradient
+
+    # --- checkpoints ------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Collect everything that the next step depends on."""
+        found = {f"parameters/{name}": p for name, p in self.parameters.items()}
+        for name, p in self.parameters.items():
+            found |= {f"adam/{name}/{key}": value for key, value in self._adam.state.get(p, {}).items()}
+        return found | {"losses": self.losses}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], step: int) -> None:
+        """Go back, or forward, to a state."""
+        for key, tensor in tensors.items():
+            kind, _, rest = key.partition("/")
+            if kind == "parameters":
+                self.parameters[rest].copy_(tensor)
+            elif kind == "adam":
+                name, _, entry = rest.partition("/")
+                at = "cpu" if entry == "step" and self.device.type == "cpu" else self.device
+                self._adam.state[self.parameters[name]][entry] = tensor.clone().to(at)
+        if not any(key.startswith("adam/") for key in tensors):
+            self._adam.state.clear()
+        self.losses.copy_(tensors["losses"])
+        self.step = step
+
+    def _settings(self) -> dict[str, Any]:
+        world = {"processes": self.group.world}
+        return {**self.settings.as_json(), **self.fingerprint, **world}
+
+    def _save(self) -> None:
+        """Write the checkpoint: one process for all."""
+        folder, settings = self.folder, {**self._settings(), "compiled": self.compiled}
+        if folder is not None:
+            self.group.from_first(lambda: checkpoints.write(folder, self.step, self.tensors(), settings), self.step)
+
+    def _keep(self) -> None:
+        """Save, and if that fails let `fit` save what it can: the posterior so far."""
+        try:
+            self._save()
+        except InferenceError as error:
+            raise Halted(
+                f"{error} The checkpoint before it is kept, and the posterior of step {self.step:,} is this error's "
+                "`posterior`."
+            ) from error
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint; where there is none, write the first, so that a folder that can't be is known.
+
+        One process reads for all: their disks may differ, and none may read what another already replaces.
+        """
+        folder, own = self.folder, self._settings()
+        self.group.agree(own, self.step)
+        if folder is None:
+            return
+        found = self.group.from_first(lambda: checkpoints.read(folder, own), self.step)
+        if found is None:
+            self._save()
+            return
+        self.restore(found.tensors, found.step)
+        self.compiled = found.settings["compiled"]
+        if self.group.first:
+            checkpoints.tidy(folder, self.step)
+
+
+@contextlib.contextmanager
+def _interrupts(interrupted: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C end the loop after the step that it came in; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -1,0 +1,33 @@
+"""The mathematics of variational inference: families, gradient estimators, the objective and its bound.
+
+Explained in `book/reference/how_a_fit_works`, section "The objective".
+"""
+
+from companion.variational.estimators import Estimator
+from companion.variational.evaluation import elbo, log_weights, standard_noise
+from companion.variational.families import Family, FullRank, LowRank, MeanField, Parameters, PointMass, family_named
+from companion.variational.layer_noise import Gaussian, LayerNoise, layer_weights, noise_for
+from companion.variational.layout import Layout
+from companion.variational.objective import Gradient, Objective, Terms
+
+__all__ = [
+    "Estimator",
+    "Family",
+    "FullRank",
+    "Gaussian",
+    "Gradient",
+    "LayerNoise",
+    "Layout",
+    "LowRank",
+    "MeanField",
+    "Objective",
+    "Parameters",
+    "PointMass",
+    "Terms",
+    "elbo",
+    "family_named",
+    "layer_weights",
+    "log_weights",
+    "noise_for",
+    "standard_noise",
+]

@@ -1,0 +1,185 @@
+r"""The negative ELBO and its gradient: a model's log density and a family in, one torch function for all restarts out.
+
+.. math::
+
+    -\mathrm{ELBO} = -\mathbb{E}_q[\log p(\mathcal{D} \mid \theta)] + \mathrm{KL}(q(\theta) \,\|\, p(\theta))
+
+Explained in the chapter `book/mnist/dense`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from companion.bridge import LogDensity, Observed
+from companion.variational.estimators import Estimator
+from companion.variational.families import Family, Parameters, PointMass
+from companion.variational.layer_noise import Gaussian, layer_weights, noise_for
+from companion.variational.layout import Layout
+
+__all__ = ["Gradient", "Objective", "Terms"]
+
+Data = Mapping[str, torch.Tensor]
+Tensors = tuple[torch.Tensor, ...]
+Gradient = Callable[..., tuple[torch.Tensor, Tensors]]
+
+
+class Terms(NamedTuple):
+    """The two terms of the loss, in nats: expected log likelihood and KL divergence."""
+
+    log_likelihood: torch.Tensor
+    kl: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What is minimised.
+
+    Attributes
+    ----------
+    density
+        The model.
+    family
+        What approximates its posterior.
+    estimator
+        Of the gradient.
+    rows
+        In the whole data set; ``None`` where the model has no rows.
+    draws
+        Of the approximation in one estimate.
+    bfloat16
+        Whether the likelihood is computed under autocast.
+    """
+
+    density: LogDensity
+    family: Family
+    estimator: Estimator = Estimator.REPARAMETERISATION
+    rows: int | None = None
+    draws: int = 1
+    bfloat16: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """Where each value lies in the flat vector."""
+        return Layout.of(self.density.start)
+
+    def terms(self, parameters: Parameters, noise: torch.Tensor, data: Data, layers: frozenset[str]) -> Terms:
+        """Estimate the loss's terms with one draw."""
+        draw = self.family.draw(parameters, noise)
+        values = self.layout.split(draw)
+        gaussians = self._gaussians(parameters, values) if self.estimator.acts_on_layers else {}
+        with noise_for(self.estimator, gaussians.values(), layers), self.autocast():
+            likelihood = self.log_likelihood(values, data)
+        return Terms(likelihood, self.kl(parameters, draw, values))
+
+    def log_likelihood(self, values: Data, data: Data) -> torch.Tensor:
+        """Compute the log likelihood of all rows, as estimated from those in `data`."""
+        found = self.density.likelihoods(values, data)
+        total = sum(found[o.name] * self._weight(o, data) for o in self.density.observed)
+        return torch.as_tensor(total, dtype=self.density.dtype, device=self.density.device)
+
+    def _weight(self, observed: Observed, data: Data) -> float:
+        """Say how many rows each row stands for, where the model's ``total_size`` doesn't."""
+        if observed.rows is None or observed.scaled or self.rows is None:
+            return 1.0
+        return self.rows / len(data[observed.rows])
+
+    def _gaussians(self, parameters: Parameters, values: Data) -> dict[str, Gaussian]:
+        """Give each value's draw with its mean and scale."""
+        means = self.layout.split(parameters["mean"])
+        scales = self.layout.split(self.family.variance(parameters).sqrt())
+        return {name: Gaussian(name, draw, means[name], scales[name]) for name, draw in values.items()}
+
+    def kl(self, parameters: Parameters, draw: torch.Tensor, values: Data) -> torch.Tensor:
+        """Compute the KL divergence: in closed form where prior and family allow it, from the draw where not."""
+        if isinstance(self.family, PointMass):
+            return -self.density.prior(values)
+        if self.estimator is Estimator.STICKING_THE_LANDING:
+            frozen = {name: p.detach() for name, p in parameters.items()}
+            return self.family.log_prob(frozen, draw) - self.density.prior(values)
+        means, variances = self._moments(parameters, values)
+        return torch.as_tensor(-self.family.entropy(parameters) - self.density.expected_prior(values, means, variances))
+
+    def _moments(self, parameters: Parameters, values: Data) -> tuple[Data, Data]:
+        """Give means and variances for the closed form; a value that has none stands at its draw, with variance 0.
+
+        Where the family correlates values, the form holds only for those whose prior depends on no other value.
+        """
+        means = self.layout.split(parameters["mean"])
+        variances = self.layout.split(self.family.variance(parameters))
+        names = set(self.density.gaussian if self.family.factorised else self.density.independent)
+        return (
+            {n: means[n] if n in names else values[n] for n in self.density.gaussian},
+            {n: variances[n] if n in names else torch.zeros_like(values[n]) for n in self.density.gaussian},
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Give the context of mixed precision."""
+        return torch.autocast(self.density.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+    def gradient(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> Gradient:
+        """Build the gradient function for parameters like these.
+
+        Parameters
+        ----------
+        parameters
+            Of all restarts: name to tensor (restarts, ...).
+        noise
+            Standard normal numbers (restarts, draws, noise).
+        data
+            Of one step.
+
+        Returns
+        -------
+        callable
+            ``gradient(kl_weight, noise, *parameters, *data)``, with `kl_weight` a scalar tensor, gives losses
+            (restarts,), at full weight, and one gradient a parameter. It is a traced graph of torch's own operations:
+            neither PyTensor nor vmap nor autograd costs anything when it runs.
+        """
+        names, inputs = list(parameters), list(data)
+        layers = self._layers({n: p[0] for n, p in parameters.items()}, noise[0, 0], data)
+        restarts = len(noise)
+
+        def loss(own: Tensors, kl_weight: torch.Tensor, noise: torch.Tensor, batch: Tensors) -> Any:
+            given = dict(zip(names, own, strict=True))
+            rows = dict(zip(inputs, batch, strict=True))
+            if self.draws == 1:
+                found = self.terms(given, noise[0], rows, layers)
+            else:
+                every = torch.vmap(lambda e: self.terms(given, e, rows, layers), randomness="different")(noise)
+                found = Terms(*(t.mean() for t in every))
+            return -found.log_likelihood + kl_weight * found.kl, -found.log_likelihood + found.kl
+
+        with_gradient = torch.func.grad_and_value(loss, has_aux=True)
+
+        def gradient(kl_weight: torch.Tensor, noise: torch.Tensor, *rest: torch.Tensor) -> Any:
+            own, batch = rest[: len(names)], rest[len(names) :]
+            if restarts == 1:
+                found, (_, full) = with_gradient(tuple(p[0] for p in own), kl_weight, noise[0], batch)
+                return full[None], tuple(g[None] for g in found)
+            dims = (0, None, 0, None)
+            found, (_, full) = torch.vmap(with_gradient, dims, randomness="different")(own, kl_weight, noise, batch)
+            return full, found
+
+        example = (torch.ones((), device=noise.device), noise, *parameters.values(), *data.values())
+        traced: Gradient = make_fx(gradient)(*(t.detach() for t in example))
+        return traced
+
+    def _layers(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> frozenset[str]:
+        with torch.no_grad():
+            values = self.layout.split(self.family.draw(parameters, noise))
+            gaussians = self._gaussians(parameters, values) if self.estimator.acts_on_layers else {}
+            return layer_weights(
+                self.estimator, lambda: self.log_likelihood(values, data), gaussians, self._lengths(data)
+            )
+
+    def _lengths(self, data: Data) -> frozenset[int]:
+        """Find the numbers of rows in the data of one step: one, in most models."""
+        names = {n for o in self.density.observed for n in ((o.rows,) if o.rows is not None else o.data)}
+        return frozenset(len(data[n]) for n in names if data[n].ndim > 0)

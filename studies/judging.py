@@ -1,0 +1,30 @@
+"""Scores and measures of uncertainty that every study of images takes."""
+
+from companion import datasets, uncertainty
+from companion.datasets import KINDS
+
+BINS = 15
+
+
+def scores(p, y):
+    return {
+        "accuracy": uncertainty.accuracy(p, y),
+        "nll": uncertainty.log_score(p, y),
+        "ece": uncertainty.reliability(p, y, bins=BINS).ece,
+        "brier": uncertainty.brier_score(p, y),
+    }
+
+
+def measures(p):
+    """Every measure of uncertainty, so that more means less sure: name to (points,)."""
+    parts = uncertainty.decompose_entropy(p)
+    found = {"entropy": parts.total, "probability": 1 - p.mean(axis=0).max(axis=1)}
+    if len(p) > 1:
+        found |= {"mutual information": parts.epistemic, "variation ratio": uncertainty.variation_ratio(p)}
+    return found
+
+
+def unfamiliar(digits, noise=1000, fashion=None):
+    """Images that are no digits, so many of each kind of noise and of Fashion-MNIST: name to (points, 28, 28)."""
+    made = {kind: datasets.noise_images(kind, noise, images=digits.test.x, seed=0) for kind in KINDS}
+    return {"Fashion-MNIST": datasets.fashion_mnist().x[:fashion], "letters": datasets.omniglot().x, **made}

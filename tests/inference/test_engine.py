@@ -1,0 +1,276 @@
+"""The engine: its fits against closed forms, and its posteriors as a user meets them."""
+
+from functools import cache
+
+import numpy as np
+import pymc as pm
+import pytest
+import torch
+
+from companion.datasets import Observations
+from companion.errors import CompanionWarning, InferenceError, ModelError
+from companion.inference import engine, fit
+from companion.models import torch_classifier
+from companion.networks import dense
+from companion.posterior import VariationalPosterior
+from companion.priors import Gaussian
+from companion.training import lowering
+from companion.variational import MeanField
+
+QUICK = {"progressbar": False, "elbo_draws": 20}
+
+# Conjugate regression: y ~ N(X w, NOISE^2), w ~ N(0, SPREAD^2), four correlated features.
+NOISE, SPREAD, RNG = 0.5, 2.0, np.random.default_rng(0)
+X = RNG.multivariate_normal(np.zeros(4), 0.4 * np.eye(4) + 0.6, size=40)
+Y = X @ [1.0, -0.5, 0.3, 2.0] + NOISE * RNG.normal(size=40)
+PRECISION = X.T @ X / NOISE**2 + np.eye(4) / SPREAD**2
+COVARIANCE = np.linalg.inv(PRECISION)
+MEAN = COVARIANCE @ X.T @ Y / NOISE**2
+MARGINAL = SPREAD**2 * X @ X.T + NOISE**2 * np.eye(40)
+EVIDENCE = -0.5 * (Y @ np.linalg.solve(MARGINAL, Y) + np.linalg.slogdet(2 * np.pi * MARGINAL)[1])
+# The best factorised q has the precision's diagonal; what that misses of the evidence.
+GAP = 0.5 * (np.log(np.diag(PRECISION)).sum() - np.linalg.slogdet(PRECISION)[1])
+
+
+def regression():
+    with pm.Model() as model:
+        x = pm.Data("x", X)
+        w = pm.Normal("w", 0, SPREAD, shape=4)
+        pm.Normal("y", x @ w, NOISE, observed=pm.Data("labels", Y))
+    return model
+
+
+def classifier():
+    return torch_classifier(Observations(X, (Y > 0).astype(int)), dense(4, 3, 1), Gaussian(1.0))
+
+
+@cache
+def conjugate_fit(family, estimator):
+    exact = estimator == "sticking-the-landing" and family != "mean-field"  # then there is no noise to average out
+    draws = 8 if exact else 1000 if family == "low-rank:4" else 500
+    return fit(
+        regression(), 2000, family=family, estimator=estimator, draws=draws, learning_rate=0.03, precision="float64",
+        elbo_draws=1000, progressbar=False,
+    )  # fmt: skip
+
+
+def moments(posterior):
+    """Mean and covariance of the first restart's approximation, from its parameters."""
+    family, own = posterior.objective.family, {name: p[0] for name, p in posterior.parameters.items()}
+    size = posterior.objective.layout.size
+    noises = torch.eye(family.noise(size), dtype=torch.float64)
+    factor = np.stack([(family.draw(own, e) - own["mean"]).numpy() for e in noises], axis=1)
+    return own["mean"].numpy(), factor @ factor.T
+
+
+FAMILIES = ["mean-field", "full-rank", "low-rank:4"]
+ESTIMATORS = ["reparameterisation", "sticking-the-landing"]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_conjugate_posterior_is_found_to_one_percent(family, estimator):
+    mean, covariance = moments(conjugate_fit(family, estimator))
+    exact = np.diag(1 / np.diag(PRECISION)) if family == "mean-field" else COVARIANCE
+    sds = np.sqrt(np.diag(exact))
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), sds, rtol=0.01)
+    np.testing.assert_array_less(np.abs(mean - MEAN), 0.01 * sds)
+    assert np.linalg.norm(covariance - exact) < 0.01 * np.linalg.norm(exact)
+    if estimator == "sticking-the-landing" and family != "mean-field":
+        np.testing.assert_allclose(covariance, exact, atol=1e-6 * exact.max())
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_elbo_is_the_evidence_less_what_the_family_misses(family, estimator):
+    record = conjugate_fit(family, estimator).record
+    expected = EVIDENCE - (GAP if family == "mean-field" else 0.0)
+    assert abs(record.elbo[0] - expected) < 4 * record.elbo_se[0] + 1e-6
+    assert record.elbo_se[0] < 0.06
+    assert -record.history[-200:].mean() == pytest.approx(expected, abs=0.1)
+
+
+def test_k_hat_tells_a_family_that_fits_from_one_that_does_not():
+    exact, factorised = (conjugate_fit(f, "reparameterisation").k_hat(2000) for f in ("full-rank", "mean-field"))
+    assert exact < 0.4
+    assert factorised > exact
+
+
+def test_map_is_ridge_regression():
+    posterior = fit(regression(), 1500, family="map", learning_rate=0.05, precision="float64", **QUICK)
+    np.testing.assert_allclose(posterior.draw(2, seed=0)["w"], [MEAN, MEAN], rtol=1e-5)
+    w = posterior.draw(1, seed=0)["w"][0]
+    density = -0.5 * (((Y - X @ w) / NOISE) ** 2).sum() - 0.5 * ((w / SPREAD) ** 2).sum()
+    density -= 40 * np.log(NOISE * np.sqrt(2 * np.pi)) + 4 * np.log(SPREAD * np.sqrt(2 * np.pi))
+    assert posterior.record.elbo[0] == pytest.approx(density)
+    assert posterior.record.elbo_se[0] < 1e-12
+
+
+@pytest.mark.parametrize("temperature", [0.1, 3.0])
+def test_a_cold_posterior_has_the_likelihood_to_the_power_of_one_over_t(temperature):
+    posterior = fit(
+        regression(), 1500, family="full-rank", estimator="sticking-the-landing", draws=8, learning_rate=0.1,
+        precision="float64", temperature=temperature, elbo_draws=300, progressbar=False,
+    )  # fmt: skip
+    mean, covariance = moments(posterior)
+    exact = np.linalg.inv(X.T @ X / NOISE**2 / temperature + np.eye(4) / SPREAD**2)
+    np.testing.assert_allclose(covariance, exact, atol=1e-3 * exact.max())
+    np.testing.assert_allclose(mean, exact @ X.T @ Y / NOISE**2 / temperature, rtol=1e-3)
+    assert posterior.record.temperature == posterior.record.settings.temperature == temperature
+    # ELBO and history are at full weight: the evidence less KL(q || posterior).
+    ratio = PRECISION @ exact
+    shift = mean - MEAN
+    missed = 0.5 * (np.trace(ratio) - 4 - np.linalg.slogdet(ratio)[1] + shift @ PRECISION @ shift)
+    assert abs(posterior.record.elbo[0] - (EVIDENCE - missed)) < 4 * posterior.record.elbo_se[0] + 1e-3
+    assert -posterior.record.history[-500:].mean() == pytest.approx(EVIDENCE - missed, abs=0.2)
+
+
+# --- restarts, seeds and what a fit leaves alone --------------------------------------------------------------------
+
+
+def test_a_diverging_restart_leaves_the_others_as_they_are(monkeypatch):
+    healthy = fit(regression(), 200, restarts=3, keep="mixture", **QUICK)
+    whole = engine.starting_means
+
+    def one_awful(*args):
+        means = whole(*args)
+        means[1] = 1e30
+        return means
+
+    monkeypatch.setattr(engine, "starting_means", one_awful)
+    with pytest.warns(CompanionWarning, match="1 of 3 restarts diverged") as caught:
+        posterior = fit(regression(), 200, restarts=3, keep="mixture", **QUICK)
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(posterior.record.history[:, [0, 2]], healthy.record.history[:, [0, 2]])
+    np.testing.assert_array_equal(posterior.record.elbo[[0, 2]], healthy.record.elbo[[0, 2]])
+    assert posterior.record.elbo[1] == -np.inf
+    np.testing.assert_array_equal(posterior.weights, [0.5, 0, 0.5])
+    np.testing.assert_array_equal(posterior.mixture("equal").weights, [0.5, 0, 0.5])
+    assert posterior.mixture("elbo").weights[1] == 0
+    assert np.isfinite(posterior.draw(50, seed=0)["w"]).all()
+    monkeypatch.setattr(engine, "starting_means", lambda *args: whole(*args) + 1e30)
+    with pytest.raises(InferenceError, match=r"'w'.*learning_rate") as diverged:
+        fit(regression(), 200, **QUICK)
+    assert isinstance(diverged.value.posterior, VariationalPosterior)
+
+
+def global_state():
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002  (what is looked after)
+
+
+def test_a_fit_follows_its_seed_and_leaves_the_global_state_alone():
+    model = classifier()
+    settings = {"restarts": 2, "estimator": "local", "batch_size": 10, "keep": "mixture", **QUICK}
+    before = global_state()
+    first = fit(model, 20, seed=3, **settings)
+    assert global_state() == before
+    torch.manual_seed(5)
+    again, other = fit(model, 20, seed=3, **settings), fit(model, 20, seed=4, **settings)
+    np.testing.assert_array_equal(first.record.history, again.record.history)
+    np.testing.assert_array_equal(first.record.elbo, again.record.elbo)
+    for name, array in first.draw(5, seed=1).items():
+        np.testing.assert_array_equal(array, again.draw(5, seed=1)[name])
+        assert not np.array_equal(array, again.draw(5, seed=2)[name])
+    assert (first.record.history != other.record.history).all()
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_denormals_are_flushed_in_a_fit_and_nowhere_else(flushes, monkeypatch):
+    def flushing():
+        return bool(torch.tensor(1e-310, dtype=torch.float64) * 0.5 == 0)
+
+    seen = []
+    whole = engine.starting_means
+    monkeypatch.setattr(engine, "starting_means", lambda *args: seen.append(flushing()) or whole(*args))
+    torch.set_flush_denormal(flushes)
+    try:
+        fit(regression(), 2, **QUICK)
+        with pytest.raises(ModelError):
+            fit(regression(), 2, compile="perhaps", **QUICK)
+        assert seen == [True, True]
+        assert flushing() is flushes
+    finally:
+        torch.set_flush_denormal(False)
+
+
+# --- how a fit computes --------------------------------------------------------------------------
+
+
+def test_map_steps_lead_to_the_mode_first():
+    settings = {"precision": "float64", "learning_rate": 0.02, "start_scale": 1e-3, **QUICK}
+    near, far = (fit(regression(), 1, map_steps=m, **settings).parameters["mean"][0].numpy() for m in (1500, 0))
+    np.testing.assert_allclose(near, MEAN, atol=0.03)  # the one step after moves by the learning rate
+    assert np.abs(far - MEAN).max() > 0.5
+
+
+def test_the_kl_divergence_warms_up_from_zero():
+    with pm.Model() as model:
+        pm.Normal("untouched", 5, 1, initval=0.0)  # by the likelihood: only the KL divergence moves it
+        pm.Normal("y", pm.Normal("w"), 1, observed=Y)
+    first, without = (fit(model, 1, kl_warmup=share, **QUICK) for share in (0.5, 0.0))
+    assert first.parameters["mean"][0, 0] == 0
+    assert without.parameters["mean"][0, 0] > 0
+    assert first.record.history[0] == without.record.history[0]  # recorded at full weight all the same
+    long = fit(model, 1500, kl_warmup=0.5, learning_rate=0.05, **QUICK)
+    assert long.parameters["mean"][0, 0] == pytest.approx(5, abs=0.1)
+
+
+def test_precisions(monkeypatch):
+    kinds = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+    monkeypatch.setattr(lowering, "has_bfloat16", lambda device: True)  # autocast computes it anywhere, if slowly
+    fits = {name: fit(classifier(), 3, precision=name, **QUICK) for name in kinds}
+    for name, posterior in fits.items():
+        assert posterior.parameters["mean"].dtype == kinds[name]
+        assert posterior.record.precision == name
+    single, half = (fits[name].record.history for name in ("float32", "bfloat16"))
+    assert np.all(single != half)
+    np.testing.assert_allclose(half, single, rtol=0.02)
+    monkeypatch.setattr(lowering, "has_bfloat16", lambda device: False)
+    without = fit(classifier(), 3, precision="bfloat16", **QUICK)
+    np.testing.assert_array_equal(without.record.history, single)
+    assert without.record.precision == "float32"
+    assert without.record.settings.precision == "bfloat16"
+
+
+def test_compilation_changes_nothing_but_rounding():  # about 10 s: it compiles
+    plain, fast = (fit(classifier(), 10, estimator="local", compile=c, **QUICK).record for c in (False, True))
+    assert (plain.compiled, fast.compiled) == (False, True)
+    np.testing.assert_allclose(fast.history, plain.history, rtol=1e-5)
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+BAD = {
+    "steps": [0, 2.5, "many"], "batch_size": [0, 2.5, 41], "restarts": [0], "draws": [0], "map_steps": [-1],
+    "family": ["mean", "low-rank:0", None], "estimator": ["best", None], "schedule": ["linear"],
+    "learning_rate": [0, float("nan"), "fast"], "scale_rate": [-1.0], "start_scale": [float("inf")],
+    "temperature": [0.0], "kl_warmup": [1.5, None], "precision": ["float16"], "seed": [-1, 0.5],
+    "start": ["zero", "given", 5, None], "keep": ["all"], "compile": ["yes"], "device": ["tpu"], "workers": [-1],
+    "checkpoint_every": [0, 2.5], "elbo_draws": [1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_a_bad_setting_is_named_with_its_value(name, value):
+    with pytest.raises(ModelError, match=rf"{name}={value!r}"):
+        fit(regression(), **{"steps": 2, **QUICK, name: value})
+
+
+def test_numpys_numbers_and_families_themselves_are_taken():
+    numbers = {"steps": np.int64(3), "seed": np.int32(2), "restarts": np.int64(2), "learning_rate": np.float32(0.5)}
+    settings = fit(regression(), family=MeanField(), **numbers, **QUICK).record.settings
+    assert settings.as_json() | {"steps": 3, "seed": 2, "restarts": 2, "learning_rate": 0.5} == settings.as_json()
+    assert settings.family == "mean-field"
+    assert {type(v) for v in settings.as_json().values()} <= {int, float, str, type(None)}
+
+
+@pytest.mark.parametrize("family", ["full-rank", "low-rank", "map"])
+@pytest.mark.parametrize("estimator", ["local", "flipout"])
+def test_layer_estimators_need_independent_weights(family, estimator):
+    with pytest.raises(ModelError, match=f"estimator='{estimator}'.*family='{family}"):
+        fit(classifier(), 1, family=family, estimator=estimator, **QUICK)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ModelError, match=r"NoneType; expected a pymc.Model"):
+        fit(None, 1)

@@ -1,0 +1,146 @@
+"""Figures show what they say: checked on the artists, not on pixels."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pymc as pm
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+
+from companion import plots
+from companion.datasets import Observations, moons
+from companion.errors import DataError, ModelError
+from companion.inference import fit_advi
+from companion.models import binary_classifier
+from companion.plots import probability_map, uncertainty_map
+from companion.prediction import grid
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    with mpl.rc_context():
+        mpl.use("agg")
+        plots.use_style()
+        yield
+        plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return moons(n_samples=100).train
+
+
+def luminance(color):
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+
+
+def test_figures_are_opaque_white_so_that_dark_pages_can_be_read(data):
+    figure = plots.data_scatter(data).figure
+    assert to_hex(figure.get_facecolor(), keep_alpha=True) == "#ffffffff"
+    assert plt.rcParams["savefig.facecolor"] == "white"
+
+
+def test_class_colours_stand_out_from_paper_and_surface():
+    for color, end in zip(plots.CLASS_COLORS, (0.0, 1.0), strict=True):
+        assert 1.05 / (luminance(color) + 0.05) > 3  # WCAG contrast of graphics with white
+        assert (luminance(probability_map()(end)) + 0.05) / (luminance(color) + 0.05) > 1.8
+
+
+def test_scatter_draws_each_class_in_its_place(data):
+    ax = plots.data_scatter(data)
+    for label, points in enumerate(ax.collections):
+        np.testing.assert_array_equal(points.get_offsets(), data.x[data.y == label])
+
+
+def test_wrong_labels_are_ringed_and_counted(data):
+    labels = data.y.copy()
+    labels[:3] = 1 - labels[:3]
+    ax = plots.predicted_labels(data, labels)
+    np.testing.assert_array_equal(ax.collections[-1].get_offsets(), data.x[:3])
+    assert "wrong (3)" in [text.get_text() for text in ax.get_legend().get_texts()]
+    with pytest.raises(DataError, match="one label a row"):
+        plots.predicted_labels(data, labels[:-1])
+
+
+def test_probability_surface_shows_class_1_and_says_so():
+    plane = grid(n=10)
+    p = (plane.points[:, 0] + 3) / 6  # class 1 to the right
+    ax = plots.probability_surface(plane, np.stack([1 - p, p], axis=-1)[None])
+    bar = ax.figure.axes[-1]
+    assert bar.get_ylabel() == "posterior predictive probability of class 1"
+    red, blue = to_rgb(probability_map()(1.0)), to_rgb(probability_map()(0.0))
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    boundary = ax.collections[-1].get_paths()[0].vertices if ax.collections[-1].get_array() is not None else None
+    assert boundary is None or np.allclose(boundary[:, 0], 0, atol=1e-6)
+
+
+def test_uncertainty_map_darkens_evenly():
+    steps = [luminance(uncertainty_map()(v)) for v in np.linspace(0, 1, 9)]
+    assert (np.diff(steps) < 0).all()
+
+
+def test_surfaces_refuse_what_does_not_fit():
+    plane = grid(n=10)
+    with pytest.raises(ModelError, match="100"):
+        plots.uncertainty_surface(plane, np.zeros(99), label="sd")
+    with pytest.raises(ModelError, match="raise the maximum"):
+        plots.uncertainty_surface(plane, np.full(100, 0.6), label="sd")
+    with pytest.raises(ModelError, match="classes"):
+        plots.probability_surface(plane, np.zeros((100, 2)))
+
+
+def test_scatter_refuses_more_than_two_features():
+    with pytest.raises(DataError, match=r"\(4, 3\)"):
+        plots.data_scatter(Observations(np.zeros((4, 3)), np.array([0, 1, 0, 1])))
+
+
+def test_scatter_drops_no_point_in_silence():
+    with pytest.raises(DataError, match=r"outside 0 and 1: \[2\]"):
+        plots.data_scatter(Observations(np.zeros((4, 2)), np.array([0, 1, 2, 1])))
+
+
+def test_history_shows_the_running_mean_and_refuses_nan():
+    history = np.arange(1000.0)
+    ax = plots.elbo_history({"fit": history}, window=100)
+    assert ax.get_ylabel() == "loss: negative ELBO (nats)"
+    mean = ax.lines[1]
+    np.testing.assert_allclose(mean.get_ydata()[0], history[:100].mean())
+    assert mean.get_xdata()[0] == 99
+    history[500] = np.nan
+    with pytest.raises(ModelError, match="NaN from step 500"):
+        plots.elbo_history({"fit": history})
+    with pytest.raises(ModelError, match="at least 200 steps"):
+        plots.elbo_history({"fit": history[:10]})
+    with pytest.raises(ModelError, match="no history"):
+        plots.elbo_history({})
+
+
+def test_parameter_paths_draw_one_line_for_each_weight():
+    means, scales = plots.parameter_paths(np.zeros((1000, 7)), np.ones((1000, 7)), title="Paths")
+    assert len(means.lines) == len(scales.lines) == 7
+    assert scales.lines[0].get_ydata()[0] == 1
+    with pytest.raises(ModelError, match="same shape"):
+        plots.parameter_paths(np.zeros((1000, 7)), np.ones((1000, 6)))
+
+
+def test_model_graph_names_every_variable_and_each_dependence(data):
+    ax = plots.model_graph(binary_classifier(data))
+    texts = [t.get_text() for t in ax.texts]
+    for name in ("x ~ Data", "labels ~ Data", "w_in_1 ~ Normal", "p ~ Deterministic", "y ~ Bernoulli"):
+        assert any(text.startswith(name) for text in texts)
+    places = {t.get_text().split(" ~ ")[0]: t.get_position() for t in ax.texts if " ~ " in t.get_text()}
+    assert all(places[w][1] > places["p"][1] > places["y"][1] for w in ("x", "w_in_1", "w_1_2", "w_2_out"))
+
+
+def test_weight_traces_show_every_weight_and_name_what_is_missing(data):
+    fit = fit_advi(binary_classifier(data), 20, elbo_draws=10)
+    container = fit.posterior.to_arviz(50)
+    plots.weight_traces(container, ["w_in_1", "w_2_out"])
+    drawn = {ax.get_title(loc) for ax in plt.gcf().axes for loc in ("left", "center")}
+    drawn |= {text.get_text() for ax in plt.gcf().axes for text in (ax.xaxis.label, ax.yaxis.label, *ax.texts)}
+    assert any("w_in_1" in text for text in drawn)
+    with pytest.raises(ModelError, match="'w_3'"):
+        plots.weight_traces(container, ["w_3"])
+    assert isinstance(fit.posterior.approximation, pm.MeanField)

@@ -1,0 +1,140 @@
+"""Bands of measurements, against what the normal distribution says, and as they are drawn."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from companion import datasets, plots
+from companion.errors import DataError, ModelError
+from companion.uncertainty import Interval, decompose_measurements, interval, sample_measurements, sigma_interval
+
+
+@pytest.fixture
+def normal():
+    return np.random.default_rng(0).normal(3.0, 2.0, size=(20_000, 4))
+
+
+def test_the_interval_of_normal_draws_is_the_normal_one(normal):
+    band = interval(normal, level=0.95)
+    np.testing.assert_allclose(band.low, 3 - 1.96 * 2, atol=0.1)
+    np.testing.assert_allclose(band.high, 3 + 1.96 * 2, atol=0.1)
+    np.testing.assert_allclose(band.width, band.high - band.low)
+    assert np.mean((normal >= band.low) & (normal <= band.high)) == pytest.approx(0.95, abs=0.001)
+
+
+def test_two_standard_deviations_to_each_side_of_the_mean(normal):
+    band = sigma_interval(normal, 2.0)
+    np.testing.assert_allclose((band.low + band.high) / 2, normal.mean(axis=0))
+    np.testing.assert_allclose(band.width, 4 * normal.std(axis=0))
+
+
+def test_a_true_predictive_band_covers_what_it_says():
+    rng = np.random.default_rng(1)
+    means = rng.normal(size=(4000, 3000))
+    band = interval(sample_measurements(means, np.full((4000, 1), 0.5), seed=2), 0.9)
+    fresh = rng.normal(scale=np.sqrt(1 + 0.5**2), size=3000)
+    assert band.coverage(fresh) == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / 3000))
+
+
+def test_coverage_counts_the_points_inside_with_the_ends():
+    band = Interval(np.zeros(4), np.ones(4))
+    assert band.coverage([0.0, 1.0, 0.5, 1.1]) == 0.75
+
+
+def test_variance_of_measurements_is_the_sum_of_its_parts():
+    rng = np.random.default_rng(3)
+    means, scales = rng.normal(size=(50_000, 2)) * [1.0, 3.0], rng.uniform(0.5, 2.0, size=(50_000, 1))
+    parts = decompose_measurements(means, scales)
+    np.testing.assert_allclose(parts.total, parts.aleatoric + parts.epistemic)
+    np.testing.assert_allclose(parts.epistemic, [1.0, 9.0], rtol=0.03)
+    np.testing.assert_allclose(sample_measurements(means, scales, seed=4).var(axis=0), parts.total, rtol=0.03)
+
+
+def test_the_same_seed_measures_the_same():
+    means = np.zeros((3, 2))
+    np.testing.assert_array_equal(sample_measurements(means, 1.0, seed=5), sample_measurements(means, 1.0, seed=5))
+    assert np.ptp(sample_measurements(means, 0.0, seed=5)) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: interval(np.zeros(3)), ModelError, r"shape \(3,\); expected \(draws, points\)"),
+        (lambda: interval(np.zeros((0, 3))), ModelError, "one or more of both"),
+        (lambda: interval(np.full((2, 3), np.nan)), ModelError, "Did the fit diverge"),
+        (lambda: interval(np.zeros((2, 3)), 95), ModelError, "level=95; expected a share between 0 and 1"),
+        (lambda: sigma_interval(np.zeros((2, 3)), 0), ModelError, "sigmas=0; expected a positive"),
+        (lambda: sample_measurements(np.zeros((2, 3)), np.ones((3, 1)), 0), ModelError, r"shape \(3, 1\) and means"),
+        (lambda: sample_measurements(np.zeros((2, 3)), -1.0, 0), ModelError, "standard deviations from 0"),
+        (lambda: decompose_measurements(np.zeros((2, 3)), np.nan), ModelError, "standard deviations from 0"),
+        (lambda: Interval(np.zeros(2), np.ones(2)).coverage([0.5]), DataError, "for each of 2 points"),
+        (lambda: Interval(np.zeros(2), np.ones(2)).coverage([0.5, np.nan]), DataError, "finite measurement"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.fixture
+def style():
+    with mpl.rc_context():
+        mpl.use("agg")
+        plots.use_style()
+        yield
+        plots.use_style()
+        plt.close("all")
+
+
+@pytest.mark.usefixtures("style")
+def test_a_band_is_drawn_with_its_curve_and_its_data():
+    x, data = np.linspace(-1, 1, 11), datasets.sinusoid(8)
+    wide, narrow = Interval(x - 2, x + 2), Interval(x - 1, x + 1)
+    bands = {"measurements": wide, "curve": narrow}
+    ax = plots.regression_band(x[:, None], x, bands, data=data, truth=x**2, title="A line", ylim=(-4, 4))
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["measurements", "curve", "truth", "mean of the draws", "data"]
+    assert [line.get_linestyle() for line in ax.lines] == ["--", "-", ":", ":"]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), x)
+    first, second, points = ax.collections
+    assert (first.get_paths()[0].vertices[:, 1].min(), second.get_paths()[0].vertices[:, 1].min()) == (-3, -2)
+    assert first.get_alpha() < second.get_alpha()
+    np.testing.assert_allclose(points.get_offsets()[:, 1], data.y)
+    assert (ax.get_title(loc="left"), ax.get_ylim(), ax.get_xlim()) == ("A line", (-4, 4), (-1, 1))
+
+
+@pytest.mark.usefixtures("style")
+def test_a_band_of_another_length_is_refused():
+    x = np.linspace(-1, 1, 11)
+    with pytest.raises(ModelError, match=r"center has shape \(3,\); expected \(11,\)"):
+        plots.regression_band(x, np.zeros(3), {})
+    with pytest.raises(ModelError, match="the end of 'band' has shape"):
+        plots.regression_band(x, x, {"band": Interval(np.zeros(3), np.ones(3))})
+    with pytest.raises(ModelError, match="2 inputs each; expected one"):
+        plots.regression_band(x, x, {}, data=datasets.Measurements(np.zeros((4, 2)), np.zeros(4)))
+
+
+def test_scales_that_could_be_of_draws_or_of_points_are_refused():
+    with pytest.raises(ModelError, match=r"scales have shape \(4,\) .* scales\[:, None\]"):
+        decompose_measurements(np.zeros((4, 4)), np.arange(4.0))
+
+
+STEPS = np.linspace(0, 1, 5)
+FLAT = Interval(np.zeros(5), np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bands": FLAT}, "bands is a Interval; expected a mapping"),
+        ({"bands": {"a": (np.zeros(5), np.ones(5))}}, "expected a mapping of names to intervals"),
+        ({"data": (STEPS, STEPS)}, "data is a tuple; expected companion.datasets.Measurements"),
+        ({"x": STEPS[::-1]}, "sorted to rise"),
+        ({"x": STEPS * np.nan}, "holds NaN or infinity"),
+        ({"center": STEPS + np.inf}, "center holds NaN or infinity"),
+    ],
+)
+def test_bands_that_cannot_be_drawn_are_refused(settings, message):
+    with pytest.raises(ModelError, match=message):
+        plots.regression_band(**{"x": STEPS, "center": STEPS, "bands": {"a": FLAT}} | settings)
