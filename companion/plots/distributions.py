@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from companion.checks import whole
+from companion.checks import fraction, positive, whole
 from companion.errors import ModelError
 from companion.plots.language import say
 from companion.plots.style import INK, head, new_axes
@@ -134,10 +134,9 @@ def snr_histogram(
                 f"{int(strange.sum())} of {len(ratios)} ratios of {name!r} are negative or not finite; expected "
                 "|mean| / scale of each weight. Leave out weights that were pruned already."
             )
-    if pruned is not None and not 0 < pruned < 1:
-        raise ModelError(f"pruned={pruned}; expected a share of the weights between 0 and 1.")
-    if not least > 0:
-        raise ModelError(f"least={least}; expected a positive ratio.")
+    if pruned is not None:
+        pruned = fraction("pruned", pruned, "such as 0.75")
+    least = positive("least", least, "such as 0.001")
     logarithms = {name: np.log10(np.maximum(ratios, least)) for name, ratios in layers.items()}
     xlabel = r"$\log_{10}$ of the signal-to-noise ratio |mean| / scale"
     ax = score_histograms(logarithms, xlabel=xlabel, title=title, ax=ax)

@@ -1,7 +1,8 @@
-"""Priors over weights: the parameters of a torch module in, random variables of PyMC or sites of Pyro out.
+"""Priors over the weights of a torch module: each serves as variables of a PyMC model and as sites of a Pyro model.
 
-One object serves both libraries. Explained in the chapters `book/mnist/hierarchical` (scales learned for every layer,
-every parameter or every input) and `book/bayes_by_backprop/design_choices` (all the others).
+Explained in the chapters `book/mnist/hierarchical` (scales that are learned for every layer, every parameter or every
+input), `book/mnist/convolutional` (scales that follow the fan-in) and `book/bayes_by_backprop/design_choices` (a
+comparison of priors).
 
 Examples
 --------
@@ -21,7 +22,7 @@ from companion.priors.hierarchical import LearnedScale
 from companion.priors.informed import Informed
 from companion.priors.laplace import Laplace
 from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
-from companion.priors.parameters import Parameter, parameters
+from companion.priors.parameter import Parameter, parameters
 from companion.priors.relevance import RelevanceDetermination
 from companion.priors.shrinkage import RegularisedHorseshoe
 

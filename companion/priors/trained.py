@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from companion.checks import positive
 from companion.priors.base import entrywise
 from companion.priors.mixtures import ScaleMixture
-from companion.priors.parameters import Parameter, checked
+from companion.priors.parameter import Parameter, checked
 from companion.priors.real_mixture import RealMixture
 
 __all__ = ["TrainedLocation", "TrainedPrior", "TrainedScaleMixture"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from companion.checks import positive
+from companion.checks import fraction, positive
 from companion.errors import DataError, ModelError
 from companion.uncertainty.decomposition import Decomposition
 
@@ -78,8 +78,7 @@ def interval(draws: np.ndarray, level: float = 0.95) -> Interval:
     The ends are quantiles as NumPy computes them, by linear interpolation.
     """
     values = _draws("draws", draws)
-    if not 0 < level < 1:
-        raise ModelError(f"level={level}; expected a share between 0 and 1, such as 0.95.")
+    level = fraction("level", level, "such as 0.95")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(low, high)
 
