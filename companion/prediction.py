@@ -1,8 +1,8 @@
 """Predictions of a posterior: class probabilities, the labels that follow from them, and a grid to draw them on.
 
-Explained in the chapter `book/pymc/moons`, sections "Predicting two ways" and "What the network has learned".
-Probabilities have the shape (draws, points, classes), and means of a regression (draws, points), in every room that
-scores or draws them.
+Explained in the chapters `book/pymc/moons`, sections "Predicting two ways" and "What the network has learned" (the
+grid), and `book/mnist/dense`, section "Held-out prediction" (the average over the draws). Probabilities have the shape
+(draws, points, classes), and means of a regression (draws, points), in every room that scores or draws them.
 """
 
 from __future__ import annotations

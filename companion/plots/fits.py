@@ -63,7 +63,8 @@ def elbo_history(
         if history.ndim != 1 or len(history) < window:
             raise ModelError(f"history {name!r} has shape {history.shape}; expected (steps,), at least {window} steps.")
         if np.isnan(history).any():
-            raise ModelError(f"history {name!r} is NaN from step {int(np.isnan(history).argmax())} on.")
+            first = int(np.isnan(history).argmax())
+            raise ModelError(f"history {name!r} is NaN from step {first} on; expected numbers. Draw the steps before.")
         color = colors[k] if colors else f"C{k}"
         mean = np.convolve(history, np.ones(window) / window, mode="valid")
         every = max(1, len(history) // 3000)  # more points than pixels only make the picture larger

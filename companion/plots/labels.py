@@ -20,7 +20,7 @@ from companion.plots.style import CLASS_COLORS, INK, new_axes
 
 __all__ = ["confusion_matrix"]
 
-QUIET = "#9aa5ad"
+_QUIET = "#9aa5ad"
 """Grey for the counts of right answers."""
 
 
@@ -73,7 +73,7 @@ def confusion_matrix(
     for (row, column), count in np.ndenumerate(counts):
         if count:
             dark = errors[row, column] > 0.6 * top
-            color = QUIET if right[row, column] else "white" if dark else INK
+            color = _QUIET if right[row, column] else "white" if dark else INK
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
     names = [say(name) for name in class_names]
     ax.set_xticks(range(classes), names)

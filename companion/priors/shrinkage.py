@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedHorseshoe"]
 
-HYPERPARAMETERS = ("global_scale", "slab_variance")
+_HYPERPARAMETERS = ("global_scale", "slab_variance")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class RegularisedHorseshoe(Prior):
         shape, rate = self._slab
         start_scale = self.global_scale / math.hypot(1.0, self.global_scale / self.slab_scale)
         weights = {}
-        for layer, members in layers(checked(parameters, HYPERPARAMETERS)).items():
+        for layer, members in layers(checked(parameters, _HYPERPARAMETERS)).items():
             tau = pm.HalfCauchy(of_layer(layer, "global_scale"), self.global_scale, initval=float_x(self.global_scale))
             slab_variance = pm.InverseGamma(
                 of_layer(layer, "slab_variance"), alpha=shape, beta=rate, initval=float_x(self.slab_scale**2)
@@ -92,7 +92,7 @@ class RegularisedHorseshoe(Prior):
         import pyro.distributions as dist
 
         weights = {}
-        for layer, members in layers(checked(parameters, HYPERPARAMETERS)).items():
+        for layer, members in layers(checked(parameters, _HYPERPARAMETERS)).items():
             tau = pyro.sample(of_layer(layer, "global_scale"), dist.HalfCauchy(self.global_scale))
             slab_variance = pyro.sample(of_layer(layer, "slab_variance"), dist.InverseGamma(*self._slab))
             for p in members:
