@@ -14,8 +14,6 @@ Examples
 ['bias', 'scale', 'weight']
 """
 
-from typing import TYPE_CHECKING, Any
-
 from companion.priors.base import Prior
 from companion.priors.gaussian import FanIn, Gaussian, IndependentNormal
 from companion.priors.hierarchical import LearnedScale
@@ -25,9 +23,7 @@ from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
 from companion.priors.parameter import Parameter, parameters
 from companion.priors.relevance import RelevanceDetermination
 from companion.priors.shrinkage import RegularisedHorseshoe
-
-if TYPE_CHECKING:
-    from companion.priors.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
+from companion.priors.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
 
 __all__ = [
     "FanIn",
@@ -47,12 +43,3 @@ __all__ = [
     "TrainedScaleMixture",
     "parameters",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Load the trained priors when they are first used: they need Pyro."""
-    if name in ("TrainedLocation", "TrainedPrior", "TrainedScaleMixture"):
-        from companion.priors import trained
-
-        return getattr(trained, name)
-    raise AttributeError(f"module 'companion.priors' has no attribute {name!r}")

@@ -75,6 +75,16 @@ class Prior(ABC):
             If `parameters` is something else, or two sites of the model would have one name.
         """
 
+    def prepared(self, parameters: Sequence[Parameter]) -> Prior:
+        """Return the prior that a Bayesian module of these parameters holds: this one, or a copy of its own to train.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of the network, as ``companion.priors.parameters(module)`` lists them.
+        """
+        return self
+
     def _check_positive(self, *settings: str) -> None:
         """Refuse settings that aren't positive and finite; make the others floats."""
         self._settle(**{name: positive(name, getattr(self, name), owner=self) for name in settings})
