@@ -112,7 +112,27 @@ def mean_and_labels(probabilities: np.ndarray, y: np.ndarray) -> tuple[np.ndarra
 
 
 def labels_of(y: np.ndarray, points: int, classes: int, what: str = "predicted points") -> np.ndarray:
-    """Check that `y` holds one label, with a class, for each point, and return it as an array."""
+    """Check that there is one label, with a class, for each point.
+
+    Parameters
+    ----------
+    y
+        Labels (points,), whole numbers from 0 to classes - 1.
+    points, classes
+        Numbers of points and of classes.
+    what
+        Name of the points, for the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same labels as whole numbers of 32 bits.
+
+    Raises
+    ------
+    DataError
+        If there isn't one label for each point, or a label has no class.
+    """
     labels = np.asarray(y)
     if labels.shape != (points,):
         raise DataError(f"{labels.shape} labels for {points} {what}; expected one label for each.")
