@@ -12,7 +12,7 @@ from companion.datasets import Observations, moons
 from companion.errors import DataError, ModelError
 from companion.inference import fit_advi
 from companion.models import binary_classifier
-from companion.plots import probability_map, uncertainty_map
+from companion.plots.style import probability_map, uncertainty_map
 from companion.prediction import grid
 
 
