@@ -92,5 +92,5 @@ def whole(name: str, value: Any, least: int, *, error: type[CompanionError] = Mo
 
 
 def _inside(owner: object) -> str:
-    """Say in whose setting the value was found."""
+    """Name the class of the object whose setting is refused, as the message continues."""
     return "" if owner is None else f" in {type(owner).__name__}"

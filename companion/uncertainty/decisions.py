@@ -151,7 +151,7 @@ class RiskCoverage:
 
 
 def risk_coverage(doubt: np.ndarray, probabilities: np.ndarray, y: np.ndarray) -> RiskCoverage:
-    """Let a model answer where it doubts least, and count its errors there.
+    """Compute the share of errors among the points that a model doubts least, for every number of points answered.
 
     Parameters
     ----------

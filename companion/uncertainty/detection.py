@@ -73,7 +73,7 @@ def detect(familiar: np.ndarray, unfamiliar: np.ndarray) -> Detection:
 
 
 def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
-    """Find the threshold above which at most a given share of familiar points lies and would be refused.
+    """Find the threshold above which at most a given share of familiar points lies, which it would refuse.
 
     Parameters
     ----------
