@@ -12,7 +12,7 @@ from companion.datasets import Observations, moons
 from companion.errors import DataError, ModelError
 from companion.inference import fit_advi
 from companion.models import binary_classifier
-from companion.plots import probability_map, uncertainty_map
+from companion.plots.style import probability_map, uncertainty_map
 from companion.prediction import grid
 
 
@@ -59,7 +59,7 @@ def test_wrong_labels_are_ringed_and_counted(data):
     ax = plots.predicted_labels(data, labels)
     np.testing.assert_array_equal(ax.collections[-1].get_offsets(), data.x[:3])
     assert "wrong (3)" in [text.get_text() for text in ax.get_legend().get_texts()]
-    with pytest.raises(DataError, match="one label a row"):
+    with pytest.raises(DataError, match="expected one for each row"):
         plots.predicted_labels(data, labels[:-1])
 
 

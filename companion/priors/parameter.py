@@ -1,6 +1,6 @@
-"""A torch module in, its named parameters out: what a prior has to know of each, and nothing else.
+"""The parameters of a torch module, with all that a prior has to know of each.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`.
+Explained in the chapter `book/mnist/dense`, section "A torch network inside a PyMC model".
 """
 
 from __future__ import annotations
@@ -24,20 +24,16 @@ class Parameter:
     Attributes
     ----------
     name
-        As in ``module.named_parameters()``, for example ``"0.weight"``.
+        Name of the parameter in ``module.named_parameters()``, for example ``"0.weight"``.
     shape
-        Its shape.
+        Shape of the parameter.
     fan_in
-        Inputs that feed one unit: the product of ``weight.shape[1:]``. A bias has that of its layer's weight, and
-        what has neither has 1.
+        Number of inputs that feed one unit, the product of ``weight.shape[1:]``. A bias has the fan-in of its layer's
+        weight; a parameter without either has 1.
     layer
-        Name of the submodule that holds it, for example ``"0"``; ``""`` for the module itself.
+        Name of the submodule that holds the parameter, for example ``"0"``; ``""`` for the module itself.
     start
-        The module's own value (\*shape), where inference starts; ``None`` leaves the start to PyMC.
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/design_choices`.
+        Value of the parameter in the module, (\*shape), at which inference starts; ``None`` leaves the start to PyMC.
     """
 
     name: str
@@ -53,59 +49,58 @@ def parameters(module: torch.nn.Module) -> tuple[Parameter, ...]:
     Parameters
     ----------
     module
-        Its parameters with ``requires_grad=True`` are listed, in the module's own order; one that several
-        submodules share is listed once, under its first name.
+        Module whose parameters with ``requires_grad=True`` are listed, in the module's own order. A parameter that
+        several submodules share is listed once, under its first name.
 
     Returns
     -------
     tuple of Parameter
-        Their starting values are float64 copies that can't be written. A module on the device ``"meta"`` has none.
+        Parameters whose starting values are float64 copies that can't be written. A module on the device ``"meta"`` has
+        no starting values.
 
     Raises
     ------
     ModelError
-        If `module` is no ``torch.nn.Module``, has no parameter to train, or has one without a shape yet.
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/design_choices`.
+        If `module` isn't a ``torch.nn.Module``, has no parameter to train, or has one without a shape yet.
     """
     if not isinstance(module, torch.nn.Module):
         raise ModelError(
             f"module is a {type(module).__name__}; expected a torch.nn.Module, such as torch.nn.Linear(784, 10)."
         )
-    found = tuple(_describe(module, name, value) for name, value in module.named_parameters() if value.requires_grad)
-    if not found:
+    described = tuple(
+        _describe(module, name, value) for name, value in module.named_parameters() if value.requires_grad
+    )
+    if not described:
         raise ModelError(
             f"the {type(module).__name__} has no parameter with requires_grad=True; expected one at least. "
             "Call module.requires_grad_(True) on what was frozen."
         )
-    return found
+    return described
 
 
 def checked(
     parameters: Sequence[Parameter], hyperparameters: Sequence[str] = (), *, suffix: str = ""
 ) -> Sequence[Parameter]:
-    """Refuse what isn't a module's list of parameters, or has names that a prior needs for itself.
+    """Refuse anything but a list of parameters, and parameters with names that a prior needs for itself.
 
     Parameters
     ----------
     parameters
-        What the function `parameters` gave, or some of it.
+        Parameters that the function `parameters` listed, or some of them.
     hyperparameters
-        What the prior adds to each layer, for example ``("scale",)``.
+        Names of the variables that the prior adds to each layer, for example ``("scale",)``.
     suffix
-        What it appends to each parameter's name for a variable more, for example ``"_scale"``.
+        Ending by which the prior names one more variable for each parameter, for example ``"_scale"``.
 
     Returns
     -------
     sequence of Parameter
-        The same.
+        The same parameters.
 
     Raises
     ------
     ModelError
-        If it is something else, empty, or two variables of the model would have the same name.
+        If `parameters` is something else or empty, or two variables of the model would have one name.
     """
     if not isinstance(parameters, Sequence) or not all(isinstance(p, Parameter) for p in parameters):
         raise ModelError(
@@ -127,7 +122,7 @@ def checked(
 
 
 def layers(parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
-    """Group parameters by the layer that holds them, in their order."""
+    """Group parameters by the layer that holds them, in the order in which they are listed."""
     groups: dict[str, list[Parameter]] = {}
     for parameter in parameters:
         groups.setdefault(parameter.layer, []).append(parameter)
@@ -135,12 +130,12 @@ def layers(parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
 
 
 def of_layer(layer: str, name: str) -> str:
-    """Name what belongs to a layer: ``"0.scale"``, or ``"scale"`` for the module itself."""
+    """Return the full name of a layer's variable: ``"0.scale"``, or ``"scale"`` for the module itself."""
     return f"{layer}.{name}" if layer else name
 
 
 def _describe(module: torch.nn.Module, name: str, value: torch.nn.Parameter) -> Parameter:
-    """Collect what a prior has to know of one parameter."""
+    """Collect all that a prior has to know of one parameter."""
     if isinstance(value, torch.nn.parameter.UninitializedParameter):
         raise ModelError(
             f"parameter {name!r} has no shape yet; expected a module that has seen data. "
@@ -153,7 +148,7 @@ def _describe(module: torch.nn.Module, name: str, value: torch.nn.Parameter) -> 
 
 
 def _start(value: torch.Tensor) -> np.ndarray | None:
-    """Copy a parameter's value, where it has one."""
+    """Copy a parameter's value, if it has one."""
     if value.is_meta:
         return None
     start = np.array(value.detach().cpu().double().numpy())
