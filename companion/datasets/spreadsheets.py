@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from companion.datasets.notices import notice
 from companion.datasets.observations import Dataset
 from companion.datasets.tabular import tabular
-from companion.errors import DataError
+from companion.errors import DataError, first_line, notice
 
 __all__ = ["from_csv"]
 
@@ -95,7 +94,7 @@ def _read(path: Path) -> pd.DataFrame:
             head = stream.readline()
         table = pd.read_csv(path, sep=_separator(head), encoding="utf-8-sig", skipinitialspace=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise DataError(
             f"{path.name} can't be read as a table ({reason}); expected CSV in UTF-8 with a header"
         ) from None
