@@ -3,12 +3,18 @@
 Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from companion.datasets.encoding import Encoding
 from companion.errors import DataError
 
 __all__ = ["Dataset", "Observations", "Scaling", "check_labels"]
@@ -76,14 +82,69 @@ class Scaling:
             raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,)")
 
     def apply(self, x: ArrayLike) -> Floats:
-        """Standardise a table ``(points, features)`` in original units, for instance new observations."""
-        scaled: Floats = (np.asarray(x, dtype=np.float64) - self.mean) / self.scale
+        """Standardise inputs in original units, for instance new observations.
+
+        Parameters
+        ----------
+        x
+            Finite numbers `(points, features)`, or any shape whose last axis has the features. Rows with words are
+            for `Dataset.encode`.
+
+        Returns
+        -------
+        np.ndarray
+            Standardised inputs of the same shape, float64.
+
+        Raises
+        ------
+        DataError
+            If there are words, NaN or infinity in `x`, or another number of features.
+        """
+        values = self._values(x)
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{(~np.isfinite(values)).sum():,} of {values.size:,} new values are NaN or infinite: fill them in or "
+                "leave those rows out."
+            )
+        scaled: Floats = (values - self.mean) / self.scale
         return scaled
 
     def undo(self, x: ArrayLike) -> Floats:
-        """Bring standardised inputs ``(points, features)`` back to original units."""
-        original: Floats = np.asarray(x, dtype=np.float64) * self.scale + self.mean
+        """Bring standardised inputs back to original units.
+
+        Parameters
+        ----------
+        x
+            Numbers `(points, features)`, or any shape whose last axis has the features.
+
+        Returns
+        -------
+        np.ndarray
+            Inputs of the same shape, float64.
+
+        Raises
+        ------
+        DataError
+            If there are words in `x`, or another number of features.
+        """
+        original: Floats = self._values(x) * self.scale + self.mean
         return original
+
+    def _values(self, x: ArrayLike) -> Floats:
+        """Return numbers whose last axis has the features of this scaling."""
+        try:
+            values = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                "The new values are not an array of numbers; expected numbers (points, features). Rows as a file has "
+                "them, with words, are for the method encode of the data set."
+            ) from None
+        if values.shape[-1:] != self.mean.shape:
+            raise DataError(
+                f"The new values have shape {values.shape}; expected (points, {len(self.mean)}), one column for each "
+                "feature that was standardised."
+            )
+        return values
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,6 +165,8 @@ class Dataset:
         The terms of use, and who made the data and where.
     scaling
         What standardised a table, fitted on the training rows only; None for images.
+    encoding
+        How the columns of a table became its features; None for images.
 
     Raises
     ------
@@ -120,6 +183,7 @@ class Dataset:
     licence: str = ""
     source: str = ""
     scaling: Scaling | None = None
+    encoding: Encoding | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         features = self.train.x.shape[1:]
@@ -137,6 +201,57 @@ class Dataset:
             raise DataError(f"{len(self.feature_names)} feature names for rows of shape {features}")
         if self.scaling is not None and self.scaling.mean.shape != features:
             raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}")
+        if self.encoding is not None and (len(self.encoding.features),) != features:
+            raise DataError(f"an encoding of {len(self.encoding.features)} features for rows of shape {features}")
+
+    def encode(self, rows: str | Path | pd.DataFrame | Sequence[Any] | np.ndarray) -> Floats:
+        """Bring new rows into the form that a model of this table reads: words as 0 and 1, numbers standardised.
+
+        Parameters
+        ----------
+        rows
+            Path of a CSV file, a `pandas.DataFrame`, a list of dictionaries, or a list of rows with one entry for each
+            column that is learned from, in the order of the file. The column with the classes may be there or not.
+
+        Returns
+        -------
+        np.ndarray
+            Inputs `(points, features)`, float64, such as `companion.prediction.predict` takes them.
+
+        Raises
+        ------
+        DataError
+            If this is not a table, a column is missing, a row has too many or too few entries, or an entry is a gap,
+            not a number, or a word that the table did not have.
+        """
+        encoding, scaling = self._table_form()
+        return scaling.apply(encoding.apply(rows))
+
+    def decode(self, x: ArrayLike) -> pd.DataFrame:
+        """Turn inputs of a model back into rows as the file has them, in its units and with its words.
+
+        Parameters
+        ----------
+        x
+            Standardised inputs `(points, features)`, such as `test.x`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column for each column of the file that is learned from.
+
+        Raises
+        ------
+        DataError
+            If this is not a table, or `x` has another number of features.
+        """
+        encoding, scaling = self._table_form()
+        return encoding.undo(np.atleast_2d(scaling.undo(x)))
+
+    def _table_form(self) -> tuple[Encoding, Scaling]:
+        if self.encoding is None or self.scaling is None:
+            raise DataError(f"{self.name} is not a table with a scaling; encode and decode are for tables.")
+        return self.encoding, self.scaling
 
 
 def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
