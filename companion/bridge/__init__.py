@@ -3,11 +3,13 @@
 Explained in the chapter `book/mnist/dense`.
 """
 
-from companion.bridge.density import LogDensity, Observed, torch_log_density
+from companion.bridge.density import LogDensity, torch_log_density
+from companion.bridge.graph import Description, Observed
 from companion.bridge.response import Response
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
 __all__ = [
+    "Description",
     "LogDensity",
     "Observed",
     "Response",

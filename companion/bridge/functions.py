@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
 import torch
@@ -135,28 +135,10 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
-class Vjp:
-    """The vector-Jacobian product of a function: its inputs, then one cotangent an output, to one gradient an input.
-
-    Inputs that are not floating, such as labels, get no gradient, and so no output here.
-
-    Parameters
-    ----------
-    function
-        What is differentiated.
-    inputs
-        How many inputs it has.
-    cotangents
-        Shapes of its outputs for its example.
-    """
+class _Derived:
+    """A function made of another one, which computes where that one does."""
 
     function: TorchFunction
-    inputs: int
-    cotangents: tuple[Shape, ...] = field(default=(), compare=False, repr=False)
-
-    @property
-    def label(self) -> str:
-        return f"{self.function.label} gradient"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -166,12 +148,37 @@ class Vjp:
     def device(self) -> torch.device:
         return self.function.device
 
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Self:
+        return replace(self, function=self.function.to(device, dtype))
+
+
+@dataclass(frozen=True)
+class Vjp(_Derived):
+    """The vector-Jacobian product of a function.
+
+    It takes the function's inputs, then one cotangent for each output, and gives one gradient for each input. Inputs
+    that are not floating, such as labels, get no gradient, and so no output here.
+
+    Parameters
+    ----------
+    function
+        The function that is differentiated.
+    inputs
+        Number of its inputs.
+    cotangents
+        Shapes of its outputs for its example.
+    """
+
+    inputs: int
+    cotangents: tuple[Shape, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.function.label} gradient"
+
     @property
     def example(self) -> tuple[Shape, ...]:
         return (*self.function.example, *self.cotangents)
-
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vjp:
-        return Vjp(self.function.to(device, dtype), self.inputs, self.cotangents)
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         inputs, cotangents = tensors[: self.inputs], tensors[self.inputs :]
@@ -189,18 +196,17 @@ class Vjp:
 
 
 @dataclass(frozen=True)
-class Vmapped:
+class Vmapped(_Derived):
     """A function vectorised by `torch.vmap`.
 
     Parameters
     ----------
     function
-        What is applied to each element of the batch.
+        The function that is applied to each element of the batch.
     batch_ndims
-        How many leading batch dimensions each input has. They broadcast against each other from the right.
+        Number of leading batch dimensions of each input. They broadcast against each other from the right.
     """
 
-    function: TorchFunction
     batch_ndims: tuple[int, ...]
 
     @property
@@ -208,19 +214,8 @@ class Vmapped:
         return f"{self.function.label}, vectorised"
 
     @property
-    def dtype(self) -> torch.dtype:
-        return self.function.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.function.device
-
-    @property
     def example(self) -> tuple[Shape, ...]:
         return tuple((2,) * n + shape for n, shape in zip(self.batch_ndims, self.function.example, strict=True))
-
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vmapped:
-        return Vmapped(self.function.to(device, dtype), self.batch_ndims)
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         shapes = [t.shape[:n] for t, n in zip(tensors, self.batch_ndims, strict=True)]

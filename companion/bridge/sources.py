@@ -20,6 +20,7 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.type import TensorType
 
+from companion.compat import with_inner_graph_remade
 from companion.errors import ModelError
 
 __all__ = ["Sources", "remade"]
@@ -118,12 +119,9 @@ def is_tensor(variable: Graph) -> bool:
 
 
 def remade(node: Graph, inputs: Sequence[Graph]) -> list[Graph]:
-    """Apply a node's Op to other inputs, whose shapes may be less specific.
-
-    PyTensor's own way doesn't do for Ops with a graph inside: that of PyTensor 3's softmax has static shapes.
-    """
-    if hasattr(node.op, "build_inner_graph"):
-        return list(node.op(*inputs, return_list=True))
+    """Apply a node's Op to other inputs, whose shapes may be less specific."""
+    if (outputs := with_inner_graph_remade(node, inputs)) is not None:
+        return outputs
     if isinstance(node.op, SymbolicRandomVariable):  # its density, and change_dist_size, read the inputs as they are
         return list(Apply(node.op, list(inputs), [out.type() for out in node.outputs]).outputs)
     if isinstance(node.op, MinibatchRandomVariable):  # PyMC makes a constant of None and takes none
