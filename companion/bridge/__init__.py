@@ -6,6 +6,7 @@ Explained in the chapter `book/mnist/dense`.
 from companion.bridge.density import LogDensity, torch_log_density
 from companion.bridge.graph import Description, Observed
 from companion.bridge.response import Response
+from companion.bridge.vectorising import Tools, fastest, looped, vectorised
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
 __all__ = [
@@ -13,9 +14,13 @@ __all__ = [
     "LogDensity",
     "Observed",
     "Response",
+    "Tools",
     "WrappedModule",
     "bayesian",
     "check_module",
+    "fastest",
+    "looped",
     "torch_log_density",
+    "vectorised",
     "wrap_torch",
 ]

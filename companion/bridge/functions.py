@@ -7,7 +7,6 @@ the chapter `book/mnist/dense`.
 
 from __future__ import annotations
 
-import copy
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,10 @@ from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.func import functional_call, vjp, vmap
+from torch.func import vjp, vmap
 
+from companion.bridge.calling import called_with
+from companion.bridge.modules import moved
 from companion.errors import ModelError
 
 __all__ = ["ModuleCall", "Shape", "TorchFunction", "Vjp", "Vmapped", "is_differentiable"]
@@ -27,6 +28,9 @@ Shape = tuple[int, ...]
 
 # A module's identity. Weak keys: a module that nobody uses any more is not kept alive by having been wrapped.
 _identities: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
+
+# What stands in the identity of a copy on another device between the module's own and where it is.
+_ELSEWHERE = " on "
 
 
 class TorchFunction(Protocol):
@@ -99,6 +103,11 @@ class ModuleCall:
     def label(self) -> str:
         return type(self.module).__name__
 
+    @property
+    def original(self) -> str:
+        """The identity of the module that this one is a copy of, on another device, or of this one itself."""
+        return self.identity.partition(_ELSEWHERE)[0]
+
     @cached_property
     def _example(self) -> torch.Tensor:
         floats = (t for t in (*self.module.parameters(), *self.module.buffers()) if t.is_floating_point())
@@ -115,13 +124,13 @@ class ModuleCall:
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> ModuleCall:
         if torch.device(device) == self.device and dtype in (None, self.dtype):
             return self
-        module = copy.deepcopy(self.module).to(device, dtype)
-        return ModuleCall(module, self.names, self.example, f"{self.identity} on {device}, {dtype}")
+        module = moved(self.module, device, dtype)
+        return ModuleCall(module, self.names, self.example, f"{self.identity}{_ELSEWHERE}{device}, {dtype}")
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         inputs = len(tensors) - len(self.names)
         weights = dict(zip(self.names, tensors[inputs:], strict=True))
-        out = functional_call(self.module, weights, tensors[:inputs])
+        out = called_with(self.module, weights, tensors[:inputs], device=self.device, dtype=self.dtype)
         outputs = tuple(out) if isinstance(out, tuple | list) else (out,)
         if not outputs or not all(isinstance(o, torch.Tensor) for o in outputs):
             raise ModelError(

@@ -23,7 +23,7 @@ from pytensor.tensor.type import TensorType
 from companion.compat import with_inner_graph_remade
 from companion.errors import ModelError
 
-__all__ = ["Sources", "remade"]
+__all__ = ["Sources", "behind_batch", "remade"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -113,8 +113,13 @@ class Sources:
         return [name for name, v in self.inputs.items() if v in reads]
 
 
+def behind_batch(variable: Graph) -> Graph:
+    """Find what a mini-batch is drawn from; anything else is itself."""
+    return _behind(variable) if _is_batch(variable) else variable
+
+
 def is_tensor(variable: Graph) -> bool:
-    """Whether a variable holds numbers, and no random generator."""
+    """Whether a variable holds numbers, not a random generator."""
     return hasattr(variable.type, "numpy_dtype")
 
 
