@@ -46,11 +46,20 @@ class LogDensity(Description):
         super().__init__(**vars(graph.description))
         self._graph = graph
         self.dtype, self.device = dtype, device
-        self.data = {name: _copied(a, dtype, device) for name, a in graph.data.items()}
+        self.data = self.tensors(graph.data)
         self._prior = self._lowered([graph.prior])
         self._likelihood = self._lowered([entries.sum() for entries in graph.likelihoods])
         self._expected: Torch | None = None
         self._constrained: dict[tuple[str, ...], Torch] = {}
+        self._observations: Torch | None = None
+
+    def to(self, dtype: torch.dtype, device: str | torch.device) -> LogDensity:
+        """Lower the same model for another dtype or device."""
+        return LogDensity(self._graph, dtype, torch.device(device))
+
+    def tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+        """Take values over as tensors of the dtype and on the device of the computation."""
+        return {name: _copied(np.asarray(a), self.dtype, self.device) for name, a in arrays.items()}
 
     def _lowered(self, outputs: Sequence[Any], *more: Any) -> Torch:
         """Make a torch function of graphs of the values, the data and perhaps more inputs."""
@@ -69,6 +78,22 @@ class LogDensity(Description):
         """Compute the log likelihood of each observed variable, summed over its rows."""
         logps = self._likelihood(*self._arguments(values, data))
         return {o.name: logp for o, logp in zip(self.observed, logps, strict=True)}
+
+    def observations(self, values: Values, data: Values | None = None) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Compute each observed variable's log likelihood, one number for each observation, and the observed values."""
+        if self._observations is None:
+            self._observations = self._lowered([*self._graph.likelihoods, *self._graph.observations])
+        found = self._observations(*self._arguments(values, data))
+        count = len(self.observed)
+        pairs = zip(found[:count], found[count:], strict=True)
+        return {
+            o.name: (torch.as_tensor(a), torch.as_tensor(b)) for o, (a, b) in zip(self.observed, pairs, strict=True)
+        }
+
+    def observed_shapes(self, data: Values) -> dict[str, tuple[int, ...]]:
+        """Give the shape of each observed variable's values."""
+        values = self._lowered(self._graph.observations)(*self._arguments(self.tensors(self.start), data))
+        return {o.name: tuple(torch.as_tensor(v).shape) for o, v in zip(self.observed, values, strict=True)}
 
     def expected_prior(self, values: Values, means: Values, variances: Values, data: Values | None = None) -> Any:
         r"""Compute the log prior, in expectation over the values with a normal prior.

@@ -6,7 +6,7 @@ Explained in the chapter `book/mnist/dense`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,15 @@ class Observed:
         Name of the data input that holds its values, one per row; ``None`` where the model was given a plain array.
     data
         Names of the data inputs that its likelihood reads.
+    distribution
+        PyMC's name of its distribution, such as ``"Normal"``.
     """
 
     name: str
     scaled: bool
     rows: str | None
     data: frozenset[str]
+    distribution: str = field(default="", compare=False)
 
 
 @dataclass(eq=False)
@@ -90,8 +93,8 @@ class ModelGraph:
         Names of the free variables.
     prior
         The log prior, a scalar.
-    likelihoods
-        The log likelihood of each observed variable, one number for each observation.
+    likelihoods, observations
+        The log likelihood of each observed variable, one number for each observation, and the observed values.
     expected_prior, prior_variances
         The log prior with the normal values at their means, and the variances of their priors.
     variables
@@ -106,6 +109,7 @@ class ModelGraph:
     free: tuple[str, ...]
     prior: Graph
     likelihoods: tuple[Graph, ...]
+    observations: tuple[Graph, ...]
     expected_prior: Graph
     prior_variances: dict[str, Graph]
     variables: dict[str, Graph]
@@ -164,6 +168,7 @@ def model_graph(model: pm.Model) -> ModelGraph:
         free=tuple(rv.name for rv in model.free_RVs),
         prior=total([*free_terms, *potentials]),
         likelihoods=likelihoods,
+        observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
         expected_prior=total([*expected_terms, *potentials]),
         prior_variances=dict(zip(means, variances, strict=True)),
         variables=variables,
@@ -260,4 +265,6 @@ def _observed(rv: Graph, value: Graph, likelihood: Graph, sources: Sources) -> O
     """Describe an observed variable; the data that its likelihood reads are those of the graph."""
     rows = next((name for name in sources.read_by([value]) if sources.behind[name].type.ndim), None)
     scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
-    return Observed(rv.name, scaled, rows, frozenset(sources.read_by([likelihood])))
+    inner = rv.owner.inputs[0] if scaled else rv
+    kind = getattr(inner.owner.op, "_print_name", [""])[0] if inner.owner is not None else ""
+    return Observed(rv.name, scaled, rows, frozenset(sources.read_by([likelihood])), kind)
