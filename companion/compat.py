@@ -5,13 +5,25 @@ Python 3.11 brings PyMC 5 and ArviZ 0.23; Python 3.12 and newer bring PyMC 6 and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import arviz as az
 import numpy as np
 
-__all__ = ["ARVIZ_1", "from_dict", "plot_trace", "psis_k"]
+__all__ = [
+    "ARVIZ_1",
+    "from_dict",
+    "node_and_shapes",
+    "op_kind",
+    "plot_trace",
+    "psis_k",
+    "with_both_gradient_names",
+    "with_inner_graph_remade",
+]
+
+OpClass = TypeVar("OpClass", bound=type)
 
 ARVIZ_1 = int(az.__version__.split(".")[0]) >= 1
 
@@ -45,3 +57,33 @@ def psis_k(log_weights: np.ndarray) -> float:
         array_stats = import_module("arviz_stats.base").array_stats  # not there before, which mypy would report
         return float(array_stats.psislw(log_weights)[1])
     return float(az.psislw(log_weights)[1])
+
+
+def with_both_gradient_names(op: OpClass) -> OpClass:
+    """Give an Op's gradient, which PyTensor 2 calls ``L_op``, its name in PyTensor 3 as well: ``pullback``."""
+    vars_of: Any = op
+    vars_of.pullback = vars_of.L_op
+    return op
+
+
+def node_and_shapes(arguments: Sequence[Any]) -> tuple[Any, Any]:
+    """Read the arguments of an Op's ``infer_shape``, before which PyTensor 2 has the whole graph."""
+    *_, node, shapes = arguments
+    return node, shapes
+
+
+def op_kind(op: Any) -> str:
+    """Name an Op's class, by which it is known in both PyTensors.
+
+    The classes of linear algebra moved between PyTensor 2 and 3, and of those that write into a part of an array
+    PyTensor 3 has one fewer.
+    """
+    return type(op).__name__
+
+
+def with_inner_graph_remade(node: Any, inputs: Sequence[Any]) -> list[Any] | None:
+    """Apply an Op with a graph inside to other inputs, or give ``None`` for an Op without one.
+
+    ``clone_with_new_inputs`` doesn't do for it in PyTensor 3: the graph inside softmax has static shapes there.
+    """
+    return list(node.op(*inputs, return_list=True)) if hasattr(node.op, "build_inner_graph") else None

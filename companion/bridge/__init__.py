@@ -3,17 +3,26 @@
 Explained in the chapter `book/mnist/dense`.
 """
 
-from companion.bridge.density import LogDensity, Observed, torch_log_density
+from companion.bridge.density import LogDensity, torch_log_density
+from companion.bridge.graph import Description, Observed
 from companion.bridge.response import Response
+from companion.bridge.support import refuse_impossible
+from companion.bridge.vectorising import Tools, fastest, looped, vectorised
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
 __all__ = [
+    "Description",
     "LogDensity",
     "Observed",
     "Response",
+    "Tools",
     "WrappedModule",
     "bayesian",
     "check_module",
+    "fastest",
+    "looped",
+    "refuse_impossible",
     "torch_log_density",
+    "vectorised",
     "wrap_torch",
 ]

@@ -7,8 +7,7 @@ chapter `book/mnist/dense`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,38 +15,16 @@ import pymc as pm
 import torch
 from pytensor.graph.traversal import ancestors
 
-from companion.bridge.graph import ModelGraph, model_graph
+from companion.bridge.graph import Description, ModelGraph, model_graph
 from companion.bridge.lowering import Torch, lower
 from companion.errors import ModelError
 
-__all__ = ["LogDensity", "Observed", "torch_log_density"]
+__all__ = ["LogDensity", "torch_log_density"]
 
 Values = Mapping[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Observed:
-    """An observed variable.
-
-    Attributes
-    ----------
-    name
-        In the model.
-    scaled
-        Whether the model gives it a ``total_size``, and so scales the likelihood of a mini-batch itself.
-    rows
-        The data input that holds its values, one a row; ``None`` where the model was given a plain array.
-    data
-        The data inputs that its likelihood reads.
-    """
-
-    name: str
-    scaled: bool
-    rows: str | None
-    data: frozenset[str]
-
-
-class LogDensity:
+class LogDensity(Description):
     r"""A model's log density in torch, in nats; what `torch_log_density` returns.
 
     All of its functions take ``values``, a mapping from the name of each unconstrained value (as in
@@ -57,36 +34,36 @@ class LogDensity:
 
     Attributes
     ----------
-    start
-        The model's initial point: name to array.
+    start, observed, gaussian, independent, minibatch
+        See `companion.bridge.Description`.
     data
         The model's data: name to tensor. Mini-batches of `pymc.Minibatch` stand here as what they are drawn from.
-    minibatch
-        Rows in each of the model's own mini-batches, or None.
-    observed
-        The observed variables.
-    gaussian
-        Values with a normal prior, whose expected log prior under a Gaussian has a closed form.
-    independent
-        Those of them whose prior depends on no other value.
     dtype, device
-        Of the computation.
+        Floating dtype and device of the computation.
     """
 
     def __init__(self, graph: ModelGraph, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(**vars(graph.description))
         self._graph = graph
         self.dtype, self.device = dtype, device
-        self.start = graph.start
-        self.minibatch = graph.minibatch
-        self.gaussian = graph.gaussian
-        self.independent = graph.independent
-        self.data = {name: _copied(a, dtype, device) for name, a in graph.data.items()}
-        self.observed = tuple(Observed(o.name, o.scaled, o.rows, o.data) for o in graph.observed)
-        every = [*graph.value_inputs.values(), *graph.data_inputs.values()]
-        self._prior = lower(every, [graph.prior], dtype=dtype, device=device)
-        self._likelihood = lower(every, [o.logp for o in graph.observed], dtype=dtype, device=device)
+        self.data = self.tensors(graph.data)
+        self._prior = self._lowered([graph.prior])
+        self._likelihood = self._lowered([entries.sum() for entries in graph.likelihoods])
         self._expected: Torch | None = None
         self._constrained: dict[tuple[str, ...], Torch] = {}
+        self._observations: Torch | None = None
+
+    def to(self, dtype: torch.dtype, device: str | torch.device) -> LogDensity:
+        """Lower the same model for another dtype or device."""
+        return LogDensity(self._graph, dtype, torch.device(device))
+
+    def tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+        """Take values over as tensors of the dtype and on the device of the computation."""
+        return {name: _copied(np.asarray(a), self.dtype, self.device) for name, a in arrays.items()}
+
+    def _lowered(self, outputs: Sequence[Any], *more: Any) -> Torch:
+        """Make a torch function of graphs of the values, the data and perhaps more inputs."""
+        return lower([*self._graph.inputs, *more], outputs, dtype=self.dtype, device=self.device)
 
     def __call__(self, values: Values, data: Values | None = None) -> torch.Tensor:
         """Compute log p(data, values): the prior plus every likelihood, as ``model.compile_logp()`` does."""
@@ -101,6 +78,22 @@ class LogDensity:
         """Compute the log likelihood of each observed variable, summed over its rows."""
         logps = self._likelihood(*self._arguments(values, data))
         return {o.name: logp for o, logp in zip(self.observed, logps, strict=True)}
+
+    def observations(self, values: Values, data: Values | None = None) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Compute each observed variable's log likelihood, one number for each observation, and the observed values."""
+        if self._observations is None:
+            self._observations = self._lowered([*self._graph.likelihoods, *self._graph.observations])
+        found = self._observations(*self._arguments(values, data))
+        count = len(self.observed)
+        pairs = zip(found[:count], found[count:], strict=True)
+        return {
+            o.name: (torch.as_tensor(a), torch.as_tensor(b)) for o, (a, b) in zip(self.observed, pairs, strict=True)
+        }
+
+    def observed_shapes(self, data: Values) -> dict[str, tuple[int, ...]]:
+        """Give the shape of each observed variable's values."""
+        values = self._lowered(self._graph.observations)(*self._arguments(self.tensors(self.start), data))
+        return {o.name: tuple(torch.as_tensor(v).shape) for o, v in zip(self.observed, values, strict=True)}
 
     def expected_prior(self, values: Values, means: Values, variances: Values, data: Values | None = None) -> Any:
         r"""Compute the log prior, in expectation over the values with a normal prior.
@@ -118,9 +111,8 @@ class LogDensity:
         """
         if self._expected is None:
             graph = self._graph
-            inputs = [*graph.value_inputs.values(), *graph.data_inputs.values(), *graph.mean_inputs.values()]
             outputs = [graph.expected_prior, *graph.prior_variances.values()]
-            self._expected = lower(inputs, outputs, dtype=self.dtype, device=self.device)
+            self._expected = self._lowered(outputs, *graph.mean_inputs.values())
         logp, *priors = self._expected(*self._arguments(values, data), *(means[name] for name in self.gaussian))
         spread = sum(((variances[name] / v).sum() for name, v in zip(self.gaussian, priors, strict=True)), 0.0)
         return logp - 0.5 * spread
@@ -135,9 +127,7 @@ class LogDensity:
         """
         names = tuple(self._graph.free) if names is None else names
         if names not in self._constrained:
-            every = [*self._graph.value_inputs.values(), *self._graph.data_inputs.values()]
-            outputs = [self._graph.variable(name) for name in names]
-            self._constrained[names] = lower(every, outputs, dtype=self.dtype, device=self.device)
+            self._constrained[names] = self._lowered([self._graph.variable(name) for name in names])
         return dict(zip(names, self._constrained[names](*self._arguments(values, data)), strict=True))
 
     def names(self) -> tuple[str, ...]:
@@ -206,8 +196,4 @@ def torch_log_density(
 
 def _copied(array: np.ndarray, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Copy once, to the dtype and the device of the computation: data can be the largest thing in memory."""
-    return torch.tensor(array, dtype=_kind(array, dtype), device=device)
-
-
-def _kind(array: np.ndarray, dtype: torch.dtype) -> torch.dtype | None:
-    return dtype if array.dtype.kind == "f" else None
+    return torch.tensor(array, dtype=dtype if array.dtype.kind == "f" else None, device=device)

@@ -7,17 +7,18 @@ the chapter `book/mnist/dense`.
 
 from __future__ import annotations
 
-import copy
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.func import functional_call, vjp, vmap
+from torch.func import vjp, vmap
 
+from companion.bridge.calling import called_with
+from companion.bridge.modules import moved
 from companion.errors import ModelError
 
 __all__ = ["ModuleCall", "Shape", "TorchFunction", "Vjp", "Vmapped", "is_differentiable"]
@@ -27,6 +28,9 @@ Shape = tuple[int, ...]
 
 # A module's identity. Weak keys: a module that nobody uses any more is not kept alive by having been wrapped.
 _identities: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
+
+# What stands in the identity of a copy on another device between the module's own and where it is.
+_ELSEWHERE = " on "
 
 
 class TorchFunction(Protocol):
@@ -99,6 +103,11 @@ class ModuleCall:
     def label(self) -> str:
         return type(self.module).__name__
 
+    @property
+    def original(self) -> str:
+        """The identity of the module that this one is a copy of, on another device, or of this one itself."""
+        return self.identity.partition(_ELSEWHERE)[0]
+
     @cached_property
     def _example(self) -> torch.Tensor:
         floats = (t for t in (*self.module.parameters(), *self.module.buffers()) if t.is_floating_point())
@@ -115,13 +124,13 @@ class ModuleCall:
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> ModuleCall:
         if torch.device(device) == self.device and dtype in (None, self.dtype):
             return self
-        module = copy.deepcopy(self.module).to(device, dtype)
-        return ModuleCall(module, self.names, self.example, f"{self.identity} on {device}, {dtype}")
+        module = moved(self.module, device, dtype)
+        return ModuleCall(module, self.names, self.example, f"{self.identity}{_ELSEWHERE}{device}, {dtype}")
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         inputs = len(tensors) - len(self.names)
         weights = dict(zip(self.names, tensors[inputs:], strict=True))
-        out = functional_call(self.module, weights, tensors[:inputs])
+        out = called_with(self.module, weights, tensors[:inputs], device=self.device, dtype=self.dtype)
         outputs = tuple(out) if isinstance(out, tuple | list) else (out,)
         if not outputs or not all(isinstance(o, torch.Tensor) for o in outputs):
             raise ModelError(
@@ -135,28 +144,10 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
-class Vjp:
-    """The vector-Jacobian product of a function: its inputs, then one cotangent an output, to one gradient an input.
-
-    Inputs that are not floating, such as labels, get no gradient, and so no output here.
-
-    Parameters
-    ----------
-    function
-        What is differentiated.
-    inputs
-        How many inputs it has.
-    cotangents
-        Shapes of its outputs for its example.
-    """
+class _Derived:
+    """A function made of another one, which computes where that one does."""
 
     function: TorchFunction
-    inputs: int
-    cotangents: tuple[Shape, ...] = field(default=(), compare=False, repr=False)
-
-    @property
-    def label(self) -> str:
-        return f"{self.function.label} gradient"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -166,12 +157,37 @@ class Vjp:
     def device(self) -> torch.device:
         return self.function.device
 
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Self:
+        return replace(self, function=self.function.to(device, dtype))
+
+
+@dataclass(frozen=True)
+class Vjp(_Derived):
+    """The vector-Jacobian product of a function.
+
+    It takes the function's inputs, then one cotangent for each output, and gives one gradient for each input. Inputs
+    that are not floating, such as labels, get no gradient, and so no output here.
+
+    Parameters
+    ----------
+    function
+        The function that is differentiated.
+    inputs
+        Number of its inputs.
+    cotangents
+        Shapes of its outputs for its example.
+    """
+
+    inputs: int
+    cotangents: tuple[Shape, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.function.label} gradient"
+
     @property
     def example(self) -> tuple[Shape, ...]:
         return (*self.function.example, *self.cotangents)
-
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vjp:
-        return Vjp(self.function.to(device, dtype), self.inputs, self.cotangents)
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         inputs, cotangents = tensors[: self.inputs], tensors[self.inputs :]
@@ -189,18 +205,17 @@ class Vjp:
 
 
 @dataclass(frozen=True)
-class Vmapped:
+class Vmapped(_Derived):
     """A function vectorised by `torch.vmap`.
 
     Parameters
     ----------
     function
-        What is applied to each element of the batch.
+        The function that is applied to each element of the batch.
     batch_ndims
-        How many leading batch dimensions each input has. They broadcast against each other from the right.
+        Number of leading batch dimensions of each input. They broadcast against each other from the right.
     """
 
-    function: TorchFunction
     batch_ndims: tuple[int, ...]
 
     @property
@@ -208,19 +223,8 @@ class Vmapped:
         return f"{self.function.label}, vectorised"
 
     @property
-    def dtype(self) -> torch.dtype:
-        return self.function.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.function.device
-
-    @property
     def example(self) -> tuple[Shape, ...]:
         return tuple((2,) * n + shape for n, shape in zip(self.batch_ndims, self.function.example, strict=True))
-
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Vmapped:
-        return Vmapped(self.function.to(device, dtype), self.batch_ndims)
 
     def __call__(self, *tensors: torch.Tensor) -> Tensors:
         shapes = [t.shape[:n] for t, n in zip(tensors, self.batch_ndims, strict=True)]

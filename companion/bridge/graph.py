@@ -6,7 +6,7 @@ Explained in the chapter `book/mnist/dense`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,20 +22,59 @@ from pytensor.tensor.random.basic import NormalRV
 from companion.bridge.sources import Sources, remade
 from companion.errors import ModelError
 
-__all__ = ["ModelGraph", "model_graph"]
+__all__ = ["Description", "ModelGraph", "Observed", "model_graph"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
 
-@dataclass(frozen=True, eq=False)
-class Term:
-    """One observed variable's log likelihood, a scalar, with the data that hold its values and those that it reads."""
+@dataclass(frozen=True)
+class Observed:
+    """What a fit has to know of one observed variable.
+
+    Attributes
+    ----------
+    name
+        Its name in the model.
+    scaled
+        Whether the model gives it a ``total_size``, and so scales the likelihood of a mini-batch itself.
+    rows
+        Name of the data input that holds its values, one per row; ``None`` where the model was given a plain array.
+    data
+        Names of the data inputs that its likelihood reads.
+    distribution
+        PyMC's name of its distribution, such as ``"Normal"``.
+    """
 
     name: str
-    logp: Graph
     scaled: bool
     rows: str | None
     data: frozenset[str]
+    distribution: str = field(default="", compare=False)
+
+
+@dataclass(eq=False)
+class Description:
+    """What is known of a model before anything is computed.
+
+    Attributes
+    ----------
+    start
+        The model's initial point: name of each unconstrained value to its array.
+    observed
+        The observed variables.
+    gaussian
+        Names of the values with a normal prior, whose expected log prior under a Gaussian has a closed form.
+    independent
+        Names of those among them whose prior depends on no other value.
+    minibatch
+        Number of rows in each of the model's own mini-batches, or ``None`` where it has none.
+    """
+
+    start: dict[str, np.ndarray]
+    observed: tuple[Observed, ...]
+    gaussian: tuple[str, ...]
+    independent: tuple[str, ...]
+    minibatch: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,40 +83,41 @@ class ModelGraph:
 
     Attributes
     ----------
-    start
-        Name of each unconstrained value to its initial array.
+    description
+        The model's initial point, and what is known of its variables.
     value_inputs, data_inputs, mean_inputs
         Inputs of the graphs: the values, the data, and the means of the values with a normal prior.
     data
         The data's own arrays.
     free
         Names of the free variables.
-    prior, observed
-        The log prior, a scalar, and the likelihoods.
-    gaussian, independent
-        Names of the values with a normal prior, and of those among them whose prior depends on no other value.
+    prior
+        The log prior, a scalar.
+    likelihoods, observations
+        The log likelihood of each observed variable, one number for each observation, and the observed values.
     expected_prior, prior_variances
-        The log prior with those values at their means, and the variances of their priors.
+        The log prior with the normal values at their means, and the variances of their priors.
     variables
         Everything that has a name in the model, as a function of the values and the data.
-    minibatch
-        Rows of `pymc.Minibatch`, where the model uses it.
     """
 
-    start: dict[str, np.ndarray]
+    description: Description
     value_inputs: dict[str, Graph]
     data_inputs: dict[str, Graph]
     mean_inputs: dict[str, Graph]
     data: dict[str, np.ndarray]
     free: tuple[str, ...]
     prior: Graph
-    observed: tuple[Term, ...]
-    gaussian: tuple[str, ...]
-    independent: tuple[str, ...]
+    likelihoods: tuple[Graph, ...]
+    observations: tuple[Graph, ...]
     expected_prior: Graph
     prior_variances: dict[str, Graph]
     variables: dict[str, Graph]
-    minibatch: int | None
+
+    @property
+    def inputs(self) -> list[Graph]:
+        """The values, then the data: what every function of the model takes."""
+        return [*self.value_inputs.values(), *self.data_inputs.values()]
 
     def variable(self, name: str) -> Graph:
         """Give the graph of a variable or deterministic of the model, from the values and the data."""
@@ -109,24 +149,29 @@ def model_graph(model: pm.Model) -> ModelGraph:
     def total(terms: Iterable[Graph]) -> Graph:
         return pt.add(pt.zeros(()), *(t.sum() for t in terms))
 
+    likelihoods = tuple(closed.logp(model.observed_RVs))
     return ModelGraph(
-        start={name: np.asarray(a) for name, a in model.initial_point().items()},
+        description=Description(
+            start={name: np.asarray(a) for name, a in model.initial_point().items()},
+            observed=tuple(
+                _observed(rv, closed.values[closed.named[rv.name]], likelihood, sources)
+                for rv, likelihood in zip(model.observed_RVs, likelihoods, strict=True)
+            ),
+            gaussian=tuple(means),
+            independent=independent,
+            minibatch=next(iter(sources.batch.values()), None),
+        ),
         value_inputs=values,
         data_inputs=sources.inputs,
         mean_inputs=means,
         data=sources.arrays(),
         free=tuple(rv.name for rv in model.free_RVs),
         prior=total([*free_terms, *potentials]),
-        observed=tuple(
-            _term(rv, closed.values[closed.named[rv.name]], logp.sum(), sources)
-            for rv, logp in zip(model.observed_RVs, closed.logp(model.observed_RVs), strict=True)
-        ),
-        gaussian=tuple(means),
-        independent=independent,
+        likelihoods=likelihoods,
+        observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
         expected_prior=total([*expected_terms, *potentials]),
         prior_variances=dict(zip(means, variances, strict=True)),
         variables=variables,
-        minibatch=next(iter(sources.batch.values()), None),
     )
 
 
@@ -216,7 +261,10 @@ def _expected(
     return expected, variances, tuple(independent)
 
 
-def _term(rv: Graph, value: Graph, graph: Graph, sources: Sources) -> Term:
+def _observed(rv: Graph, value: Graph, likelihood: Graph, sources: Sources) -> Observed:
+    """Describe an observed variable; the data that its likelihood reads are those of the graph."""
     rows = next((name for name in sources.read_by([value]) if sources.behind[name].type.ndim), None)
     scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
-    return Term(rv.name, graph, scaled, rows, frozenset(sources.read_by([graph])))
+    inner = rv.owner.inputs[0] if scaled else rv
+    kind = getattr(inner.owner.op, "_print_name", [""])[0] if inner.owner is not None else ""
+    return Observed(rv.name, scaled, rows, frozenset(sources.read_by([likelihood])), kind)

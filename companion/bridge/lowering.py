@@ -7,6 +7,7 @@ can't take, and keeps every number in the dtype and on the device of the fit. Ex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from pytensor.tensor.shape import SpecifyShape
 from torch.nn import functional
 
 from companion.bridge.ops import TorchOp, is_float
+from companion.compat import op_kind
 from companion.errors import ModelError
 
 __all__ = ["lower"]
@@ -38,12 +40,16 @@ Torch = Callable[..., Any]
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
 
+# Torch's softplus turns linear from a threshold on, 20 by default; the exact one never does.
+_NEVER_LINEAR = 1e9
+
+
 def _log1mexp(x: torch.Tensor) -> torch.Tensor:
-    return torch.where(x < -0.6931471805599453, torch.log1p(-torch.exp(x)), torch.log(-torch.expm1(x)))
+    return torch.where(x < -math.log(2), torch.log1p(-torch.exp(x)), torch.log(-torch.expm1(x)))
 
 
 # Elementwise Ops whose own conversion is missing, loops over elements, or branches on a tensor's value.
-ELEMENTWISE: dict[type, Torch] = {
+_ELEMENTWISE: dict[type, Torch] = {
     ps.Switch: lambda c, a, b: torch.where(torch.as_tensor(c).bool(), a, b),
     ps.Clip: lambda x, low, high: torch.minimum(torch.maximum(x, low), high),
     ps.EQ: torch.eq,  # PyTensor takes torch.equal, which compares whole tensors
@@ -60,7 +66,7 @@ ELEMENTWISE: dict[type, Torch] = {
     ps.OR: torch.logical_or,
     ps.XOR: torch.logical_xor,
     ps.math.Sigmoid: torch.sigmoid,
-    ps.math.Softplus: lambda x: functional.softplus(x, threshold=1e9),  # exact: torch's default turns linear at 20
+    ps.math.Softplus: lambda x: functional.softplus(x, threshold=_NEVER_LINEAR),
     ps.math.GammaLn: torch.lgamma,
     ps.math.Psi: torch.digamma,
     ps.math.Erf: torch.erf,
@@ -71,8 +77,8 @@ ELEMENTWISE: dict[type, Torch] = {
 # Powers stay powers: nested squares would be one Op with a graph inside, which PYTORCH mode can't convert.
 _REWRITES = PYTORCH.excluding("local_pow_to_nested_squaring").optimizer
 
-# Linear algebra that PyTensor's PYTORCH mode lacks, by name: the classes moved between PyTensor 2 and 3.
-LINEAR_ALGEBRA: dict[str, Callable[[Any], Torch]] = {
+# Linear algebra that PyTensor's PYTORCH mode lacks, by the name of the Op's class.
+_LINEAR_ALGEBRA: dict[str, Callable[[Any], Torch]] = {
     "Solve": lambda op: lambda a, b: _by_columns(torch.linalg.solve, op, a, b),
     "Cholesky": lambda op: lambda a: torch.linalg.cholesky(a, upper=not op.lower),
     "SolveTriangular": lambda op: (
@@ -82,8 +88,8 @@ LINEAR_ALGEBRA: dict[str, Callable[[Any], Torch]] = {
     ),
 }
 
-# Writing into a part, by name as well: PyTensor 3 has one class fewer.
-INCREMENTS = frozenset({"IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
+# Ops that write into a part of an array, by name as well.
+_INCREMENTS = frozenset({"IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
 
 
 def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dtype, device: torch.device) -> Torch:
@@ -148,7 +154,7 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
             to = getattr(torch, scalar.o_type.dtype)
             kind = dtype if to.is_floating_point else to
             return lambda x: x.to(kind)
-        found = next((ELEMENTWISE[kind] for kind in type(scalar).__mro__ if kind in ELEMENTWISE), None)
+        found = next((_ELEMENTWISE[kind] for kind in type(scalar).__mro__ if kind in _ELEMENTWISE), None)
         if found is None:
             found = _converted(op, node, kwargs)
         mixed = is_float(node.outputs[0]) and not all(map(is_float, node.inputs))
@@ -166,10 +172,10 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
     core = op.core_op if isinstance(op, Blockwise) else op  # torch takes batches of matrices as they are
     if isinstance(core, Dot):
         return _with_floats(torch.matmul, dtype) if is_float(node.outputs[0]) else torch.matmul
-    if (known := LINEAR_ALGEBRA.get(type(core).__name__)) is not None:
+    if (known := _LINEAR_ALGEBRA.get(op_kind(core))) is not None:
         return known(core)
     found = _converted(op, node, kwargs)
-    if type(op).__name__ in INCREMENTS:
+    if op_kind(op) in _INCREMENTS:
         # vmap can't write a batch into what has none: the sum of zeros gives it one
         return lambda x, y, *at: found(x + torch.zeros_like(y).sum().to(x.dtype), y, *at)
     return found
@@ -221,7 +227,7 @@ def _refusal(op: Any, node: Apply[Any]) -> ModelError:
     named = out.name or next((v.name for v in ancestors([out]) if v.name and v is not out), None)
     where = f"variable {named!r}" if out.name or not named else f"variable computed from {named!r}"
     return ModelError(
-        f"the Op {op} ({type(op).__name__}), which computes the {where} of shape {out.type.shape}, has no torch "
+        f"the Op {op} ({op_kind(op)}), which computes the {where} of shape {out.type.shape}, has no torch "
         "counterpart. Express it with elementwise functions, sums and matrix products, put it into a torch.nn.Module "
         "with companion.bridge.wrap_torch, or fit the model with pymc.fit or companion.inference.fit_advi instead."
     )

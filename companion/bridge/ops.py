@@ -26,10 +26,14 @@ from pytensor.tensor.shape import Shape_i
 
 from companion.bridge.functions import TorchFunction, Vjp
 from companion.bridge.shapes import example_outputs, output_types
+from companion.compat import node_and_shapes, with_both_gradient_names
 
 __all__ = ["TorchOp", "TorchVjpOp", "is_float"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
+
+# How many forward passes are kept: few, since each holds its activations in memory.
+_TAPES = 8
 
 
 class _Tape(NamedTuple):
@@ -40,9 +44,9 @@ class _Tape(NamedTuple):
 
 
 class _Tapes:
-    """The last few forward passes by handle. Few, since each holds a pass's activations in memory."""
+    """The last few forward passes by handle."""
 
-    def __init__(self, limit: int = 8) -> None:
+    def __init__(self, limit: int = _TAPES) -> None:
         self._kept: OrderedDict[int, _Tape] = OrderedDict()
         self._count = itertools.count(1)
         self._limit = limit
@@ -64,6 +68,7 @@ class _Tapes:
 _tapes = _Tapes()
 
 
+@with_both_gradient_names
 class TorchOp(Op):
     """A torch function as an Op: numbers in as NumPy arrays, through torch, out as NumPy arrays.
 
@@ -111,7 +116,7 @@ class TorchOp(Op):
 
     def infer_shape(self, *arguments: Any) -> list[tuple[Any, ...]]:
         """Give the static shapes; dimensions that are unknown are read off the output."""
-        *_, node, _ = arguments  # PyTensor 2 has a graph before the node
+        node, _ = node_and_shapes(arguments)
         return [
             tuple(pt.constant(n, dtype="int64") if n is not None else Shape_i(i)(out) for i, n in enumerate(shape))
             for out in node.outputs
@@ -123,7 +128,7 @@ class TorchOp(Op):
         return not self.tape
 
     def L_op(self, inputs: Sequence[Graph], outputs: Sequence[Graph], output_grads: Sequence[Graph]) -> Any:
-        """Build the gradient, PyTensor 2's name for `pullback`."""
+        """Build the gradient: a `TorchVjpOp` of a forward pass with a tape."""
         values = [out for out in outputs if not (self.tape and out is outputs[-1])]
         cotangents = [
             pt.zeros_like(out) if isinstance(g.type, DisconnectedType) else g
@@ -133,9 +138,8 @@ class TorchOp(Op):
         gradients = iter(TorchVjpOp(self.function, len(inputs)).make_node(handle, *inputs, *cotangents).outputs)
         return [next(gradients) if is_float(v) else DisconnectedType()() for v in inputs]
 
-    pullback = L_op
 
-
+@with_both_gradient_names
 class TorchVjpOp(Op):
     """The vector-Jacobian product of a `TorchOp`: handle, inputs and cotangents to the floating inputs' gradients.
 
@@ -191,7 +195,7 @@ class TorchVjpOp(Op):
 
     def infer_shape(self, *arguments: Any) -> list[Any]:
         """Give each gradient its input's shape."""
-        *_, node, shapes = arguments
+        node, shapes = node_and_shapes(arguments)
         own = slice(1, 1 + self.inputs)
         return [shape for v, shape in zip(node.inputs[own], shapes[own], strict=True) if is_float(v)]
 
@@ -202,8 +206,6 @@ class TorchVjpOp(Op):
         again = TorchOp(Vjp(self.function, self.inputs, shapes)).make_node(*rest)
         # The derivative at these arguments alone: what the cotangents depend on is PyTensor's part.
         return [DisconnectedType()(), *again.op.L_op(again.inputs, again.outputs, output_grads)]
-
-    pullback = L_op
 
 
 @register_canonicalize

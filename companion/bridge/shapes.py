@@ -1,7 +1,11 @@
-"""Static shapes: a torch function and PyTensor inputs in, the types of the outputs out, without computing a value.
+"""Static shapes of a torch function's outputs, found without computing a value.
 
-The function runs on torch's meta device, where tensors have a shape and a dtype and nothing else. Explained in the
-chapter `book/mnist/dense`.
+The function runs on torch's meta device, where tensors have a shape and a dtype and nothing else. PyTensor may know
+a size as None, such as the number of rows of `pymc.Data`. A network of 3 inputs and 2 outputs, say, gets inputs of
+shape (None, 3). It runs once on (7, 3), a guess, and gives (7, 2); and once on (18, 3), and gives (18, 2). The first
+size of the output moved with the rows, the second did not, so the output's static shape is (None, 2).
+
+Explained in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
@@ -9,17 +13,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.type import TensorType
 
 from companion.bridge.functions import ModuleCall, Shape, TorchFunction
+from companion.bridge.lines import first_line, line_of_error
 from companion.errors import ModelError
 
 __all__ = ["example_outputs", "module_call", "output_types"]
 
 # For rows whose number nobody knows, and how far to move a size to see what moves with it.
 _GUESS, _MOVE = 7, 11
+
+# Rows to try a shape with, of data that may have any number of them.
+_ROWS = 16
 
 Outputs = list[tuple[Shape, torch.dtype]]
 
@@ -34,17 +45,17 @@ def output_types(function: TorchFunction, inputs: Sequence[Any]) -> list[TensorT
     ModelError
         If the function refuses inputs of these shapes.
     """
-    meta = function.to("meta")
     dtypes = [v.type.dtype for v in inputs]
     known = [
         tuple(e if n is None else n for n, e in zip(v.type.shape, example, strict=True))
         for v, example in zip(inputs, function.example, strict=True)
     ]
-    base = _run(meta, dtypes, known)
+    run = _Runner(function, dtypes)
+    base = run(known)
     moved = [[False] * len(shape) for shape, _ in base]
     for change in _changes(inputs, known):
         try:
-            other = _run(meta, dtypes, change)
+            other = run(change)
         except ModelError:
             continue  # these dimensions can't change, or not without others
         for flags, (shape, _), (new, _) in zip(moved, base, other, strict=True):
@@ -59,7 +70,7 @@ def output_types(function: TorchFunction, inputs: Sequence[Any]) -> list[TensorT
 
 def example_outputs(function: TorchFunction, inputs: Sequence[Any]) -> tuple[Shape, ...]:
     """Infer the shapes of a function's outputs for its example, with inputs of these variables' dtypes."""
-    return tuple(shape for shape, _ in _run(function.to("meta"), [v.type.dtype for v in inputs], function.example))
+    return tuple(shape for shape, _ in _Runner(function, [v.type.dtype for v in inputs])(function.example))
 
 
 def module_call(module: torch.nn.Module, names: Sequence[str], inputs: Sequence[Any], weights: Sequence[Shape]) -> Any:
@@ -74,13 +85,12 @@ def module_call(module: torch.nn.Module, names: Sequence[str], inputs: Sequence[
         If none of them is accepted.
     """
     call = ModuleCall.of(module, names, ())
-    meta = call.to("meta")
-    dtypes = [v.type.dtype for v in inputs] + ["float32"] * len(weights)
+    run = _Runner(call, [v.type.dtype for v in inputs] + ["float32"] * len(weights))
     refusal = None
     for shapes in _candidates(inputs, sorted({n for shape in weights for n in shape})):
         example = [*shapes, *weights]
         try:
-            _run(meta, dtypes, example)
+            run(example)
         except ModelError as error:
             refusal = refusal or error
         else:
@@ -89,19 +99,37 @@ def module_call(module: torch.nn.Module, names: Sequence[str], inputs: Sequence[
 
 
 def _candidates(inputs: Sequence[Any], sizes: Sequence[int]) -> Iterator[list[Shape]]:
-    """List shapes of the inputs to try, the likeliest first."""
+    """List shapes of the inputs to try, the likeliest first: few rows of the data, all of them, guesses."""
+    yield [_few_rows(v, _shape_of(v, _GUESS)) for v in inputs]
     yield [_shape_of(v, _GUESS) for v in inputs]
     if any(v.type.shape and v.type.shape[-1] is None for v in inputs):
         yield from ([_shape_of(v, n) for v in inputs] for n in sizes)
 
 
+def _few_rows(variable: Any, shape: Shape) -> Shape:
+    """Take fewer rows where their number may change: what has to be run on zeros is then quick."""
+    return (min(shape[0], _ROWS), *shape[1:]) if shape and variable.type.shape[0] is None else shape
+
+
 def _shape_of(variable: Any, last: int) -> Shape:
     """Give a variable's shape: static sizes, those of the data behind it, a guess for the rest."""
     static = variable.type.shape
-    if isinstance(variable, SharedVariable):
-        return tuple(variable.get_value(borrow=True).shape)
+    if (data := _shape_of_data(variable)) is not None:
+        return data
     guess = [_GUESS] * (len(static) - 1) + [last]
     return tuple(g if n is None else n for n, g in zip(static, guess[-len(static) :], strict=True)) if static else ()
+
+
+def _shape_of_data(variable: Any) -> Shape | None:
+    """Give the shape of the data that a variable holds or is computed from entry by entry; None for anything else."""
+    if isinstance(variable, SharedVariable):
+        return tuple(variable.get_value(borrow=True).shape)
+    if isinstance(variable, Constant):
+        return tuple(variable.data.shape)
+    if variable.owner is None or not isinstance(variable.owner.op, Elemwise):
+        return None
+    shapes = [shape for v in variable.owner.inputs if (shape := _shape_of_data(v)) is not None]
+    return tuple(np.broadcast_shapes(*shapes)) if len(shapes) == len(variable.owner.inputs) else None
 
 
 def _changes(inputs: Sequence[Any], known: Sequence[Shape]) -> list[list[Shape]]:
@@ -118,23 +146,44 @@ def _changes(inputs: Sequence[Any], known: Sequence[Shape]) -> list[list[Shape]]
     return changed
 
 
-def _run(meta: TorchFunction, dtypes: Sequence[str], shapes: Sequence[Shape]) -> Outputs:
-    """Run the function on the meta device."""
-    tensors = [_empty(meta, dtype, shape) for dtype, shape in zip(dtypes, shapes, strict=True)]
-    try:
-        with torch.no_grad():
-            return [(tuple(o.shape), o.dtype) for o in meta(*tensors)]
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
-        if isinstance(error, ModelError):
+class _Runner:
+    """Runs a function on the meta device and, where that can't be, on zeros.
+
+    Some functions need values though their outputs' shapes don't: a mask that torch looks at, code of the reader's own
+    that goes through NumPy.
+    """
+
+    def __init__(self, function: TorchFunction, dtypes: Sequence[str]) -> None:
+        self._function, self._dtypes = function, dtypes
+        self._meta = function.to("meta")
+
+    def __call__(self, shapes: Sequence[Shape]) -> Outputs:
+        """Give the shapes and dtypes of the outputs for inputs of these shapes."""
+        try:
+            return _outputs(self._meta, self._dtypes, shapes)
+        except ModelError:
             raise
-        raise ModelError(
-            f"{meta.label} refuses inputs of shapes {list(shapes)}: {str(error).splitlines()[0].rstrip('.')}. "
-            "Check the shapes. Sizes that are None in PyTensor were guessed: give them with pytensor.tensor."
-            "specify_shape, or use pm.Data. Where the module asks a tensor for its values (.item(), if x > 0), "
-            "write that with torch.where."
-        ) from error
+        except Exception as error:  # a module may fail in any way
+            meta = error
+        try:
+            return _outputs(self._function, self._dtypes, shapes)
+        except ModelError:
+            raise
+        except Exception as error:
+            where = line_of_error(error)
+            raise ModelError(
+                f"{self._function.label} refuses inputs of shapes {list(shapes)}{f', in {where}' if where else ''}: "
+                f"{first_line(error)}. Check the shapes. Sizes that are None in PyTensor were guessed: give them with "
+                "pytensor.tensor.specify_shape, or use pm.Data."
+            ) from meta
 
 
-def _empty(meta: TorchFunction, dtype: str, shape: Shape) -> torch.Tensor:
-    kind = getattr(torch, dtype)
-    return torch.empty(shape, dtype=meta.dtype if kind.is_floating_point else kind, device="meta")
+def _outputs(function: TorchFunction, dtypes: Sequence[str], shapes: Sequence[Shape]) -> Outputs:
+    """Run the function, on zeros where the device has values."""
+    kinds = [getattr(torch, dtype) for dtype in dtypes]
+    tensors = [
+        torch.zeros(shape, dtype=function.dtype if kind.is_floating_point else kind, device=function.device)
+        for kind, shape in zip(kinds, shapes, strict=True)
+    ]
+    with torch.no_grad():
+        return [(tuple(o.shape), o.dtype) for o in function(*tensors)]

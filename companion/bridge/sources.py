@@ -20,9 +20,10 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.type import TensorType
 
+from companion.compat import with_inner_graph_remade
 from companion.errors import ModelError
 
-__all__ = ["Sources", "remade"]
+__all__ = ["Sources", "behind_batch", "remade"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -112,18 +113,20 @@ class Sources:
         return [name for name, v in self.inputs.items() if v in reads]
 
 
+def behind_batch(variable: Graph) -> Graph:
+    """Find what a mini-batch is drawn from; anything else is itself."""
+    return _behind(variable) if _is_batch(variable) else variable
+
+
 def is_tensor(variable: Graph) -> bool:
-    """Whether a variable holds numbers, and no random generator."""
+    """Whether a variable holds numbers, not a random generator."""
     return hasattr(variable.type, "numpy_dtype")
 
 
 def remade(node: Graph, inputs: Sequence[Graph]) -> list[Graph]:
-    """Apply a node's Op to other inputs, whose shapes may be less specific.
-
-    PyTensor's own way doesn't do for Ops with a graph inside: that of PyTensor 3's softmax has static shapes.
-    """
-    if hasattr(node.op, "build_inner_graph"):
-        return list(node.op(*inputs, return_list=True))
+    """Apply a node's Op to other inputs, whose shapes may be less specific."""
+    if (outputs := with_inner_graph_remade(node, inputs)) is not None:
+        return outputs
     if isinstance(node.op, SymbolicRandomVariable):  # its density, and change_dist_size, read the inputs as they are
         return list(Apply(node.op, list(inputs), [out.type() for out in node.outputs]).outputs)
     if isinstance(node.op, MinibatchRandomVariable):  # PyMC makes a constant of None and takes none

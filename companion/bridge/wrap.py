@@ -1,12 +1,14 @@
-"""The bridge in: a `torch.nn.Module` in, a node of a PyMC model out.
+"""The bridge in: any torch network stands in an ordinary PyMC model, with a gradient.
 
-The 2016 post put Lasagne's layers into a PyMC3 model, because both spoke Theano. Here any torch network stands in an
-ordinary `pymc.Model`, with a gradient. Explained in the chapter `book/mnist/dense`.
+The 2016 post put Lasagne's layers into a PyMC3 model, because both spoke Theano. Explained in the chapter
+`book/mnist/dense`; how a module becomes part of a model, in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pymc as pm
@@ -15,31 +17,34 @@ import torch
 from pytensor.tensor.shape import specify_shape
 
 import companion.bridge.linkers  # noqa: F401  (registers the Ops with PyTensor's linkers)
-from companion.bridge.ops import TorchOp
+from companion.bridge.examples import example_rows
+from companion.bridge.functions import ModuleCall
+from companion.bridge.lines import first_line
+from companion.bridge.modules import private_copy, refuse_by_kind, unwrapped
+from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.shapes import module_call
+from companion.bridge.trial import try_module
 from companion.errors import ModelError
 from companion.priors import Prior, parameters
 
 __all__ = ["WrappedModule", "bayesian", "check_module", "wrap_torch"]
 
-_RANDOM = (torch.nn.modules.dropout._DropoutNd, torch.nn.modules.batchnorm._BatchNorm, torch.nn.RReLU)
-_RANDOM_WITH_DROPOUT = (torch.nn.MultiheadAttention, torch.nn.RNNBase)
-
 
 class WrappedModule:
-    """A module that takes PyTensor variables; what `wrap_torch` returns.
+    """A module that takes PyTensor variables; see `wrap_torch`.
 
     Attributes
     ----------
     module
-        The torch module. Only its architecture and its frozen parameters are used.
+        A copy of the torch module. Only its architecture, its buffers and its frozen parameters are used.
     shapes
-        Of the weights it expects: name to shape.
+        Name of each weight that it expects to its shape.
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
-        check_module(module)
-        self.module = module
+        module = unwrapped(module)
+        refuse_by_kind(module)
+        self.module = private_copy(module)
         self.shapes = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
 
     def __call__(self, x: Any, weights: Mapping[str, Any]) -> Any:
@@ -48,7 +53,8 @@ class WrappedModule:
         Parameters
         ----------
         x
-            A PyTensor variable or array; a tuple or list of them where ``forward`` takes several.
+            A PyTensor variable or array; a tuple or list of them where ``forward`` takes several. Whole numbers and
+            truth values are made floating where the module takes nothing else.
         weights
             Parameter name, as in ``module.named_parameters()``, to a variable or array of that parameter's shape.
             Parameters that don't require a gradient are frozen: they keep the module's values and are not expected.
@@ -61,14 +67,28 @@ class WrappedModule:
         Raises
         ------
         ModelError
-            If a weight is missing, unknown or of another shape, or if the module refuses the inputs' shapes.
+            If a weight is missing, unknown or of another shape, or if the module fails on a few rows of the inputs,
+            draws random numbers or asks a tensor for its value; see `wrap_torch`.
         """
         inputs = [pt.as_tensor_variable(v) for v in (x if isinstance(x, tuple | list) else (x,))]
         self._check_names(weights)
         values = [_with_shape(name, weights[name], shape) for name, shape in self.shapes.items()]
-        return TorchOp(module_call(self.module, list(self.shapes), inputs, list(self.shapes.values())))(
-            *inputs, *values
-        )
+        call, inputs = self._tried(inputs)
+        return TorchOp(call)(*inputs, *values)
+
+    def _tried(self, inputs: list[Any]) -> tuple[ModuleCall, list[Any]]:
+        """Run the module on a few rows, and find the dtype in which it takes whole numbers and truth values."""
+        refusal: ModelError | None = None
+        for dtypes in _dtypes_to_try(inputs, self.module):
+            cast = [v.astype(dtype) if v.type.dtype != dtype else v for v, dtype in zip(inputs, dtypes, strict=True)]
+            try:
+                call = module_call(self.module, list(self.shapes), cast, list(self.shapes.values()))
+                try_module(call, example_rows(cast, call.example[: len(cast)]))
+            except ModelError as error:
+                refusal = refusal or error
+            else:
+                return call, cast
+        raise refusal or ModelError(f"{type(self.module).__name__} takes no inputs.")
 
     def _check_names(self, weights: Mapping[str, Any]) -> None:
         if not isinstance(weights, Mapping):
@@ -89,23 +109,25 @@ def wrap_torch(module: torch.nn.Module) -> WrappedModule:
     r"""Make a torch module callable on PyTensor variables, with gradients.
 
     One forward pass through torch serves the value and the gradient. The module computes in its own dtype (float32,
-    or float64 after ``module.double()``) and on its own device; what PyTensor sees are NumPy arrays.
+    or float64 after ``module.double()``) and on its own device; what PyTensor sees are NumPy arrays. The module itself
+    is not changed: a copy computes. It is taken out of `torch.compile` and `torch.nn.DataParallel`.
 
     Parameters
     ----------
     module
-        Any `torch.nn.Module` that computes the same from the same inputs and weights.
+        Any `torch.nn.Module` that computes the same from the same inputs and weights. Where it is called, it is first
+        tried on a few rows of the data, so that one that doesn't is refused before any step.
 
     Returns
     -------
     WrappedModule
-        ``call(x, weights)``, with ``weights`` a mapping from the module's parameter names to variables.
+        A function of ``(x, weights)``, with ``weights`` a mapping from the module's parameter names to variables.
 
     Raises
     ------
     ModelError
-        If `module` is no module, or one of torch's layers in it draws random numbers or keeps statistics in training
-        mode, as dropout and batch normalisation do.
+        If `module` is not a module or is TorchScript, or one of torch's layers in it draws random numbers or keeps
+        statistics in training mode, as dropout and batch normalisation do.
 
     Examples
     --------
@@ -118,26 +140,39 @@ def wrap_torch(module: torch.nn.Module) -> WrappedModule:
     ...     mean = call(np.array([[1.0, 2.0, 3.0]]), {"weight": w, "bias": b})
     >>> mean.type.shape
     (1, 1)
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/dense`.
     """
     return WrappedModule(module)
 
 
+@contextmanager
+def _names_explained() -> Iterator[None]:
+    """Say what to do about a name that the model already has."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, ModelError) or "already exists" not in str(error):
+            raise
+        raise ModelError(
+            f"{first_line(error)}: the model has another variable of that name, perhaps from another network. Give "
+            'each network a name of its own: with pm.Model(name="scale"): bayesian(...) inside the model. Its '
+            'variables are then "scale::0.weight" and so on.'
+        ) from error
+
+
+@_names_explained()
 def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
     """Place a random variable on every parameter of a module, and return the module's output.
 
     The modern form of the post's trick of giving Lasagne's layers a function that makes random variables for their
-    ``init=``. To be called inside a `pymc.Model`; the variables have the parameters' names.
+    ``init=``. It is called inside a `pymc.Model`; the variables have the parameters' names. For a second network in the
+    same model, call it inside ``with pm.Model(name="scale"):``, so that its variables have names of their own.
 
     Parameters
     ----------
     module
-        As for `wrap_torch`. Its own weights are where inference starts.
+        Any torch module, as for `wrap_torch`. Its own weights are where inference starts.
     prior
-        From `companion.priors`.
+        One of `companion.priors`.
     x
         Inputs: a variable or array, often `pymc.Data`; a tuple or list where ``forward`` takes several.
 
@@ -149,11 +184,8 @@ def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
     Raises
     ------
     ModelError
-        Outside a model, for something that is no prior, and as `wrap_torch`.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/dense`.
+        Outside a model, for something that is not a prior, if the model has a variable of a parameter's name, and as
+        `wrap_torch`.
     """
     if pm.Model.get_context(error_if_none=False) is None:
         raise ModelError("bayesian(...) was called outside a model; call it inside `with pm.Model():`.")
@@ -161,31 +193,49 @@ def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
         raise ModelError(
             f"prior is a {type(prior).__name__}; expected one of companion.priors, such as Gaussian(scale=1.0)."
         )
+    module = unwrapped(module)
     call = wrap_torch(module)
     return call(x, prior.pymc(parameters(module)))
 
 
-def check_module(module: Any) -> None:
-    """Refuse what is no module, or doesn't compute the same from the same weights; see `wrap_torch`.
+def check_module(module: torch.nn.Module, *inputs: torch.Tensor) -> torch.nn.Module:
+    """Refuse what is not a module, or doesn't compute the same from the same weights; see `wrap_torch`.
+
+    Parameters
+    ----------
+    module
+        The module.
+    inputs
+        A few real rows for each argument of ``forward``. Where they are given, the module is run on them.
+
+    Returns
+    -------
+    torch.nn.Module
+        The module, out of what `torch.compile` and `torch.nn.DataParallel` put around it.
 
     Raises
     ------
     ModelError
-        If it is none, draws random numbers, keeps statistics, or has a parameter without a shape.
+        If it isn't a module, draws random numbers, keeps statistics, has a parameter without a shape, or fails on the
+        inputs; the message names the line of the module.
     """
-    if not isinstance(module, torch.nn.Module):
-        raise ModelError(f"{type(module).__name__} is no torch.nn.Module; expected a module, such as torch.nn.Linear.")
-    for name, part in module.named_modules():
-        drops = isinstance(part, _RANDOM_WITH_DROPOUT) and part.dropout > 0
-        counts = isinstance(part, torch.nn.modules.instancenorm._InstanceNorm) and part.track_running_stats
-        if part.training and (drops or counts or isinstance(part, _RANDOM)):
-            raise ModelError(
-                f"{name or 'the module'} is a {type(part).__name__} in training mode, which doesn't compute the same "
-                "from the same weights. Call module.eval() first, or leave it out: the posterior regularises already."
-            )
-    lazy = [name for name, p in module.named_parameters() if torch.nn.parameter.is_lazy(p)]
-    if lazy:
-        raise ModelError(f"the parameters {lazy} have no shape yet; run the lazy module once on an example input.")
+    module = unwrapped(module)
+    refuse_by_kind(module)
+    if inputs:
+        names = [name for name, p in module.named_parameters() if p.requires_grad]
+        try_module(ModuleCall.of(private_copy(module), names, ()), inputs)
+    return module
+
+
+def _dtypes_to_try(inputs: Sequence[Any], module: torch.nn.Module) -> Iterator[list[str]]:
+    """List dtypes for the inputs: their own, then others of those that are whole numbers or truth values."""
+    own = [v.type.dtype for v in inputs]
+    floating = str(ModuleCall.of(module, (), ()).dtype).removeprefix("torch.")
+    others = [
+        [dtype] if is_float(v) else list(dict.fromkeys((dtype, "int64", floating)))
+        for v, dtype in zip(inputs, own, strict=True)
+    ]
+    yield from map(list, itertools.product(*others))
 
 
 def _with_shape(name: str, value: Any, shape: Sequence[int]) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 import pymc as pm
 import torch
 
+from companion.bridge import refuse_impossible
 from companion.checks import whole
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.machine import device_named, guard
@@ -181,6 +182,8 @@ def fit(
         calls = {"checkpoint": checkpoint is not None, "checkpoint_every": checkpoint_every}
         group.agree({**dataclasses.asdict(settings), **calls}, 0)
         batches, rows = batches_for(density, batch_size, dataset, seed, group.rank, group.world, workers)
+        if dataset is None:
+            refuse_impossible(density, batches.parts())
         objective = dataclasses.replace(objective, rows=rows)
         # a network may draw its own start anew in each process: the first one's is everybody's
         means = group.same(starting_means(model, objective.layout, start, restarts, seed), 0).to(where, density.dtype)

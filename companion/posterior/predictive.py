@@ -14,7 +14,7 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import Response
+from companion.bridge import Response, looped, vectorised
 from companion.errors import ModelError
 from companion.machine import draws_at_once, slices
 from companion.posterior.protocol import Draws
@@ -161,18 +161,8 @@ def in_parts(respond: Respond, count: int, draws: Callable[[slice], Tensors], da
     points, parts = len(next(iter(data.values()))), []
     with torch.no_grad():
         at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
-        every = torch.vmap(respond, in_dims=(0, None)) if at_once > _FEW else _one_by_one(respond)
+        every = (vectorised if at_once > _FEW else looped)(respond, (0, None))
         for some in map(draws, slices(count, at_once)):
             found = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
             parts.append(torch.cat(found, dim=1).cpu())
     return torch.cat(parts)
-
-
-def _one_by_one(respond: Respond) -> Respond:
-    """Do what `torch.vmap` does over the first argument, in a loop."""
-
-    def every(draws: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        count = len(next(iter(draws.values())))
-        return torch.stack([respond({name: a[i] for name, a in draws.items()}, data) for i in range(count)])
-
-    return every

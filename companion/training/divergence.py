@@ -87,9 +87,16 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     training.restore(good.tensors, good.step)
     what = _what_broke(training, broken_at)
     step = training.step
+    rounding = (
+        ""
+        if training.objective.density.dtype == torch.float64 or not _is_rounding(training)
+        else (
+            "In float64 the same numbers are finite: use precision='float64'. Where that is too slow, try what follows. "
+        )
+    )
     training.restore(good.tensors, good.step)
     return (
-        f"at step {step:,} {what} in every restart that was left. "
+        f"at step {step:,} {what} in every restart that was left. {rounding}"
         "Lower learning_rate (a tenth is a good next try) or start_scale, standardise the inputs, or use "
         "precision='float64' to tell rounding from a model whose density is infinite somewhere. "
         f"The posterior of the last good state (step {good.step:,}) is this error's `posterior`"
@@ -108,6 +115,24 @@ def _what_broke(training: Repeatable, until: int) -> str:
             return f"{' and '.join(_terms(training)) or 'the loss'} became NaN or infinite"
         training.update(loss, gradients)
     return f"the loss had grown {_GROWTH:,.0f}-fold"
+
+
+def _is_rounding(training: Repeatable) -> bool:
+    """Whether the log density and its gradient at this step's draws are finite in float64."""
+    objective, data = training.objective, training.batches.at(training.step)
+    exact = objective.density.to(torch.float64, objective.density.device)
+    rows = {name: t.double() if t.is_floating_point() else t for name, t in data.items()}
+    for r, noise in enumerate(training.noise):
+        own = {name: p[r] for name, p in training.parameters.items()}
+        draw = objective.family.draw(own, noise[0]).double()
+        if torch.isfinite(draw).all():
+            with torch.enable_grad():
+                leaf = draw.detach().requires_grad_()
+                density = exact(objective.layout.split(leaf), rows)
+                [slope] = torch.autograd.grad(density, [leaf])
+            if torch.isfinite(density) and torch.isfinite(slope).all():
+                return True
+    return False
 
 
 def _terms(training: Repeatable) -> list[str]:

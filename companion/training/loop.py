@@ -166,6 +166,8 @@ class Training:
             traced = self.objective.gradient(self.parameters, self.noise, data)
             left = self.settings.steps - self.step
             setting = self.compile if self.compiled is None else self.compiled
+            if not isinstance(traced, torch.fx.GraphModule):  # a loop in Python: nothing to compile
+                setting = False
             found, quick = faster(traced, arguments, setting=setting, steps=left, device=self.device)
             self.compiled = self.group.all(quick, self.step)
             self._gradient = found if self.compiled else traced

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from companion.bridge import LogDensity, Observed
+from companion.bridge import LogDensity, Observed, Tools, fastest
 from companion.variational.estimators import Estimator
 from companion.variational.families import Family, Parameters, PointMass
 from companion.variational.layer_noise import Gaussian, layer_weights, noise_for
@@ -146,30 +146,31 @@ class Objective:
         layers = self._layers({n: p[0] for n, p in parameters.items()}, noise[0, 0], data)
         restarts = len(noise)
 
-        def loss(own: Tensors, kl_weight: torch.Tensor, noise: torch.Tensor, batch: Tensors) -> Any:
+        def loss(tools: Tools, own: Tensors, kl_weight: torch.Tensor, noise: torch.Tensor, batch: Tensors) -> Any:
             given = dict(zip(names, own, strict=True))
             rows = dict(zip(inputs, batch, strict=True))
             if self.draws == 1:
                 found = self.terms(given, noise[0], rows, layers)
             else:
-                every = torch.vmap(lambda e: self.terms(given, e, rows, layers), randomness="different")(noise)
+                every = tools.over(lambda e: self.terms(given, e, rows, layers))(noise)
                 found = Terms(*(t.mean() for t in every))
             return -found.log_likelihood + kl_weight * found.kl, -found.log_likelihood + found.kl
 
-        with_gradient = torch.func.grad_and_value(loss, has_aux=True)
+        def build(tools: Tools) -> Gradient:
+            with_gradient = tools.with_gradient(partial(loss, tools))
 
-        def gradient(kl_weight: torch.Tensor, noise: torch.Tensor, *rest: torch.Tensor) -> Any:
-            own, batch = rest[: len(names)], rest[len(names) :]
-            if restarts == 1:
-                found, (_, full) = with_gradient(tuple(p[0] for p in own), kl_weight, noise[0], batch)
-                return full[None], tuple(g[None] for g in found)
-            dims = (0, None, 0, None)
-            found, (_, full) = torch.vmap(with_gradient, dims, randomness="different")(own, kl_weight, noise, batch)
-            return full, found
+            def gradient(kl_weight: torch.Tensor, noise: torch.Tensor, *rest: torch.Tensor) -> Any:
+                own, batch = rest[: len(names)], rest[len(names) :]
+                if restarts == 1:
+                    found, (_, full) = with_gradient(tuple(p[0] for p in own), kl_weight, noise[0], batch)
+                    return full[None], tuple(g[None] for g in found)
+                found, (_, full) = tools.over(with_gradient, (0, None, 0, None))(own, kl_weight, noise, batch)
+                return full, found
+
+            return gradient
 
         example = (torch.ones((), device=noise.device), noise, *parameters.values(), *data.values())
-        traced: Gradient = make_fx(gradient)(*(t.detach() for t in example))
-        return traced
+        return fastest(build, [t.detach() for t in example])
 
     def _layers(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> frozenset[str]:
         with torch.no_grad():
