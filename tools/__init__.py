@@ -1,0 +1,9 @@
+"""What stands behind `make`: checks of the sources and of the book, and the making of pages, files and measurements.
+
+Each module is a command: ``python -m tools english companion`` runs `tools.english`. ``python -m tools`` lists them.
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
