@@ -5,6 +5,20 @@ from importlib import import_module
 
 COMMANDS = {
     "english": "tools.english",
+    "notebooks": "tools.notebooks.check",
+    "colab": "tools.notebooks.colab",
+    "execute": "tools.notebooks.execute",
+    "measure": "tools.notebooks.measure",
+    "pages": "tools.pages.measured",
+    "rendered": "tools.pages.links",
+    "workflows": "tools.workflows.check",
+    "chapters": "tools.workflows.chapters",
+    "changed": "tools.workflows.changed",
+    "gpu": "tools.workflows.gpu",
+    "report": "tools.workflows.report",
+    "dist": "tools.release.dist",
+    "try": "tools.release.attempt",
+    "lock": "tools.release.lock",
 }
 
 

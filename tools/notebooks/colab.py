@@ -1,19 +1,18 @@
-"""The first cell of every chapter: in Colab it installs the companion, anywhere else it does nothing.
+"""Put the first cell into every chapter: in Colab it installs the companion, anywhere else it does nothing.
 
-Run with notebooks as arguments, or without for all chapters, it puts the cell where it is missing or out of date, into
-the notebook and its text twin. No other cell changes: stored outputs stay, and execution counts move up by one.
-`make execute` does the same, so a new chapter gets it by itself; `make lint` finds a chapter without it.
+The notebooks named, or all chapters, get the cell where it is missing or out of date, and so do their text twins. No
+other cell changes: stored outputs stay, and execution counts move up by one. `make execute` does the same, so a new
+chapter gets the cell by itself; `make lint` finds a chapter without it.
 """
 
 import sys
-from pathlib import Path
 
+import jupytext
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parent.parent
-REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+from tools.contents import repository
+from tools.notebooks import MYST, chosen, pair, read, write
 
 # Colab sets COLAB_RELEASE_TAG in every kernel. Its torch, with its GPU, fits the companion's ranges and stays.
 SOURCE = f"""\
@@ -21,13 +20,13 @@ SOURCE = f"""\
 import os
 
 if "COLAB_RELEASE_TAG" in os.environ:
-    %pip install -q "bnn-companion @ git+{REPOSITORY}\""""
+    %pip install -q "bnn-companion @ git+{repository()}\""""
 TAG = "colab"  # by which an older wording is found and replaced
 METADATA = {"tags": [TAG, "remove-cell"]}  # remove-cell: not on the page, where nothing would be run
 
 
 def stands(notebook: NotebookNode) -> bool:
-    """Whether the notebook begins with the cell, word for word, and has it only there."""
+    """Return whether the notebook begins with the cell, word for word, and has it only there."""
     first, *others = notebook.cells
     right = first.cell_type == "code" and first.source.strip() == SOURCE and dict(first.metadata) == METADATA
     return right and not any(TAG in cell.metadata.get("tags", []) for cell in others)
@@ -62,14 +61,11 @@ def _renumber(notebook: NotebookNode) -> None:
 
 def main(arguments: list[str]) -> int:
     """Put the cell into the notebooks named, or into all chapters."""
-    import jupytext
-    from check_notebooks import notebooks, pair
-
-    for path in [Path(name) for name in arguments] or notebooks():
-        notebook = nbformat.read(path, as_version=4)
+    for path in chosen(arguments):
+        notebook = read(path)
         if put(notebook):
-            nbformat.write(notebook, path)
-            jupytext.write(notebook, pair(path), fmt="md:myst")
+            write(notebook, path)
+            jupytext.write(notebook, pair(path), fmt=MYST)
             print(f"{path}: the cell for Colab now comes first")
     return 0
 

@@ -1,10 +1,10 @@
-"""Execute notebooks and measure what each takes: wall time and peak memory, on two cores, as in Binder.
+"""Execute notebooks and measure what each takes, wall time and peak memory, on two cores as in Binder: `make measure`.
 
-Called by `make measure`, and used by `make execute`, which stores the outputs of the very run that it measures. Comes
-in: the chapters of _toc.yml, or notebooks named as arguments. Goes out: `benchmarks/results/chapters.json` (or
---results), an entry for each chapter with the time, the memory, the machine, the versions and the date; a run of some
-chapters leaves the entries of the others. With --executed, the executed notebooks as well. The stored notebooks are not
-touched. Status 1 when a cell fails, or an assertion in it: what was measured of such a chapter is not written.
+`make execute` uses it, too, and stores the outputs of the very run that is measured. The notebooks named are executed,
+or all chapters of the table of contents. ``benchmarks/results/chapters.json`` (or ``--results``) gets an entry for each
+chapter, with the time, the memory, the machine, the versions and the date; a run of some chapters leaves the entries of
+the others. With ``--executed`` the executed notebooks are kept as well. The stored notebooks are not touched. The exit
+status is 1 when a cell fails, or an assertion in it: what was measured of such a chapter is not written.
 
 Memory is that of the kernel and all its children together, sampled four times a second: on Linux the proportional set
 (PSS), in which pages that processes share count once, as a limit on a container counts them; elsewhere the resident
@@ -21,13 +21,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
-from contents import ROOT, chapters
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 
 from companion.versions import by_name, versions
+from tools import ROOT
+from tools.contents import chapters, notebook_of, page_of
+from tools.notebooks import read, write
 
 RESULTS = ROOT / "benchmarks" / "results" / "chapters.json"
 CORES = 2
@@ -35,17 +38,27 @@ INTERVAL = 0.25
 
 
 class Memory(threading.Thread):
-    """Watch a process and its children, and keep the most memory that all had together, in bytes."""
+    """A thread that watches a process and its children.
+
+    Attributes
+    ----------
+    peak
+        Most memory that all of them had together, in bytes.
+    done
+        Event that ends the thread.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.process, self.peak, self.done = psutil.Process(pid), 0, threading.Event()
 
     def run(self) -> None:
+        """Take samples until `done` is set."""
         while not self.done.wait(INTERVAL):
             self.peak = max(self.peak, self.sample())
 
     def sample(self) -> int:
+        """Return the bytes that the processes hold now; 0 once they have ended."""
         total = 0
         try:
             family = [self.process, *self.process.children(recursive=True)]
@@ -60,7 +73,7 @@ class Memory(threading.Thread):
 
 
 def held(process: psutil.Process) -> int:
-    """Bytes that a process holds; pages that it shares with others count for each of them in part."""
+    """Return the bytes that a process holds; pages that it shares with others count for each of them in part."""
     if sys.platform != "linux":
         return int(process.memory_info().rss)
     return int(process.memory_full_info().pss)
@@ -75,17 +88,28 @@ def two_cores() -> int:
     return len(cores)
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path) -> dict[str, Any]:
-    """Execute a notebook in a folder on two cores, outputs into the notebook, and return what it took.
+def execute(notebook: NotebookNode, folder: Path) -> dict[str, Any]:
+    """Execute a notebook in a folder on two cores, put the outputs into it, and return what it took.
 
-    No time limit: who calls this waits, and can stop it. No timestamps: they would make every run a change.
+    There is no time limit: whoever calls this waits, and can stop it. There are no timestamps in the notebook: they
+    would make every run a change.
+
+    Returns
+    -------
+    dict
+        Wall time in seconds, peak memory in MB, number of cores, load before, date and versions.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell fails. The outputs until then are in the notebook.
     """
     cores, load = two_cores(), os.getloadavg()[0]
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, record_timing=False)
     begun = time.perf_counter()
     with client.setup_kernel():
-        memory = Memory(client.km.provisioner.pid)
+        memory = Memory(_process_of(client))
         memory.start()
         try:
             client.reset_execution_trackers()
@@ -105,17 +129,20 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> dict[str, Any]:
     }
 
 
+def _process_of(client: NotebookClient) -> int:
+    """Return the number of the kernel's process, which runs on this machine."""
+    assert client.km is not None
+    assert isinstance(client.km.provisioner, LocalProvisioner)
+    assert client.km.provisioner.pid is not None
+    return client.km.provisioner.pid
+
+
 def keep(page: str, taken: dict[str, Any], results: Path = RESULTS) -> None:
     """Write what a chapter took among the results of the others."""
     stored = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
     stored[page] = taken
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def page_of(path: Path) -> str:
-    """A notebook's name in the contents."""
-    return path.relative_to(ROOT / "book").with_suffix("").as_posix()
 
 
 def main(arguments: list[str]) -> int:
@@ -126,10 +153,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--executed", type=Path, help="a folder for the executed notebooks")
     options = parser.parse_args(arguments)
     failed = 0
-    every = [ROOT / "book" / f"{page}.ipynb" for page in chapters()]
+    every = [notebook_of(page) for page in chapters()]
     for path in [path.resolve() for path in options.notebooks] or every:
         print(f"{page_of(path)} ...", flush=True)
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
         try:
             taken = execute(notebook, path.parent)
         except CellExecutionError as error:
@@ -138,9 +165,7 @@ def main(arguments: list[str]) -> int:
             continue
         finally:
             if options.executed is not None:
-                target = options.executed / path.relative_to(ROOT / "book")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                nbformat.write(notebook, target)
+                write(notebook, options.executed / f"{page_of(path)}.ipynb")
         keep(page_of(path), taken, options.results)
         print(f"    {taken['seconds']:.0f} s, {taken['peak_mb']:,} MB", flush=True)
     return 1 if failed else 0

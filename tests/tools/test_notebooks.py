@@ -4,25 +4,20 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-import check_notebooks
-import colab
+import jupytext
 import nbformat
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
+import companion
+from tools import ROOT
+from tools.contents import chapters, first, notebook_of, page_of, pages, repository
+from tools.notebooks import MYST, colab, pair, read, stored, write
+from tools.notebooks.check import problems
 
-
-def notebook_of(page):
-    return (ROOT / "book" / page).with_suffix(".ipynb")
-
-
-CHAPTERS = [page for page in PAGES if notebook_of(page).exists()]
+PAGES = [first(), *pages()]
+CHAPTERS = chapters()
 
 
 def test_every_page_of_the_contents_exists():
@@ -31,19 +26,19 @@ def test_every_page_of_the_contents_exists():
 
 
 def test_every_notebook_is_in_the_contents():
-    stored = {str(p.relative_to(ROOT / "book").with_suffix("")) for p in check_notebooks.notebooks()}
-    assert stored == set(CHAPTERS)
-    assert "pymc/moons" in stored
+    found = {page_of(path) for path in stored()}
+    assert found == set(CHAPTERS)
+    assert "pymc/moons" in found
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_nothing_to_mend_in_the_stored_notebook(page):
-    assert check_notebooks.problems(notebook_of(page)) == []
+    assert problems(notebook_of(page)) == []
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_nbval_collects_every_code_cell_and_one_asserts(page):
-    notebook = nbformat.read(notebook_of(page), as_version=4)
+    notebook = read(notebook_of(page))
     cells = [c for c in notebook.cells if c.cell_type == "code"]
     assert sum(bool(re.search(r"^\s*assert\b", c.source, re.M)) for c in cells) >= 1
     skipped = {"nbval-skip", "nbval-raises-exception"}
@@ -81,8 +76,6 @@ BREAKAGES = {
 @pytest.fixture
 def sound(tmp_path):
     """A small notebook with nothing to mend, and its twin."""
-    import jupytext
-
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     figure = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
     alt = {"mystnb": {"image": {"alt": "A line that rises with x."}}}
@@ -96,37 +89,54 @@ def sound(tmp_path):
         ),
     ]
     path = tmp_path / "chapter.ipynb"
-    nbformat.write(notebook, path)
-    jupytext.write(notebook, check_notebooks.pair(path), fmt="md:myst")
+    write(notebook, path)
+    jupytext.write(notebook, pair(path), fmt=MYST)
     return path
 
 
 def test_a_sound_notebook_passes(sound):
-    assert check_notebooks.problems(sound) == []
+    assert problems(sound) == []
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_the_check_names_what_is_broken(sound, breakage):
     breaks, words = BREAKAGES[breakage]
-    notebook = nbformat.read(sound, as_version=4)
+    notebook = read(sound)
     breaks(notebook)
     sound.write_text(json.dumps(notebook), encoding="utf-8")
-    assert any(words in line for line in check_notebooks.problems(sound))
+    assert any(words in line for line in problems(sound))
 
 
-def test_the_check_sees_twins_that_differ(sound):
-    twin = check_notebooks.pair(sound)
-    twin.write_text(twin.read_text(encoding="utf-8").replace("assert True", "assert 1"), encoding="utf-8")
-    assert any("differs from chapter.myst.md" in line for line in check_notebooks.problems(sound))
+DIFFERENCES = {
+    "another line": lambda twin: twin.replace("assert True", "assert 1"),
+    "another alt text": lambda twin: twin.replace("A line that rises", "A line that falls"),
+    "a cell more": lambda twin: twin + "\nAnd another thing.\n",
+    "a tag more": lambda twin: twin.replace(":tags: [colab,", ":tags: [colab, nbval-skip,"),
+}
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_the_check_sees_twins_that_differ(sound, difference):
+    twin = pair(sound)
+    before = twin.read_text(encoding="utf-8")
+    twin.write_text(DIFFERENCES[difference](before), encoding="utf-8")
+    assert twin.read_text(encoding="utf-8") != before
+    assert any("differs from chapter.myst.md" in line for line in problems(sound))
+
+
+def test_a_newer_jupytext_makes_no_difference(sound):
+    twin = pair(sound)
+    text = twin.read_text(encoding="utf-8").replace("jupytext_version: ", "jupytext_version: 9")
+    twin.write_text(text, encoding="utf-8")
+    assert "jupytext_version: 9" in text
+    assert problems(sound) == []
 
 
 def test_version_and_repository_agree_everywhere():
-    import companion
-
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == companion.__version__
     assert f"## {companion.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    url = CONFIG["repository"]["url"]
+    url = repository()
     assert citation["repository-code"] == url
     for page in ("book/intro.md", "README.md", "pyproject.toml"):
         text = (ROOT / page).read_text(encoding="utf-8")

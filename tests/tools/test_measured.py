@@ -2,32 +2,36 @@
 
 import json
 
-import measured_pages
 import numpy as np
 import pytest
-import scoreboard
-from scoreboard import NotFoundError, Printed, Row, Stored
+
+from companion import results
+from tools.contents import chapters, pages
+from tools.pages import measured, scoreboard
+from tools.pages.scoreboard import NotFoundError, Printed, Row, Stored
 
 
 def test_the_stored_pages_are_what_the_results_say():
-    assert measured_pages.main(["--check"]) == 0, "run: make pages"
+    assert measured.main(["--check"]) == 0, "run: make pages"
 
 
 def test_every_chapter_with_a_claim_has_a_row_and_every_row_a_chapter():
     known = {row.chapter for row in scoreboard.ROWS}
-    for chapter in measured_pages.chapters():
+    for chapter in chapters():
         if chapter.startswith(("pymc/", "mnist/")):  # parts that rebuild a post with figures of its own
-            assert chapter in known, f"add the figures of {chapter} to .ci/scoreboard.py"
-    text = measured_pages.score_page()
-    for chapter in known & set(measured_pages.pages()):
+            assert chapter in known, f"add the figures of {chapter} to tools/pages/scoreboard.py"
+    text = measured.score_page()
+    for chapter in known & set(pages()):
         assert f"{{doc}}`/{chapter}`" in text
 
 
 def test_rows_of_a_chapter_that_is_still_to_come_wait(monkeypatch):
-    monkeypatch.setattr(scoreboard, "ROWS", scoreboard.ROWS)
-    monkeypatch.setattr(measured_pages, "pages", lambda: ["pymc/zh"])
-    text = measured_pages.score_page()
+    to_come = Row("pymc/to_come", "loss", "nats", 1.0, Printed("a figure that only its own notebook prints"))
+    monkeypatch.setattr(scoreboard, "ROWS", [*scoreboard.ROWS, to_come])
+    monkeypatch.setattr(measured, "pages", lambda: ["pymc/zh"])
+    text = measured.score_page()
     assert "/pymc/zh" in text
+    assert "/pymc/to_come" not in text
     assert "/pymc/moons" not in text
 
 
@@ -42,7 +46,7 @@ def test_figures_are_read_as_they_are_printed(monkeypatch):
 
 
 def test_a_method_that_was_not_run_is_an_error():
-    result = scoreboard.results.Result({"accuracy": np.array([[0.5, 0.7]])}, {"methods": ["one"]})
+    result = results.Result({"accuracy": np.array([[0.5, 0.7]])}, {"methods": ["one"]})
     np.testing.assert_allclose(scoreboard.of_method("accuracy", "one", 100)(result), [50, 70])
     with pytest.raises(NotFoundError, match="no method 'other'; there are one"):
         scoreboard.of_method("accuracy", "other")(result)
@@ -62,11 +66,11 @@ def test_a_method_that_was_not_run_is_an_error():
 )
 def test_worse_is_called_worse(unit, original, ours, words):
     row = Row("x", "what", unit, original, Stored("none", lambda result: np.zeros(1)))
-    assert measured_pages.ratio(row, ours) == words
+    assert measured.ratio(row, ours) == words
 
 
 def test_a_claim_without_a_figure_is_compared_with_nothing():
-    assert measured_pages.ratio(Row("x", "what", "%", None, Stored("none", lambda result: np.zeros(1))), 99.0) == ""
+    assert measured.ratio(Row("x", "what", "%", None, Stored("none", lambda result: np.zeros(1))), 99.0) == ""
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_a_claim_without_a_figure_is_compared_with_nothing():
      (89.81, "%", "89.8 %"), (106.8, "ms", "107 ms")],
 )  # fmt: skip
 def test_figures_are_written_as_one_reads_them(value, unit, words):
-    assert measured_pages.figure(value, unit) == words
+    assert measured.figure(value, unit) == words
 
 
 def test_times_and_memory_come_from_the_result_file_and_what_is_missing_is_said(tmp_path, monkeypatch):
@@ -83,8 +87,8 @@ def test_times_and_memory_come_from_the_result_file_and_what_is_missing_is_said(
     entry = {"seconds": 90.0, "peak_mb": 2100, "date": "2026-11-21", "versions": versions, "cores": 2}
     file = tmp_path / "chapters.json"
     file.write_text(json.dumps({"pymc/zh": entry}), encoding="utf-8")
-    monkeypatch.setattr(measured_pages, "MEASURED", {"Two processor cores": file})
-    text = measured_pages.run_page()
+    monkeypatch.setattr(measured, "MEASURED", {"Two processor cores": file})
+    text = measured.run_page()
     assert "| {doc}`/pymc/zh` | 90 s | 2,100 MB | no | 2026-11-21 |" in text
     assert "Some Processor, 2 cores, Python 3.13.1, PyMC 6.4.0" in text
     assert "Not measured yet: {doc}`/pymc/moons`" in text
@@ -95,8 +99,8 @@ def test_what_starts_from_a_fitted_posterior_is_told_apart_and_need_not_be_every
     file = tmp_path / "chapters_binder.json"
     entry = {"seconds": 90.0, "peak_mb": 1800, "date": "2026-11-26", "versions": versions, "cores": 2}
     file.write_text(json.dumps({"mnist/dense": entry}), encoding="utf-8")
-    monkeypatch.setattr(measured_pages, "MEASURED", {"From a fitted posterior": file})
-    text = measured_pages.run_page()
+    monkeypatch.setattr(measured, "MEASURED", {"From a fitted posterior": file})
+    text = measured.run_page()
     assert "start from the posterior" in text
     assert "| {doc}`/mnist/dense` | 90 s | 1,800 MB | yes | 2026-11-26 |" in text
     assert "Not measured yet" not in text
@@ -105,32 +109,32 @@ def test_what_starts_from_a_fitted_posterior_is_told_apart_and_need_not_be_every
 def test_every_chapter_fits_into_binder_from_a_fitted_posterior_at_the_latest():
     found = {}
     for file in ("chapters.json", "chapters_binder.json"):  # the second is what Binder does
-        found |= json.loads((measured_pages.FOLDER / file).read_text(encoding="utf-8"))
-    assert set(measured_pages.chapters()) <= set(found), "run: make execute, or make measure"
-    assert {page: entry["peak_mb"] for page, entry in found.items() if entry["peak_mb"] > measured_pages.BINDER} == {}
+        found |= json.loads((measured.FOLDER / file).read_text(encoding="utf-8"))
+    assert set(chapters()) <= set(found), "run: make execute, or make measure"
+    assert {page: entry["peak_mb"] for page, entry in found.items() if entry["peak_mb"] > measured.BINDER} == {}
 
 
 def test_every_chapter_has_a_line_on_its_last_execution():
-    text = measured_pages.run_page()
-    for chapter in measured_pages.chapters():
+    text = measured.run_page()
+    for chapter in chapters():
         said = scoreboard.about(chapter)
         (line,) = [line for line in text.splitlines() if f"`/{chapter}` |" in line and said["machine"] in line]
         assert said["pymc"] in line
 
 
 def test_a_page_that_was_edited_by_hand_is_found(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(measured_pages, "REFERENCE", tmp_path)
-    measured_pages.main([])
+    monkeypatch.setattr(measured, "REFERENCE", tmp_path)
+    measured.main([])
     page = tmp_path / "scoreboard.md"
     page.write_text(page.read_text(encoding="utf-8").replace("131.9", "13.19"), encoding="utf-8")
-    assert measured_pages.main(["--check"]) == 1
+    assert measured.main(["--check"]) == 1
     assert "scoreboard.md" in capsys.readouterr().err
 
 
 def test_seeds_that_were_not_run_are_left_out():
-    result = scoreboard.results.Result({"accuracy": np.array([[0.9, np.nan, 0.8]])}, {"methods": ["a"]})
+    result = results.Result({"accuracy": np.array([[0.9, np.nan, 0.8]])}, {"methods": ["a"]})
     np.testing.assert_allclose(scoreboard.of_method("accuracy", "a", 100)(result), [90, 80])
 
 
 def test_no_page_says_nan():
-    assert "nan" not in measured_pages.score_page()
+    assert "nan" not in measured.score_page()

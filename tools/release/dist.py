@@ -1,4 +1,4 @@
-"""Build the wheel and the sdist into dist/ and look at them as the package index will. Called by `make dist`.
+"""Build the wheel and the sdist into ``dist/`` and look at them as the package index will: `make dist`.
 
 An argument is the tag that is being released: it must be v and the version, or nothing is built.
 """
@@ -11,34 +11,44 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+
 DIST = ROOT / "dist"
 
 
 def version() -> str:
-    """The version that companion/__init__.py states."""
+    """Return the version that companion/__init__.py states."""
     text = (ROOT / "companion" / "__init__.py").read_text(encoding="utf-8")
-    return re.findall(r'^__version__ = "(.+)"$', text, flags=re.MULTILINE)[0]
+    return str(re.findall(r'^__version__ = "(.+)"$', text, flags=re.MULTILINE)[0])
 
 
 def missing() -> list[str]:
-    """What the built files should hold and don't: types, the fonts' licence, stored results, tests."""
+    """List what the built files lack or bring by mistake: every file of the package, the tests, the tools."""
     (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
-    with zipfile.ZipFile(wheel) as bundle:
-        in_wheel = set(bundle.namelist())
+    with zipfile.ZipFile(wheel) as files:
+        in_wheel = set(files.namelist())
     with tarfile.open(sdist) as bundle:
         in_sdist = {name.partition("/")[2] for name in bundle.getnames()}
     tracked = subprocess.run(["git", "ls-files", "companion"], cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = tracked.stdout.split()
     lines = [f"the wheel lacks {name}" for name in wanted if name not in in_wheel]
-    wanted += ["README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py", ".ci/contents.py"]
+    wanted += [
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        ".ci/run",
+        "tests/conftest.py",
+        "tools/contents.py",
+    ]
     lines += [f"the sdist lacks {name}" for name in wanted if name not in in_sdist]
     lines += [f"the wheel brings {name}" for name in sorted(in_wheel) if not name.startswith(("companion/", "bnn_"))]
     return lines
 
 
-def main(tag: str) -> int:
+def main(arguments: list[str]) -> int:
     """Build both, check both, and return 1 where one could not be published."""
+    tag = arguments[0] if arguments else ""
     if tag and tag != f"v{version()}":
         print(f"the tag is {tag}, the version {version()}: expected the tag v{version()}", file=sys.stderr)
         return 1
@@ -56,4 +66,4 @@ def main(tag: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+    sys.exit(main(sys.argv[1:]))

@@ -9,13 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import colab
 import jupytext
 import nbformat
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+from tools.notebooks import MYST, colab, pair, write
+from tools.release import attempt, dist
+
 CHAPTER = "book/pymc/small.ipynb"
 BROKEN = {
     "a claim that is no longer true": "assert answer == 43",
@@ -45,8 +47,8 @@ def store(scratch, claim):
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, scratch / CHAPTER)
-    jupytext.write(notebook, (scratch / CHAPTER).with_suffix(".myst.md"), fmt="md:myst")
+    write(notebook, scratch / CHAPTER)
+    jupytext.write(notebook, pair(scratch / CHAPTER), fmt=MYST)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def scratch(tmp_path_factory):
     place = tmp_path_factory.mktemp("scratch")
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "_config.yml"):
         shutil.copy2(ROOT / name, place / name)
-    for name in (".ci", "benchmarks", "companion"):
+    for name in (".ci", "benchmarks", "companion", "tools"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "tests").mkdir()
     (place / "tests" / "test_small.py").write_text("def test_small():\n    assert True\n", encoding="utf-8")
@@ -68,7 +70,7 @@ def scratch(tmp_path_factory):
     for entry in Path(sys.prefix).iterdir():
         if not entry.name.startswith("."):
             (environment / entry.name).symlink_to(entry)
-    for stamp in (".made", ".book", ".test"):
+    for stamp in (".made", ".tools", ".book", ".test"):
         (environment / stamp).touch()
     return place
 
@@ -133,15 +135,12 @@ def test_the_whole_run_fails_with_the_first_part_that_fails(tmp_path, test, book
     assert ran.returncode == expected
 
 
-def test_a_release_with_the_wrong_tag_is_not_built():
-    ran = subprocess.run([sys.executable, ".ci/dist.py", "v99.0.0"], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert "expected the tag v" in ran.stderr
+def test_a_release_with_the_wrong_tag_is_not_built(capsys):
+    assert dist.main(["v99.0.0"]) == 1
+    assert "expected the tag v" in capsys.readouterr().err
 
 
-def test_nothing_is_tried_where_nothing_was_built(tmp_path):
-    (tmp_path / ".ci").mkdir()
-    shutil.copy2(ROOT / ".ci" / "try_dist.py", tmp_path / ".ci" / "try_dist.py")
-    ran = subprocess.run([sys.executable, ".ci/try_dist.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert "make dist" in ran.stderr
+def test_nothing_is_tried_where_nothing_was_built(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(attempt, "ROOT", tmp_path)
+    assert attempt.main([]) == 1
+    assert "make dist" in capsys.readouterr().err

@@ -1,22 +1,23 @@
-"""Run notebooks and store their new outputs. Called by `make execute`; arguments: notebooks, or none for all.
+"""Run the notebooks named, or all of them, and store their new outputs: `make execute`.
 
-Comes in: a chapter's inputs, from its .myst.md or its .ipynb, whichever was edited last (jupytext decides).
-Goes out: the .ipynb with outputs and execution counts, but only when every cell ran; and its twin to match.
+A chapter's cells are taken from its ``.myst.md`` or its ``.ipynb``, whichever was edited last; jupytext decides. Only
+when every cell ran is the ``.ipynb`` written, with outputs and execution counts, and its twin brought up to date.
 
-What a cell prints is stored as it is: nbval compares it with what the cell prints next time. A progress bar
-or a warning has to be silenced in the cell, not wiped away here, and the checks at the end name each one.
-Time and peak memory of the run, on two cores, go to the results of `make measure`: execute on a quiet machine.
+What a cell prints is stored as it is: nbval compares it with what the cell prints next time. A progress bar or a
+warning has to be silenced in the cell, not wiped away here, and the checks at the end name each one. Time and peak
+memory of the run, on two cores, go to the results of `make measure`: execute on a quiet machine.
 """
 
 import sys
 from pathlib import Path
 from typing import Any
 
-import colab
-import measure
-import nbformat
-from check_notebooks import ROOT, notebooks, pair, problems
 from jupytext.cli import jupytext
+
+from tools import ROOT
+from tools.contents import page_of
+from tools.notebooks import chosen, colab, measure, pair, read, write
+from tools.notebooks.check import problems
 
 
 def execute(path: Path) -> dict[str, Any]:
@@ -25,27 +26,27 @@ def execute(path: Path) -> dict[str, Any]:
         jupytext(["--quiet", "--set-formats", "ipynb,.myst.md:myst", "--sync", str(path)])
     else:  # a new chapter may begin as text
         jupytext(["--quiet", "--set-formats", "ipynb,.myst.md:myst", "--sync", str(pair(path))])
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     colab.put(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     taken = measure.execute(notebook, path.parent)
     # The page on what each chapter takes says when and how long; the last cell says where.
     notebook.metadata["companion"] = {"executed": taken["date"], "seconds": round(taken["seconds"])}
-    nbformat.write(notebook, path)
+    write(notebook, path)
     jupytext(["--quiet", "--sync", str(path)])
     return taken
 
 
 def main(arguments: list[str]) -> int:
     """Execute the notebooks named, or all of them; return 1 when what they print cannot be committed."""
-    chosen = [Path(name).resolve() for name in arguments] or notebooks()
-    found = []
-    for number, path in enumerate(chosen, start=1):
-        print(f"[{number}/{len(chosen)}] {path.relative_to(ROOT)} ...", flush=True)
+    paths = chosen(arguments)
+    found: list[str] = []
+    for number, path in enumerate(paths, start=1):
+        print(f"[{number}/{len(paths)}] {path.relative_to(ROOT)} ...", flush=True)
         taken = execute(path)
         print(f"    {taken['seconds']:.0f} s, {taken['peak_mb']:,} MB", flush=True)
-        measure.keep(measure.page_of(path), taken)
+        measure.keep(page_of(path), taken)
         found += problems(path)
     print("\n".join(found) or "outputs stored; now run: make pages, and see the change with: git diff --stat")
     return 1 if found else 0

@@ -4,12 +4,13 @@ import importlib.util
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+from tools.contents import settings
+
 spec = importlib.util.spec_from_file_location("page_languages", ROOT / "book" / "_ext" / "page_languages.py")
 page_languages = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(page_languages)
@@ -47,7 +48,7 @@ def test_a_query_is_cut_into_what_is_indexed(search, query):
 
 
 def test_pages_named_in_the_settings_exist_and_declare_their_language():
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
+    config = settings()["sphinx"]["config"]
     assert config["html_search_language"] == page_languages.SearchEnglishAndChinese.lang
     assert config["page_languages"] == {"pymc/zh": "zh-CN"}
     for page in config["page_languages"]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -68,8 +70,6 @@ def test_pip_installs_the_companion_by_the_lock_and_each_other_package_is_in_it(
 
 
 def test_every_package_that_the_companion_needs_is_in_the_lock():
-    import tomllib
-
     for line in tomllib.loads(PROJECT)["project"]["dependencies"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned(requirement.name), prereleases=True), line

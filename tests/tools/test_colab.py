@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-import check_notebooks
-import colab
 import jupytext
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+
+from tools import ROOT
+from tools.contents import repository
+from tools.notebooks import MYST, colab, pair, read, stored
 
 
 def notebook_of(*cells):
@@ -28,10 +29,10 @@ def executed():
     )
 
 
-@pytest.mark.parametrize("path", check_notebooks.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", stored(), ids=lambda path: path.stem)
 def test_every_chapter_and_its_twin_begin_with_the_cell(path):
-    assert colab.stands(nbformat.read(path, as_version=4))
-    twin = jupytext.read(check_notebooks.pair(path), fmt="md:myst")
+    assert colab.stands(read(path))
+    twin = jupytext.read(pair(path), fmt=MYST)
     assert twin.cells[0].source.strip() == colab.SOURCE
 
 
@@ -49,7 +50,7 @@ def test_it_installs_in_colab_and_nowhere_else(tag, monkeypatch):
         monkeypatch.setenv("COLAB_RELEASE_TAG", tag)
     code = TransformerManager().transform_cell(colab.SOURCE)
     exec(compile(code, "cell", "exec"), {"get_ipython": Shell})
-    assert asked == ([f'%pip install -q "bnn-companion @ git+{colab.REPOSITORY}"'] if tag else [])
+    assert asked == ([f'%pip install -q "bnn-companion @ git+{repository()}"'] if tag else [])
 
 
 def test_the_cell_comes_first_and_nothing_else_changes(executed):
@@ -81,7 +82,6 @@ def test_a_cell_that_was_never_executed_stays_so(executed):
 def test_the_command_writes_both_files(executed, tmp_path):
     path = tmp_path / "chapter.ipynb"
     nbformat.write(executed, path)
-    script = Path(colab.__file__)
-    subprocess.run([sys.executable, str(script), str(path)], check=True, capture_output=True)
-    assert colab.stands(nbformat.read(path, as_version=4))
-    assert colab.SOURCE in check_notebooks.pair(path).read_text(encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "tools", "colab", str(path)], cwd=ROOT, check=True, capture_output=True)
+    assert colab.stands(read(path))
+    assert colab.SOURCE in pair(path).read_text(encoding="utf-8")

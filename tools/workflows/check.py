@@ -1,11 +1,13 @@
-"""Check the workflows beyond what zizmor and GitHub's schema do. Called by `make lint` and by the tests.
-
-Comes in: .github/workflows/*.yml, or the files named as arguments. Goes out: a line per problem, and status 1.
+"""Check the workflows beyond what zizmor and GitHub's schema do, as a part of `make lint`.
 
 - Each command is a target of the Makefile, so that whatever a job does can be done by hand.
-- shellcheck has nothing to say of the commands.
-- Actions are pinned by a full commit hash, with the version in a comment for people.
-- No rights but those that a job states; every job ends by itself; runs of one branch do not pile up.
+- shellcheck has nothing to say of the commands. actionlint would ask it, but its package on the index is no more than a
+  script that downloads a program from elsewhere while it is installed.
+- Every file that a workflow names is there: of a file that is missing, GitHub makes an empty hash and says nothing.
+- A pinned action has its version in a comment, for people; zizmor sees to the pin itself.
+- Every job ends by itself.
+
+zizmor sees to rights, pins, concurrency and injected text.
 """
 
 import re
@@ -17,25 +19,28 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-PINNED = re.compile(r"^\s*(?:- )?uses:\s+[\w.-]+/[\w./-]+@[0-9a-f]{40}\s+#\s+v\d+\.\d+(?:\.\d+)?$")
+from tools import ROOT
+
+PINNED = re.compile(r"\buses:\s+\S+@[0-9a-f]{40}\b")
+VERSION = re.compile(r"#\s+v\d+\.\d+(?:\.\d+)?$")
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 SETTING = re.compile(r"^[A-Z]+=")
+HASHED = re.compile(r"\bhashFiles\((.*?)\)")
 # Expressions are put in before a shell sees the line; zizmor refuses the dangerous ones.
 EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
 
 
 def targets() -> set[str]:
-    """Every target that the Makefile has."""
+    """Return every target that the Makefile has."""
     return set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
 
 
 def problems(path: Path) -> list[str]:
-    """Return what is wrong with one workflow, one line each; empty when all is well."""
+    """Return what is wrong with one workflow, a line for each problem; empty when all is well."""
     text = path.read_text(encoding="utf-8")
     try:
         workflow = yaml.safe_load(text)
-        found = [*_pins(text), *_frame(workflow)]
+        found = [*_versions(text), *_files(workflow)]
         for job, content in workflow["jobs"].items():
             found += [f"{job}: {problem}" for problem in _job(content)]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
@@ -43,28 +48,39 @@ def problems(path: Path) -> list[str]:
     return [f"{path.name}: {line}" for line in found]
 
 
-def _pins(text: str) -> Iterator[str]:
+def _versions(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
-        if re.search(r"\buses:", line.partition("#")[0]) and not PINNED.match(line):
-            yield f"line {number}: pin the action by its full commit hash, with its version behind it: # v1.2.3"
+        if PINNED.search(line) and not VERSION.search(line):
+            yield f"line {number}: say the version behind the hash: # v1.2.3"
 
 
-def _frame(workflow: dict[str, Any]) -> Iterator[str]:
-    if workflow.get("permissions") != {}:
-        yield "say `permissions: {}` at the top; each job states the rights that it needs"
-    if "group" not in (workflow.get("concurrency") or {}):
-        yield "has no concurrency group"
+def _files(content: Any) -> Iterator[str]:
+    """Find the files and folders that a part of a workflow names to make keys of or to look for changes in."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key == "cache-dependency-path":
+                yield from _missing(value.split())
+            elif key == "paths":
+                yield from _missing([name.removesuffix("/**") for name in value])
+            else:
+                yield from _files(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _files(value)
+    elif isinstance(content, str):
+        for names in HASHED.findall(content):
+            yield from _missing(re.findall(r"'([^']+)'", names))
+
+
+def _missing(names: list[str]) -> Iterator[str]:
+    yield from (f"names {name}, which the repository does not have" for name in names if not (ROOT / name).exists())
 
 
 def _job(job: dict[str, Any]) -> Iterator[str]:
-    if "permissions" not in job:
-        yield "states no permissions"
     if not isinstance(job.get("timeout-minutes"), int):
         yield "has no timeout-minutes: a hanging job would run for six hours"
     known = targets()
-    for step in job["steps"]:
-        if "run" not in step:
-            continue
+    for step in (step for step in job["steps"] if "run" in step):
         for line in step["run"].splitlines():
             yield from _command(line.strip(), known)
         yield from _shell(EXPRESSION.sub("expression", step["run"]))
@@ -92,10 +108,10 @@ def _shell(script: str) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Check the workflows named, or all of them; print the problems and return the exit status."""
-    chosen = [Path(name) for name in arguments] or sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
-    found = [line for path in chosen for line in problems(path)]
-    print("\n".join(found) or f"{len(chosen)} workflows: nothing to mend")
-    return 1 if found or not chosen else 0
+    paths = [Path(name) for name in arguments] or sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
+    found = [line for path in paths for line in problems(path)]
+    print("\n".join(found) or f"{len(paths)} workflows: nothing to mend")
+    return 1 if found or not paths else 0
 
 
 if __name__ == "__main__":

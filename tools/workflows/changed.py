@@ -1,29 +1,23 @@
-"""List the pages of the book that differ from another commit, for the summary of a run. Called by `make changed`.
+"""List the pages of the book that differ from another commit, for the summary of a run: `make changed`.
 
-Comes in: a commit, such as origin/main. Goes out: a list in Markdown, new pages marked. A page counts as changed when
-its file or its text twin did; changes to the settings or to the look touch every page, and the list says so.
+The list is in Markdown, and new pages are marked. A page counts as changed when its file or its text twin did; changes
+to the settings or to the look touch every page, and the list says so.
 """
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+from tools.contents import first, pages
+
 EVERYWHERE = ("_config.yml", "_toc.yml", "book/_ext/", "book/_static/", "book/references.bib", "constraints.txt")
 NONE = "0" * 40  # what GitHub names as the commit before a branch's first one
-
-
-def pages() -> list[str]:
-    """The pages in the contents, without endings, relative to book/."""
-    text = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    return re.findall(r"^\s*(?:- file|root):\s*(\S+)", text, flags=re.MULTILINE)
 
 
 def changed(files: dict[str, str]) -> list[str]:
     """Return the lines of the list, from git's letters (A, M, D) by file."""
     lines = []
-    for page in pages():
+    for page in [first(), *pages()]:
         letters = {files.get(f"book/{page}{ending}") for ending in (".ipynb", ".myst.md", ".md")} - {None}
         if letters:
             lines.append(f"- {'new' if letters == {'A'} else 'changed'}: `{page}.html`")
@@ -33,8 +27,9 @@ def changed(files: dict[str, str]) -> list[str]:
     return lines or ["- none"]
 
 
-def main(base: str) -> int:
-    """Print the list of pages changed since `base`."""
+def main(arguments: list[str]) -> int:
+    """Print the list of pages changed since the commit named, such as ``origin/main``; by default, the one before."""
+    base = arguments[0] if arguments else ""
     if not base or base == NONE:
         base = "HEAD~1"
     command = ["git", "diff", "--name-status", "--no-renames", "--merge-base", base, "HEAD"]
@@ -49,4 +44,4 @@ def main(base: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,7 @@
-"""Install what lies in dist/, each file in a clean environment of its own, and use it. Called by `make try`.
+"""Install what lies in ``dist/``, each file in a clean environment of its own, and use it: `make try`.
 
-Run by the Python that the environments are to have; it needs nothing installed. Neither environment has the book's or
-the tests' extras, and everything runs in an empty folder, so that nothing is imported from the checkout by accident.
+Run by the Python that the environments are to have; it needs nothing installed. Everything runs in an empty folder, so
+that nothing is imported from the checkout by accident, and no environment has what only the book or the tests need.
 """
 
 import os
@@ -11,7 +11,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
 
 LOOK = """
 import importlib.util, sys, time
@@ -20,9 +20,9 @@ import companion
 took = time.perf_counter() - begun
 from importlib.resources import files
 heavy = [name for name in ("torch", "pymc", "pyro", "pytensor", "sklearn") if name in sys.modules]
-extras = [name for name in ("jupyter_book", "pytest", "nbval", "ruff") if importlib.util.find_spec(name)]
+tools = [name for name in ("jupyter_book", "pytest", "nbval", "ruff") if importlib.util.find_spec(name)]
 assert not heavy, f"import companion loads {heavy}"
-assert not extras, f"the environment isn't clean: it has {extras}"
+assert not tools, f"the environment isn't clean: it has {tools}"
 assert took < 1, f"import companion takes {took:.2f} s"
 assert (files("companion") / "py.typed").is_file(), "py.typed is missing: the types would not be seen"
 assert "site-packages" in companion.__file__, f"imported from {companion.__file__}"
@@ -36,12 +36,13 @@ from companion.models import torch_classifier
 from companion.networks import dense
 from companion.prediction import predict
 from companion.priors import Gaussian
-import companion.bridge, companion.plots, companion.shelf
+import companion, companion.bridge, companion.plots
 moons = datasets.moons()
 posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 1000, restarts=4, progressbar=False)
 accuracy = uncertainty.accuracy(predict(posterior, moons.test.x, draws=50), moons.test.y)
 assert accuracy > 0.8, accuracy
 assert results.load("breast_cancer").arrays
+assert companion.load_posterior("mnist-dense", device="cpu").record.steps > 0
 print(f"a fit on the moons: {accuracy:.1%} held out, on {posterior.record.device}")
 """
 
@@ -59,18 +60,9 @@ def attempt(file: Path) -> None:
         def run(*words: str) -> None:
             subprocess.run([str(scripts / words[0]), *words[1:]], cwd=place / "empty", env=clean, check=True)
 
-        run(
-            "python",
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "-q",
-            "-c",
-            str(ROOT / "constraints.txt"),
-            str(file),
-        )
-        run("python", "-m", "pip", "--disable-pip-version-check", "check")
+        pip = ("python", "-m", "pip", "--disable-pip-version-check")
+        run(*pip, "install", "-q", "-c", str(ROOT / "constraints.txt"), str(file))
+        run(*pip, "check")
         run("python", "-c", "import companion")  # once, so that what is timed below is compiled
         run("python", "-c", LOOK)
         run("companion", "--version")
@@ -78,8 +70,8 @@ def attempt(file: Path) -> None:
         run("python", "-c", USE)
 
 
-def main() -> int:
-    """Try every file of dist/."""
+def main(arguments: list[str]) -> int:
+    """Try the wheel and the sdist in ``dist/``, and return 1 where they are not both there."""
     files = sorted((ROOT / "dist").glob("*.whl")) + sorted((ROOT / "dist").glob("*.tar.gz"))
     if len(files) != 2:
         print(f"dist/ holds {[file.name for file in files]}; expected a wheel and an sdist: make dist", file=sys.stderr)
@@ -91,4 +83,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,4 @@
-"""Check where the links of the rendered book lead. Called at the end of `make book`, and by the tests.
-
-Comes in: _build/html, or the folder named as an argument. Goes out: a line per problem, and status 1 when there is any.
+"""Check where the links of the rendered book lead, at the end of `make book`: in ``_build/html``, or another folder.
 
 - Every page of the contents is there; every chapter can be opened in Binder and in Colab, and downloaded.
 - A link to Binder, Colab or the repository names this repository, the branch that is published, and a file that exists.
@@ -14,15 +12,15 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import yaml
 from bs4 import BeautifulSoup
-from contents import FIRST, ROOT, pages
 
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-REPOSITORY = CONFIG["repository"]["url"].rstrip("/")
+from tools import ROOT
+from tools.contents import first, pages, repository, settings
+
+CONFIG = settings()
+REPOSITORY = repository()
 OWNER = REPOSITORY.removeprefix("https://github.com/")
 BRANCH = CONFIG["repository"]["branch"]
 BINDER = CONFIG["launch_buttons"]["binderhub_url"].rstrip("/")
@@ -31,7 +29,7 @@ WAYS = ("Binder", "Colab", "source", "download")
 
 
 def source_of(page: str) -> str:
-    """The path of a page's source in the repository."""
+    """Return the path of a page's source in the repository."""
     folder = CONFIG["repository"]["path_to_book"]
     for ending in (".ipynb", ".md"):
         if (ROOT / folder / f"{page}{ending}").is_file():
@@ -40,11 +38,12 @@ def source_of(page: str) -> str:
 
 
 def problems(html: Path, page: str) -> list[str]:
-    """Return what is wrong with the links of one page, one line each; empty when all is well."""
+    """Return what is wrong with the links of one page, a line for each problem; empty when all is well."""
     file = html / f"{page}.html"
     if not file.is_file():
         return [f"{page}: {file.name} was not rendered"]
-    found, ways = [], set()
+    found: list[str] = []
+    ways: set[str] = set()
     for link in _links(file):
         way, problem = _judge(html, page, link)
         ways.add(way)
@@ -56,12 +55,12 @@ def problems(html: Path, page: str) -> list[str]:
 
 
 @cache
-def _soup(file: Path) -> Any:
+def _soup(file: Path) -> BeautifulSoup:
     return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
 
 
 def _links(file: Path) -> Iterator[str]:
-    """Every address that a page names, each once."""
+    """Give every address that a page names, each once."""
     tags = _soup(file).find_all(["a", "link", "script", "img"])
     yield from dict.fromkeys(str(tag[key]) for tag in tags for key in ("href", "src") if tag.get(key))
 
@@ -106,7 +105,7 @@ def _inside(html: Path, page: str, link: str) -> str:
         return "the book has no such file"
     if address.fragment and target.suffix == ".html":
         name = unquote(address.fragment)
-        if not _soup(target).find(id=name) and not _soup(target).find(attrs={"name": name}):
+        if not _soup(target).find(id=name) and not _soup(target).find(None, {"name": name}):
             return f"{target.name} has no place called #{name}"
     return ""
 
@@ -114,7 +113,7 @@ def _inside(html: Path, page: str, link: str) -> str:
 def main(arguments: list[str]) -> int:
     """Check the pages of the folder named, or of _build/html; print the problems and return the exit status."""
     html = Path(arguments[0] if arguments else ROOT / "_build" / "html").resolve()
-    chosen = [FIRST, *pages()]
+    chosen = [first(), *pages()]
     found = [line for page in chosen for line in problems(html, page)]
     print("\n".join(found) or f"{len(chosen)} pages: every link within the book and to its sources leads somewhere")
     return 1 if found else 0

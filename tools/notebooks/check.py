@@ -1,7 +1,9 @@
-"""Check the notebooks as they are stored, without running them. Called by `make lint` and by the tests.
+"""Check the notebooks as they are stored, without running them: `make lint`.
 
-Comes in: every book/**/*.ipynb, or those named as arguments.
-Goes out: one line per problem (`file: cell n: what, what to do`), and exit status 1 when there is any.
+No linter of others knows these rules: what a page shows must have been executed in order, be fit for print (no progress
+bars, no folders of one machine, every figure with its alt text) and assert its claims. Whether a notebook and its text
+twin agree is left to jupytext. The notebooks named are checked, or all of them; each problem is printed in a line,
+``file: cell n: what, what to do``.
 """
 
 import re
@@ -9,12 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import colab
 import jupytext
-import nbformat
+from jupytext.compare import NotebookDifference, compare_notebooks
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+from tools.notebooks import MYST, chosen, code_cells, colab, pair, read, words
+
 LARGEST = 1_500_000  # bytes; larger ones make slow pages and a slow clone
 
 # Frames of progress bars: a carriage return, tqdm's and rich's bars and tqdm's rates (never spaced), HTML bars.
@@ -27,45 +30,18 @@ VERSIONS = re.compile(r"\d+\.\d+")
 WORDS = re.compile(r"[\u4e00-\u9fff]{2}|[^\W\u4e00-\u9fff]+")
 
 
-def notebooks() -> list[Path]:
-    """Every chapter, in the order of its path."""
-    return sorted(p for p in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-
-
-def pair(path: Path) -> Path:
-    """Return the text twin of a notebook: moons.ipynb has moons.myst.md."""
-    return path.with_suffix(".myst.md")
-
-
-def text_of(output: NotebookNode) -> str:
-    """Whatever an output says in words, pictures left out."""
-    data = output.get("data", {})
-    words = [output.get("text", "")] + [data[kind] for kind in data if kind.startswith("text/")]
-    return "\n".join("".join(part) for part in words)
-
-
 def problems(path: Path) -> list[str]:
-    """Return what is wrong with one stored notebook, one line each; empty when all is well."""
+    """Return what is wrong with one stored notebook, a line for each problem; empty when all is well."""
     path = path.resolve()
     name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
     except (OSError, ValueError) as error:
         return [f"{name}: cannot be read as a notebook ({error})"]
     found = [*_size(path), *_pairing(path, notebook)]
     for check in (_metadata, _colab, _execution, _outputs, _claims):
         found += check(notebook)
     return [f"{name}: {line}" for line in found]
-
-
-def _code(notebook: NotebookNode) -> list[tuple[int, NotebookNode]]:
-    """Code cells that are not empty, each with its place in the notebook, counted from 1."""
-    return [(n, c) for n, c in enumerate(notebook.cells, 1) if c.cell_type == "code" and c.source.strip()]
-
-
-def _inputs(cell: NotebookNode) -> tuple[object, ...]:
-    """Return what the two twins must agree on: not the outputs, but the tags and figures' texts too."""
-    return cell.cell_type, cell.source.strip(), cell.metadata.get("mystnb"), cell.metadata.get("tags")
 
 
 def _size(path: Path) -> Iterator[str]:
@@ -79,14 +55,10 @@ def _pairing(path: Path, notebook: NotebookNode) -> Iterator[str]:
     if not twin.exists():
         yield f"has no {twin.name} beside it, run: jupytext --set-formats ipynb,.myst.md:myst {path.name}"
         return
-    ours = [_inputs(cell) for cell in notebook.cells]
-    theirs = [_inputs(cell) for cell in jupytext.read(twin, fmt="md:myst").cells]
-    for n, (one, other) in enumerate(zip(ours, theirs, strict=False), start=1):
-        if one != other:
-            yield f"cell {n}: differs from {twin.name}, run: make execute NB=..."
-            return
-    if len(ours) != len(theirs):
-        yield f"has {len(ours)} cells and {twin.name} {len(theirs)}, run: make execute NB=..."
+    try:
+        compare_notebooks(jupytext.read(twin, fmt=MYST), notebook, fmt=MYST, compare_outputs=False)
+    except NotebookDifference as difference:
+        yield f"differs from {twin.name} ({' '.join(str(difference).split())[:200]}), run: make execute NB=..."
 
 
 def _metadata(notebook: NotebookNode) -> Iterator[str]:
@@ -102,12 +74,12 @@ def _metadata(notebook: NotebookNode) -> Iterator[str]:
 
 def _colab(notebook: NotebookNode) -> Iterator[str]:
     if not notebook.cells or not colab.stands(notebook):
-        yield "cell 1: isn't the one that installs the companion in Colab, run: python .ci/colab.py"
+        yield "cell 1: isn't the one that installs the companion in Colab, run: python -m tools colab"
 
 
 def _execution(notebook: NotebookNode) -> Iterator[str]:
     # nbval compares nothing where the count is missing: a stripped notebook would pass in silence.
-    for expected, (n, cell) in enumerate(_code(notebook), start=1):
+    for expected, (n, cell) in enumerate(code_cells(notebook), start=1):
         if cell.execution_count is None:
             yield f"cell {n}: was never executed, run: make execute NB=..."
         elif cell.execution_count != expected:
@@ -116,25 +88,25 @@ def _execution(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _outputs(notebook: NotebookNode) -> Iterator[str]:
-    for n, cell in _code(notebook):
+    for n, cell in code_cells(notebook):
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         for output in cell.outputs:
             picture = any(kind.startswith("image/") for kind in output.get("data", {}))
-            words = text_of(output)
+            said = words(output)
             if output.output_type == "error":
                 yield f"cell {n}: its output is an error ({output.ename}), mend the cell and execute again"
             if picture and len(WORDS.findall(str(alt))) < 4:
                 yield f"cell {n}: a figure without alt text, describe it in the metadata mystnb.image.alt"
-            if CLUTTER.search(words):
+            if CLUTTER.search(said):
                 yield f"cell {n}: a progress bar is stored in its output, switch it off in the cell"
             elif output.get("name") == "stderr":
                 yield f"cell {n}: prints to standard error, silence it in the cell"
-            if place := MACHINE_PATH.search(words):
+            if place := MACHINE_PATH.search(said):
                 yield f"cell {n}: names a folder of one machine ({place.group()}), print something shorter"
 
 
 def _claims(notebook: NotebookNode) -> Iterator[str]:
-    cells = _code(notebook)
+    cells = code_cells(notebook)
     if not cells:
         yield "has no code cells, write it as a .md page"
         return
@@ -144,15 +116,15 @@ def _claims(notebook: NotebookNode) -> Iterator[str]:
     if not any(ASSERTION.search(cell.source) for _, cell in cells):
         yield "asserts nothing, assert at least one of its claims"
     n, last = cells[-1]
-    if not VERSIONS.search("\n".join(text_of(output) for output in last.outputs)):
+    if not VERSIONS.search("\n".join(words(output) for output in last.outputs)):
         yield f"cell {n}: the last code cell must print the versions and the machine"
 
 
 def main(arguments: list[str]) -> int:
     """Check the notebooks named, or all of them; print the problems and return the exit status."""
-    chosen = [Path(name) for name in arguments] or notebooks()
-    found = [line for path in chosen for line in problems(path)]
-    print("\n".join(found) or f"{len(chosen)} notebooks: nothing to mend")
+    paths = chosen(arguments)
+    found = [line for path in paths for line in problems(path)]
+    print("\n".join(found) or f"{len(paths)} notebooks: nothing to mend")
     return 1 if found else 0
 
 

@@ -12,7 +12,7 @@ fi
 
 python=${1:-}
 if [ -n "$python" ]; then
-  fits "$python" "(4, 0)" || { echo "PYTHON=$python is no Python 3.11 or newer." >&2; exit 1; }
+  fits "$python" "(4, 0)" || { echo "PYTHON=$python is not a Python 3.11 or newer." >&2; exit 1; }
 else
   # A Python newer than 3.14 comes last: not every library has wheels for it yet.
   for limit in "(3, 15)" "(4, 0)"; do

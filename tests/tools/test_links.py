@@ -1,11 +1,12 @@
 """The check of the rendered book's links: it finds what a reader would run into."""
 
-import check_pages
 import pytest
 import yaml
 
-ROOT = check_pages.ROOT
-REPOSITORY, OWNER = check_pages.REPOSITORY, check_pages.OWNER
+from tools import ROOT
+from tools.pages import links
+from tools.pages.links import BRANCH, OWNER, REPOSITORY, WAYS, problems
+
 CHAPTER = "pymc/moons"
 LINKS = {
     "Binder": f"https://mybinder.org/v2/gh/{OWNER}/main?urlpath=lab/tree/book/pymc/moons.ipynb",
@@ -16,17 +17,17 @@ LINKS = {
 }
 
 
-def rendered(tmp_path, **links):
+def rendered(tmp_path, **others):
     """A book of one chapter, with these links in place of the right ones."""
     page = tmp_path / f"{CHAPTER}.html"
     page.parent.mkdir(exist_ok=True)
-    body = "".join(f'<a href="{link}">{way}</a>' for way, link in (LINKS | links).items() if link)
+    body = "".join(f'<a href="{link}">{way}</a>' for way, link in (LINKS | others).items() if link)
     page.write_text(f'<html><body><h1 id="model">Model</h1>{body}</body></html>', encoding="utf-8")
     download = tmp_path / "_sources" / "pymc" / "moons.ipynb"
     download.parent.mkdir(parents=True, exist_ok=True)
     download.write_text("{}", encoding="utf-8")
-    check_pages._soup.cache_clear()
-    return check_pages.problems(tmp_path, CHAPTER)
+    links._soup.cache_clear()
+    return problems(tmp_path, CHAPTER)
 
 
 def test_right_links_are_right(tmp_path):
@@ -55,25 +56,23 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, way, link, words):
     assert link in problem
 
 
-@pytest.mark.parametrize("way", check_pages.WAYS)
+@pytest.mark.parametrize("way", WAYS)
 def test_a_chapter_without_a_way_in_is_named(tmp_path, way):
     assert rendered(tmp_path, **{way: ""}) == [f"{CHAPTER}: has no link to {way}"]
 
 
 def test_a_page_that_was_not_rendered_is_named(tmp_path):
-    assert check_pages.problems(tmp_path, CHAPTER) == [f"{CHAPTER}: moons.html was not rendered"]
+    assert problems(tmp_path, CHAPTER) == [f"{CHAPTER}: moons.html was not rendered"]
 
 
 def test_the_branch_is_the_one_that_is_published():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text(encoding="utf-8"))
     events = workflow[True]  # YAML 1.1 reads the word "on" as a truth value
-    assert events["push"]["branches"] == [check_pages.BRANCH] == ["main"]
+    assert events["push"]["branches"] == [BRANCH] == ["main"]
 
 
 def test_make_book_ends_with_the_check():
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nbook:")[2].partition("\n\n")[0]
     assert (
-        recipe.index("jupyter-book build")
-        < recipe.index(".ci/check_pages.py")
-        < recipe.index("@touch _build/.finished")
+        recipe.index("jupyter-book build") < recipe.index("$(TOOLS) rendered") < recipe.index("@touch _build/.finished")
     )

@@ -1,8 +1,9 @@
-"""Write the pages of the book that are made from measured results. Called by `make pages`; the tests compare.
+"""Write the pages of the book that are made from measured results: `make pages`; the tests compare.
 
-Comes in: the rows of scoreboard.py with what they name, `benchmarks/results/chapters.json` (what `make measure` found;
-and chapters_gpu.json, the same on a GPU), and the stored notebooks. Goes out: book/reference/scoreboard.md and runs.md.
-With --check nothing is written, and the status is 1 when a page and the results have grown apart.
+``book/reference/scoreboard.md`` is made from the rows of `tools.pages.scoreboard`, and ``runs.md`` from
+``benchmarks/results/chapters.json`` (what `make measure` found; and ``chapters_gpu.json``, the same on a GPU) and from
+the stored notebooks. With ``--check`` nothing is written, and the exit status is 1 when a page and the results have
+grown apart.
 """
 
 import json
@@ -11,11 +12,13 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-import nbformat
 import numpy as np
-import scoreboard
-from contents import chapters, pages
-from scoreboard import ROOT, ROWS, Row
+
+from tools import ROOT
+from tools.contents import chapters, notebook_of, pages
+from tools.notebooks import read
+from tools.pages import scoreboard
+from tools.pages.scoreboard import Row
 
 REFERENCE = ROOT / "book" / "reference"
 FOLDER = ROOT / "benchmarks" / "results"
@@ -30,7 +33,7 @@ SAID = {
     " that comes with the companion, which takes less time and less memory. What is measured is that."
 }
 BINDER = 2000  # MB
-MADE = "% Made by `make pages` from measured results. Do not edit: change .ci/measured_pages.py or .ci/scoreboard.py.\n"
+MADE = "% Made by `make pages` from measured results. Do not edit: change tools/pages/.\n"
 
 SCOREBOARD = f"""{MADE}
 # Scoreboard
@@ -49,13 +52,13 @@ chapter's last cell."""
 
 
 def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:
-    """A table in Markdown; columns from the `right`-th on are aligned to the right."""
+    """Write a table in Markdown; columns from the `right`-th on are aligned to the right."""
     marks = ["---" if k < right else "---:" for k in range(len(heads))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, marks, *rows))
 
 
 def figure(value: float, unit: str) -> str:
-    """A figure with its unit, in as many digits as one reads."""
+    """Write a figure with its unit, in as many digits as one reads."""
     if unit == "s":
         if value >= 3600:
             return f"{value // 3600:.0f} h {value % 3600 / 60:.0f} min"
@@ -65,7 +68,7 @@ def figure(value: float, unit: str) -> str:
 
 
 def ratio(row: Row, ours: float) -> str:
-    """Ours against the original's, in words: times as fast, or points and nats better or worse."""
+    """Compare ours with the original's in words: times as fast, or points and nats better or worse."""
     if row.original is None:
         return ""
     if row.unit in ("s", "ms"):
@@ -79,10 +82,10 @@ def ratio(row: Row, ours: float) -> str:
 
 
 def score_page() -> str:
-    """The scoreboard: original against ours, chapter by chapter."""
+    """Write the scoreboard: the original against ours, chapter by chapter."""
     there = set(pages())
     text = [SCOREBOARD]
-    for chapter, rows in groupby((row for row in ROWS if row.chapter in there), key=lambda row: row.chapter):
+    for chapter, rows in groupby((row for row in scoreboard.ROWS if row.chapter in there), key=lambda row: row.chapter):
         lines, machines = [], []
         for row in rows:
             ours = row.ours.figures(chapter)
@@ -97,13 +100,13 @@ def score_page() -> str:
 
 
 def _bare(value: float, unit: str) -> str:
-    """A figure without the unit where the other end of a range has the same one."""
+    """Write a figure without its unit, where the other end of a range has the same one."""
     text = figure(value, unit)
     return text.removesuffix(f" {unit}")
 
 
 def run_page() -> str:
-    """What each chapter takes, as measured, and what its stored outputs came from."""
+    """Write what each chapter takes, as measured, and what its stored outputs came from."""
     text = [RUNS]
     for title, file in MEASURED.items():
         if file.is_file():
@@ -122,7 +125,7 @@ def run_page() -> str:
 
 
 def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:
-    """The table of time and memory, and what it was measured on; of every chapter, or of some."""
+    """Write the table of time and memory and what it was measured on, for every chapter or for some."""
     rows, machines, missing = [], [], []
     for page in chapters():
         if page not in found:
@@ -147,9 +150,9 @@ def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:
 
 
 def _status() -> Iterator[list[str]]:
+    """Give a row for each chapter: when it was executed, how long that took, and with what."""
     for page in chapters():
-        notebook = nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
-        ran = notebook.metadata.get("companion", {})
+        ran = read(notebook_of(page)).metadata.get("companion", {})
         took = f"{ran['seconds']:.0f} s" if "seconds" in ran else "not kept"
         said = scoreboard.about(page)
         versions = [said.get(name, "") for name in ("python", "pymc", "torch", "arviz", "machine")]

@@ -1,17 +1,18 @@
-"""Prove that a GPU is there and used, before an hour is spent on it. Called by `make gpu`.
+"""Prove that a GPU is there and used, before an hour is spent on it: `make gpu`.
 
-A driver that is too old or a CPU build of torch leaves `device="auto"` on the CPU, where every notebook would pass,
-only slowly: a green run that says nothing. Goes out: the GPU's name, and status 1 when a fit does not run on it.
-With a folder of executed notebooks as argument (`make gpu EXECUTED=folder`) they are asked instead: status 1 when one
-of them says that it ran without a GPU, that a fit of its own was made on the CPU, or nothing at all.
+A driver that is too old or a CPU build of torch leaves ``device="auto"`` on the CPU, where every notebook would pass,
+only slowly: a green run that says nothing. The GPU's name is printed, and the exit status is 1 when a fit does not run
+on it. With a folder of executed notebooks as argument (`make gpu EXECUTED=folder`) they are asked instead: the status
+is 1 when one of them says that it ran without a GPU, that a fit of its own was made on the CPU, or nothing at all.
 """
 
 import re
 import sys
 from pathlib import Path
 
-import nbformat
 import torch
+
+from tools.notebooks import code_cells, plain, read
 
 
 def elsewhere(folder: Path) -> list[str]:
@@ -21,8 +22,7 @@ def elsewhere(folder: Path) -> list[str]:
         return [f"{folder} holds no executed notebooks: make measure EXECUTED={folder}"]
     found = []
     for path in notebooks:
-        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        said = ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+        said = ["".join(plain(output) for output in cell.outputs) for _, cell in code_cells(read(path))]
         machine = re.search(r"^machine\s+(.+)$", said[-1], flags=re.MULTILINE)
         if machine is None:
             found.append(f"{path.name}: its last cell names no machine; it did not run to its end")
