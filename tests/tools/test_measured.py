@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from companion import results
+from companion import shelf
 from tools.contents import chapters, pages
 from tools.pages import measured, scoreboard
 from tools.pages.scoreboard import NotFoundError, Printed, Row, Stored
@@ -46,7 +46,7 @@ def test_figures_are_read_as_they_are_printed(monkeypatch):
 
 
 def test_a_method_that_was_not_run_is_an_error():
-    result = results.Result({"accuracy": np.array([[0.5, 0.7]])}, {"methods": ["one"]})
+    result = shelf.Result({"accuracy": np.array([[0.5, 0.7]])}, {"methods": ["one"]})
     np.testing.assert_allclose(scoreboard.of_method("accuracy", "one", 100)(result), [50, 70])
     with pytest.raises(NotFoundError, match="no method 'other'; there are one"):
         scoreboard.of_method("accuracy", "other")(result)
@@ -132,7 +132,7 @@ def test_a_page_that_was_edited_by_hand_is_found(tmp_path, monkeypatch, capsys):
 
 
 def test_seeds_that_were_not_run_are_left_out():
-    result = results.Result({"accuracy": np.array([[0.9, np.nan, 0.8]])}, {"methods": ["a"]})
+    result = shelf.Result({"accuracy": np.array([[0.9, np.nan, 0.8]])}, {"methods": ["a"]})
     np.testing.assert_allclose(scoreboard.of_method("accuracy", "a", 100)(result), [90, 80])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from companion import datasets, results
+from companion import datasets, shelf
 from companion.versions import by_name
 from tools.contents import notebook_of
 from tools.notebooks import code_cells, plain, read
@@ -75,15 +75,15 @@ class Stored:
     """
 
     result: str
-    figures_of: Callable[[results.Result], Figures]
+    figures_of: Callable[[shelf.Result], Figures]
 
     def figures(self, page: str) -> Figures:
         """Compute the figure of every run, (runs,)."""
-        return np.atleast_1d(self.figures_of(results.load(self.result)))
+        return np.atleast_1d(self.figures_of(shelf.load_result(self.result)))
 
     def machine(self, page: str) -> str:
         """Say what the runs were made on."""
-        return "; ".join(results.load(self.result).machines())
+        return "; ".join(shelf.load_result(self.result).machines())
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ def about(page: str) -> dict[str, str]:
     return by_name(outputs(page)[-1])
 
 
-def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[results.Result], Figures]:
+def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[shelf.Result], Figures]:
     """Choose one method of a quantity (methods, seeds), times a factor, on the seeds on which it was run."""
 
-    def figures(result: results.Result) -> Figures:
+    def figures(result: shelf.Result) -> Figures:
         methods: Sequence[str] = result.about["methods"]
         if method not in methods:
             raise NotFoundError(f"there is no method {method!r}; there are {', '.join(methods)}")
@@ -136,11 +136,11 @@ def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[resu
     return figures
 
 
-def breast_cancer_accuracy(features: int, name: str) -> Callable[[results.Result], Figures]:
+def breast_cancer_accuracy(features: int, name: str) -> Callable[[shelf.Result], Figures]:
     """Compute the accuracy in per cent on each of the splits of the breast cancer study."""
     columns = ("mean radius", "mean texture") if features == 2 else None
 
-    def figures(result: results.Result) -> Figures:
+    def figures(result: shelf.Result) -> Figures:
         probability = result.arrays[f"probability, {features}, {name}"]
         truth = [datasets.breast_cancer(columns, seed=s, positive="malignant").test.y for s in result.about["seeds"]]
         return np.asarray(100 * np.mean((probability > 0.5) == np.stack(truth), axis=1), dtype=float)

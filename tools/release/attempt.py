@@ -30,7 +30,7 @@ print(f"import companion: {1000 * took:.0f} ms, version {companion.__version__}"
 """
 
 USE = """
-from companion import datasets, results, uncertainty
+from companion import datasets, shelf, uncertainty
 from companion.inference import fit
 from companion.models import torch_classifier
 from companion.networks import dense
@@ -41,7 +41,7 @@ moons = datasets.moons()
 posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 1000, restarts=4, progressbar=False)
 accuracy = uncertainty.accuracy(predict(posterior, moons.test.x, draws=50), moons.test.y)
 assert accuracy > 0.8, accuracy
-assert results.load("breast_cancer").arrays
+assert shelf.load_result("breast_cancer").arrays
 assert companion.load_posterior("mnist-dense", device="cpu").record.steps > 0
 print(f"a fit on the moons: {accuracy:.1%} held out, on {posterior.record.device}")
 """
