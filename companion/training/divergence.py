@@ -25,13 +25,17 @@ _GROWTH = 1e4
 class Repeatable(Protocol):
     """A fit under way whose steps can be repeated; see `companion.training.Training`."""
 
-    objective: TrainingObjective
     batches: Batches
     parameters: Parameters
     folder: Path | None
     losses: torch.Tensor
     noise: torch.Tensor
     step: int
+
+    @property
+    def objective(self) -> TrainingObjective:
+        """What is minimised."""
+        ...
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Collect everything that the next step depends on."""
@@ -91,9 +95,7 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     rounding = (
         ""
         if training.objective.dtype == torch.float64 or not _is_rounding(training)
-        else (
-            "In float64 the same numbers are finite: use precision='float64'. Where that is too slow, try what follows. "
-        )
+        else "In float64 the same numbers are finite: use precision='float64'. Where that is too slow, try this. "
     )
     training.restore(good.tensors, good.step)
     return (

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -31,7 +31,8 @@ from companion.variational import Gradient, Parameters
 __all__ = ["Halted", "Training"]
 
 Tensors = tuple[torch.Tensor, ...]
-Callback = Callable[[int, "Training"], None]
+Callback = Callable[[int, "Training[Any]"], None]
+Task = TypeVar("Task", bound=TrainingObjective)
 
 _CHECK_EVERY = 100
 
@@ -41,7 +42,7 @@ class Halted(Exception):  # noqa: N818  (it never leaves the package: fit turns 
 
 
 @dataclass(eq=False)
-class Training:
+class Training(Generic[Task]):
     """A fit under way.
 
     Attributes
@@ -56,7 +57,7 @@ class Training:
         Whether the gradient is compiled; None until that was decided.
     """
 
-    objective: TrainingObjective
+    objective: Task
     settings: Settings
     batches: Batches
     group: Processes
@@ -152,8 +153,8 @@ class Training:
         at = self.step
         self.restore(good.tensors, good.step)
         return Halted(
-            f"step {at + 1:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last good state "
-            f"(step {good.step:,}) is this error's `posterior`"
+            f"step {at + 1:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last good "
+            f"state (step {good.step:,}) is this error's `posterior`"
             + (", and the checkpoint before it is kept." if self.folder is not None else ".")
         )
 

@@ -248,7 +248,6 @@ def register_family(family: Family) -> Family:
     Examples
     --------
     >>> from dataclasses import dataclass
-from enum import StrEnum
     >>> from companion.variational import MeanField, family_named, register_family
     >>> @dataclass(frozen=True)
     ... class Narrow(MeanField):
