@@ -91,7 +91,7 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
         ""
         if training.objective.density.dtype == torch.float64 or not _is_rounding(training)
         else (
-            "In float64 the same numbers are finite: use precision='float64'. Where that is too slow, try what follows. "
+            "In float64 the same numbers are finite: use precision='float64'. Where that is too slow: "
         )
     )
     training.restore(good.tensors, good.step)
