@@ -1,15 +1,17 @@
 # Everything a reader or a contributor does here, each from a fresh clone, without sudo.
 #
 # The environment lives in .venv, is made with the machine's own Python (3.11 or newer) and is filled from
-# constraints.txt, the exact lock. Stamp files inside it say what is there: .venv/.book (what rendering
-# needs) and .venv/.test (the companion, the libraries, the test tools). A newer pyproject.toml or
-# constraints.txt makes them stale; otherwise set-up is skipped.
+# constraints.txt, the exact lock, by the dependency groups of pyproject.toml. Stamp files inside it say what is there:
+# .venv/.book (what rendering needs), .venv/.test (the companion, the libraries, the test tools) and others. A newer
+# pyproject.toml or constraints.txt makes them stale; otherwise set-up is skipped. Set-up speaks on standard error, so
+# that what a target prints can be handed on.
 #
 # Settings:  PYTHON=/path/to/python3   which Python makes .venv (`make clean` first, when there is one)
 #            NB=book/pymc/moons.ipynb  one notebook only, for `make execute`
 #            PORT=8000                 for `make serve`
 #            WORKERS=2                 how many unit tests run at a time
 #            BENCH=--tiny              options of `make bench`; see benchmarks/README.md
+#            PATHS=companion/priors    files and folders for `make english`
 #            LOCK="--upgrade --pre"    instead of the lock: the newest releases, or what is about to be one (`make clean` first)
 #            BASE=origin/main          for `make changed`: the commit to compare with
 #            TAG=v1.2.3                for `make dist`: the release that is being made, held against the version
@@ -25,47 +27,59 @@ EXECUTED =
 PORT = 8000
 WORKERS = 2
 BENCH =
+PATHS =
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 HTML = _build/html
 
-NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with .ci/nbval-sanitize.cfg
+NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tools/notebooks/nbval-sanitize.cfg
 
-.PHONY: help book serve links changed test unit notebooks chapters data binder gpu bench measure execute pages lint dist try \
-  report lock clean
+TOOLS = .venv/bin/python -m tools
 
+.PHONY: help book serve test unit notebooks execute measure pages data bench lint english lock clean \
+  chapters changed binder links gpu dist try report
+
+# What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
 help:  ## list these targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' Makefile
+	@echo "and, for continuous integration above all,"
+	@awk -F ':.*##ci ' '/^[a-z]+:.*##ci / { printf "  %-9s  %s\n", $$1, $$2 }' Makefile
 
 # --- set-up ---------------------------------------------------------------------------------------------
 
 # A stamp, not .venv/bin/python: that one is there before pip is, should the making be killed half-way.
 .venv/.made:
-	@sh .ci/venv "$(PYTHON)"
+	@sh tools/environment.sh "$(PYTHON)" >&2
 	@touch $@
 
-# Only the `book` extra: rendering reads stored outputs, so neither torch nor PyMC nor the companion is wanted.
-.venv/.book: pyproject.toml constraints.txt | .venv/.made
-	@echo "installing what rendering needs (Sphinx, jupyter-book) ..."
-	@$(PIP) install -q $(LOCK) $$(.venv/bin/python .ci/extra.py book)
+# pip first: only 25.1 and newer know dependency groups, and a new environment has the one that came with its Python.
+.venv/.tools: pyproject.toml constraints.txt | .venv/.made
+	@$(PIP) install -q $(LOCK) "pip>=25.1" >&2
+	@$(PIP) install -q $(LOCK) --group tools >&2
 	@touch $@
 
-.venv/.test: pyproject.toml constraints.txt | .venv/.made
-	@echo "installing the companion, its libraries and the test tools (torch is large: some minutes) ..."
-	@$(PIP) install -q $(LOCK) -e ".[test]"
+# Only the group `book`: rendering reads stored outputs, so neither torch nor PyMC nor the companion is wanted.
+.venv/.book: .venv/.tools
+	@echo "installing what rendering needs (Sphinx, jupyter-book) ..." >&2
+	@$(PIP) install -q $(LOCK) --group book >&2
+	@touch $@
+
+.venv/.test: .venv/.tools
+	@echo "installing the companion, its libraries and the test tools (torch is large: some minutes) ..." >&2
+	@$(PIP) install -q $(LOCK) -e . --group test >&2
 	@touch $@
 
 .venv/.bench: .venv/.test
-	@$(PIP) install -q $(LOCK) -e ".[bench]"
+	@$(PIP) install -q $(LOCK) --group bench >&2
 	@touch $@
 
 # Binder's own tool; not in the lock, since nothing here imports it.
-.venv/.binder: constraints.txt | .venv/.test
-	@$(PIP) install -q -c constraints.txt jupyter-repo2docker==2026.4.0
+.venv/.binder: .venv/.test
+	@$(PIP) install -q -c constraints.txt jupyter-repo2docker==2026.4.0 >&2
 	@touch $@
 
-.venv/.dist: pyproject.toml constraints.txt | .venv/.made
-	@$(PIP) install -q $(LOCK) $$(.venv/bin/python .ci/extra.py dist)
+.venv/.dist: .venv/.tools
+	@$(PIP) install -q $(LOCK) --group dist >&2
 	@touch $@
 
 # --- the book -------------------------------------------------------------------------------------------
@@ -80,7 +94,7 @@ book: .venv/.book  ## render the book to _build/html from the stored outputs
 	@echo "rendering the book ..."
 	@.venv/bin/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . \
 	  -q -n -W --keep-going
-	@.venv/bin/python .ci/check_pages.py
+	@$(TOOLS) rendered
 	@touch _build/.finished
 	@echo "the book is ready; its first page:"
 	@echo "$(CURDIR)/$(HTML)/index.html"
@@ -90,12 +104,12 @@ serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 
 # Needs a network. Sphinx's list of every link lies in _build/links/_build/html/output.txt afterwards. In a folder of its
 # own: what it reads without -W must not pass for read by `make book`.
-links: .venv/.book  ## ask every link that leaves the book whether it still leads somewhere
+links: .venv/.book  ##ci ask every link that leaves the book whether it still leads somewhere
 	@.venv/bin/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" \
 	  --path-output _build/links --builder linkcheck -q --keep-going
 
-changed:  ## list the pages that differ from BASE=origin/main
-	@python3 .ci/changed.py "$(BASE)"
+changed: .venv/.tools  ##ci list the pages that differ from BASE=origin/main
+	@$(TOOLS) changed "$(BASE)"
 
 # --- the companion and the notebooks --------------------------------------------------------------------
 
@@ -113,17 +127,17 @@ unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
 notebooks: .venv/.test  ## run every notebook against its stored outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL)
 
-chapters:  ## list the notebooks, as the jobs of continuous integration want them
-	@sh .ci/chapters
+chapters: .venv/.tools  ##ci list the notebooks, as a job hands them on to others
+	@$(TOOLS) chapters
 
 data: .venv/.test  ## download the image data that are not here yet, and verify them
 	@.venv/bin/companion data fetch
 
-binder: .venv/.binder  ## ask Binder's own tool which image it would make, and hold the environment against the lock
-	@.venv/bin/python -m pytest tests/test_binder.py
+binder: .venv/.binder  ##ci ask Binder's own tool which image it would make, and hold the environment against the lock
+	@.venv/bin/python -m pytest tests/tools/test_binder.py
 
-gpu: .venv/.test  ## prove that there is a GPU and that a fit runs on it (EXECUTED=folder: that those notebooks did)
-	@.venv/bin/python .ci/gpu.py $(EXECUTED)
+gpu: .venv/.test  ##ci prove that there is a GPU and that a fit runs on it (EXECUTED=folder: that those notebooks did)
+	@$(TOOLS) gpu $(EXECUTED)
 
 # On a machine that does nothing else: the figures are worth no more than the quiet. BENCH=--tiny only sees it work.
 bench: .venv/.bench  ## measure speed and memory beside the peers, for half an hour (BENCH=--tiny: two minutes)
@@ -132,41 +146,45 @@ bench: .venv/.bench  ## measure speed and memory beside the peers, for half an h
 # Each notebook as Binder runs it, on two cores, on a machine that does nothing else; `make execute` measures, too. The
 # figures make pages of the book, so run `make pages` afterwards.
 measure: .venv/.test  ## measure time and peak memory of each notebook on two cores (NB=one.ipynb)
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/measure.py $(NB) \
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) measure $(NB) \
 	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
 
 pages: .venv/.test  ## write the pages that are made from measured results: scoreboard, and what each chapter takes
-	@.venv/bin/python .ci/measured_pages.py
+	@$(TOOLS) pages
 
 execute: .venv/.test  ## run the notebooks, store their new outputs and what they took (NB=one.ipynb)
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python .ci/execute.py $(NB)
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) execute $(NB)
 
-lint: .venv/.test  ## check style, types, spelling, the workflows and shell scripts, and the notebooks as stored
+lint: .venv/.test  ## check style, types, spelling, English, the notebooks as stored, the workflows and shell scripts
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/codespell
-	.venv/bin/python .ci/check_notebooks.py
+	$(TOOLS) english
+	$(TOOLS) notebooks
 	.venv/bin/zizmor --offline --no-progress --quiet --persona=pedantic .github/workflows
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	.venv/bin/python .ci/check_workflows.py
-	.venv/bin/shellcheck .ci/run .ci/venv .ci/chapters .ci/report postBuild
+	$(TOOLS) workflows
+	.venv/bin/shellcheck .ci/run tools/environment.sh postBuild
+
+english: .venv/.tools  ## find the turns of phrase that are hard to read (PATHS=companion/priors)
+	@$(TOOLS) english $(PATHS)
 
 # --- the package ----------------------------------------------------------------------------------------
 
-dist: .venv/.dist  ## build wheel and sdist into dist/ and check them (TAG=v1.2.3)
-	@.venv/bin/python .ci/dist.py $(TAG)
+dist: .venv/.dist  ##ci build wheel and sdist into dist/ and check them (TAG=v1.2.3)
+	@$(TOOLS) dist $(TAG)
 
 # Only a Python is needed: each file gets an environment of its own, which is thrown away.
-try: .venv/.made  ## install what dist/ holds in clean environments, import it and use it
-	@.venv/bin/python .ci/try_dist.py
+try: .venv/.made  ##ci install what dist/ holds in clean environments, import it and use it
+	@$(TOOLS) try
 
-report:  ## open an issue on a weekly run (for continuous integration: needs gh and its token)
-	@sh .ci/report
+report: .venv/.made  ##ci open an issue on a weekly run (needs gh and its token)
+	@$(TOOLS) report
 
-lock: .venv/.made  ## write constraints.txt anew, from pyproject.toml and today's releases
+lock: .venv/.tools  ## write constraints.txt anew, from pyproject.toml and today's releases
 	@$(PIP) install -q uv
-	@.venv/bin/python .ci/lock.py
+	@$(TOOLS) lock
 
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv _build _look dist .pytest_cache .mypy_cache .ruff_cache

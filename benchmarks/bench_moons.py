@@ -84,7 +84,7 @@ def pymc(data: Any, seed: int, *, steps: int, adam: bool, mode: str = "") -> Out
         found = fit_advi(binary_classifier(data, seed=seed), 1, optimizer=optimizer, seed=seed, elbo_draws=2)
         setup = time.perf_counter() - start  # compiles the step and, as every fit_advi, the log density
         found = fit_advi(binary_classifier(data, seed=seed), steps, optimizer=optimizer, seed=seed)
-    return Outcome(setup, found.seconds, found.history[:, None], np.array([-found.elbo]))
+    return Outcome(setup, found.record.seconds, found.record.losses, np.array([-found.record.elbo]))
 
 
 MAIN, MORE = f"engine, {RESTARTS} restarts", f"engine, {RESTARTS} restarts, sticking the landing"

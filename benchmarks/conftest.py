@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if importlib.util.find_spec("pytest_benchmark") is None:
-        raise pytest.UsageError("the benchmarks need more packages: pip install -e '.[bench]'")
+        raise pytest.UsageError("the benchmarks need more packages: pip install -e . --group bench")
     config.addinivalue_line("python_files", "bench_*.py")
     config.stash[_reports] = []
     config.stash[_load] = os.getloadavg() if hasattr(os, "getloadavg") else (float("nan"),) * 3

@@ -7,7 +7,6 @@ an optimiser a parameter: torch's fused Adam where the peer takes a torch optimi
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,11 +21,11 @@ import torch
 from problem import Problem, forward
 from torch.nn import functional
 
+from companion import book
 from companion.bridge import bayesian
 from companion.priors import Gaussian
 
-# Otherwise each call of refine logs a line.
-logging.getLogger("pymc.variational.inference").setLevel(logging.WARNING)
+book.setup()  # otherwise each call of refine logs a line
 
 
 # --- PyMC -----------------------------------------------------------------------------------------------

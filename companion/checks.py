@@ -1,7 +1,4 @@
-"""Settings that are plain numbers: a name and what came in, a number out or an error that says what was expected.
-
-Explained in the chapter `book/mnist/dense`, whose fits are asked for by such numbers.
-"""
+"""Checks of settings that are plain numbers: each returns Python's own number, or refuses the setting by its name."""
 
 from __future__ import annotations
 
@@ -12,58 +9,88 @@ import numpy as np
 
 from companion.errors import CompanionError, ModelError
 
-__all__ = ["is_number", "positive", "whole"]
+__all__ = ["fraction", "is_number", "positive", "whole"]
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is one real number of Python or NumPy; a truth value is none."""
+    """Say whether a value is one real number of Python or NumPy; truth values don't count as numbers."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def positive(name: str, value: Any, expected: str = "such as 1.0", owner: object = None) -> float:
-    """Make a positive, finite number Python's.
+    """Return a positive, finite number as Python's float.
 
     Parameters
     ----------
     name
-        Of the setting, for the message.
+        Name of the setting, for the message.
     value
-        What came.
+        Value that the setting was given.
     expected
-        The rest of the message's "expected a positive, finite number, ...".
+        End of the message's "expected a positive, finite number, ...".
     owner
-        Whose setting it is; its class is named.
+        Object whose setting it is; the message names its class.
 
     Raises
     ------
     ModelError
-        If it is anything else.
+        If the value is anything else.
     """
     if not is_number(value) or not 0 < value < float("inf"):
-        where = "" if owner is None else f" in {type(owner).__name__}"
-        raise ModelError(f"{name}={value!r}{where}; expected a positive, finite number, {expected}.")
+        raise ModelError(f"{name}={value!r}{_inside(owner)}; expected a positive, finite number, {expected}.")
+    return float(value)
+
+
+def fraction(name: str, value: Any, expected: str = "such as 0.5", owner: object = None) -> float:
+    """Return a share between 0 and 1, both excluded, as Python's float.
+
+    Parameters
+    ----------
+    name
+        Name of the setting, for the message.
+    value
+        Value that the setting was given.
+    expected
+        End of the message's "expected a share between 0 and 1, both excluded, ...".
+    owner
+        Object whose setting it is; the message names its class.
+
+    Raises
+    ------
+    ModelError
+        If the value is anything else.
+    """
+    if not is_number(value) or not 0 < value < 1:
+        raise ModelError(
+            f"{name}={value!r}{_inside(owner)}; expected a share between 0 and 1, both excluded, {expected}."
+        )
     return float(value)
 
 
 def whole(name: str, value: Any, least: int, *, error: type[CompanionError] = ModelError) -> int:
-    """Make NumPy's whole numbers Python's, which a checkpoint can hold.
+    """Return a whole number as Python's int, which a checkpoint can hold, unlike NumPy's.
 
     Parameters
     ----------
     name
-        Of the setting.
+        Name of the setting, for the message.
     value
-        What came.
+        Value that the setting was given.
     least
-        The smallest that is fine.
+        Smallest value that is allowed.
     error
-        To be raised: `DataError` where the number is one of rows.
+        Class of the error to raise, such as `DataError` for a number of rows.
 
     Raises
     ------
     ModelError
-        If it is none, or less than `least`; or the `error` that was named.
+        If the value isn't a whole number or is below `least`; another error if `error` names one.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise error(f"{name}={value!r}; expected a whole number, {least} or more.")
     return int(value)
+
+
+def _inside(owner: object) -> str:
+    """Name the class of the object whose setting is refused, as the message continues."""
+    return "" if owner is None else f" in {type(owner).__name__}"

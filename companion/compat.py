@@ -1,4 +1,4 @@
-"""What differs between the library generations that the book runs on, in one place.
+"""Differences between the generations of libraries that the book runs on, all in one place.
 
 Python 3.11 brings PyMC 5 and ArviZ 0.23; Python 3.12 and newer bring PyMC 6 and ArviZ 1.
 """
@@ -29,7 +29,10 @@ ARVIZ_1 = int(az.__version__.split(".")[0]) >= 1
 
 
 def plot_trace(data: Any, names: list[str]) -> Any:
-    """Densities and traces, a row for each variable: ``plot_trace`` before ArviZ 1, ``plot_trace_dist`` since."""
+    """Draw densities and traces, one row for each variable.
+
+    ArviZ calls it ``plot_trace`` before version 1 and ``plot_trace_dist`` since.
+    """
     if ARVIZ_1:
         plot_trace_dist = vars(az)["plot_trace_dist"]  # not there before, which mypy would report
         return plot_trace_dist(data, var_names=names, compact=True, backend="matplotlib")
@@ -41,12 +44,15 @@ def plot_trace(data: Any, names: list[str]) -> Any:
 
 
 def from_dict(draws: dict[str, np.ndarray]) -> Any:
-    """Posterior draws (chain, draw, ...) by name in ArviZ's container: InferenceData before ArviZ 1, DataTree since."""
+    """Put posterior draws (chain, draw, ...) by name into ArviZ's container.
+
+    It is an InferenceData before ArviZ 1 and a DataTree since.
+    """
     return az.from_dict({"posterior": draws}) if ARVIZ_1 else az.from_dict(posterior=draws)
 
 
 def psis_k(log_weights: np.ndarray) -> float:
-    """Shape of the generalised Pareto distribution that fits the largest importance weights (draws,)."""
+    """Fit a generalised Pareto distribution to the largest importance weights (draws,), and return its shape."""
     if ARVIZ_1:
         array_stats = import_module("arviz_stats.base").array_stats  # not there before, which mypy would report
         return float(array_stats.psislw(log_weights)[1])

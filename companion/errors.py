@@ -1,11 +1,25 @@
 """The errors and warnings of the companion: few, and each says what came, what was expected and what to do.
 
-All of them derive from `CompanionError`, so ``except CompanionError`` catches everything that is ours and
+All errors derive from `CompanionError`, so ``except CompanionError`` catches everything that is ours and
 nothing that is not. Where one comes from and what to do is told in the chapter that uses it first, `book/pymc/moons`,
 and for files in the book's data page (`book/reference/data`).
 """
 
-__all__ = ["CompanionError", "CompanionWarning", "DataError", "DataUnavailableError", "InferenceError", "ModelError"]
+from __future__ import annotations
+
+import sys
+import warnings
+
+__all__ = [
+    "CompanionError",
+    "CompanionWarning",
+    "DataError",
+    "DataUnavailableError",
+    "InferenceError",
+    "ModelError",
+    "first_line",
+    "notice",
+]
 
 
 class CompanionError(Exception):
@@ -40,3 +54,39 @@ class InferenceError(CompanionError, RuntimeError):
 
 class CompanionWarning(UserWarning):
     """Something was done differently from what was asked for; the message says what and why."""
+
+
+def notice(message: str) -> None:
+    """Warn with `CompanionWarning`, as if the line that called the companion had warned.
+
+    Parameters
+    ----------
+    message
+        What was done differently from what was asked for, and why.
+    """
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, CompanionWarning, stacklevel=level)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class where the message is empty.
+
+    Parameters
+    ----------
+    error
+        An error of any library.
+
+    Returns
+    -------
+    str
+        One line, not empty, without spaces around it.
+    """
+    return str(error).strip().partition("\n")[0].rstrip() or type(error).__name__
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "companion"

@@ -64,6 +64,12 @@ MOVED_NAMES = {
 }
 """Room to the names that it no longer offers, each with the room that does."""
 
+GONE = {
+    ("companion.inference", "Fit"): "fit_advi returns the posterior, and its record is a companion.posterior.Record",
+    ("companion.bayes_by_backprop", "PyroRecord"): "every posterior's record is a companion.posterior.Record",
+}
+"""Names without a successor, with what took their place."""
+
 _RENAMED = {"companion.results": {"load": "load_result", "write": "write_result"}}
 
 
@@ -75,6 +81,8 @@ def moved_name(room: str, name: str) -> Any:
     AttributeError
         If the room never offered it.
     """
+    if (room, name) in GONE:
+        raise AttributeError(f"{room}.{name} is gone: {GONE[room, name]}.")
     home = MOVED_NAMES.get(room, {}).get(name)
     if home is None:
         raise AttributeError(f"module {room!r} has no attribute {name!r}")

@@ -1,6 +1,8 @@
-"""The originals' mistakes, rebuilt on purpose so that a chapter can run them and show what they do.
+"""Mistakes of the original posts, rebuilt on purpose so that a chapter can run them and show what they do.
 
-Explained in the errata of the chapters `book/pymc/moons` and `book/mnist/convolutional`. Nothing else should use them.
+Explained in the chapters `book/pymc/moons` and `book/pymc/breast_cancer`, section "Errata of the original" (model
+builders and mini-batches), and `book/mnist/convolutional`, section "The post's statistic". Nothing else should use
+them.
 """
 
 from __future__ import annotations
@@ -20,19 +22,19 @@ __all__ = ["builder_that_ignores_its_arguments", "chi_square_of_codes", "separat
 
 
 def builder_that_ignores_its_arguments(data: Observations, seed: int = 0) -> Callable[[Any, Any], pm.Model]:
-    """Make a model builder with the scope of the post's: its arguments are overwritten by the whole data.
+    """Make a model builder that overwrites its arguments with the whole data, as the post's does.
 
     Parameters
     ----------
     data
-        The training rows, which the post's builder read as globals.
+        Training rows, which the post's builder read as globals.
     seed
-        Of the starting weights.
+        Seed of the starting weights.
 
     Returns
     -------
     callable
-        ``construct(inputs, labels)``, which returns the model of all rows whatever it is given.
+        Function ``construct(inputs, labels)`` that returns the model of all rows, whatever its arguments are.
     """
 
     def construct(inputs: Any, labels: Any) -> pm.Model:
@@ -43,16 +45,16 @@ def builder_that_ignores_its_arguments(data: Observations, seed: int = 0) -> Cal
 
 
 def separate_minibatches(data: Observations, batch_size: int, seed: int = 0) -> pm.Model:
-    """Build the classifier on two mini-batches drawn apart, as the post's calls do under today's PyMC.
+    """Build the classifier on inputs and labels of two separate mini-batches, as the post's calls do in today's PyMC.
 
     Parameters
     ----------
     data
-        The training rows.
+        Training rows.
     batch_size
-        Rows in each mini-batch.
+        Number of rows in each mini-batch.
     seed
-        Of the starting weights.
+        Seed of the starting weights.
     """
     rows, features = data.x.shape
     with pm.Model(coords={"feature": range(features), "hidden_1": range(5), "hidden_2": range(5)}) as model:
@@ -63,12 +65,12 @@ def separate_minibatches(data: Observations, batch_size: int, seed: int = 0) -> 
 
 
 def chi_square_of_codes(labels: np.ndarray) -> np.ndarray:
-    r"""Compute the post's "chi-square statistic", which takes the labels' codes themselves for counts.
+    r"""Compute the post's "chi-square statistic", which takes the codes of the labels for counts.
 
-    For the sampled labels :math:`k_1, \dots, k_n` of a point it is :math:`\sum_i (k_i - \bar k)^2 / \bar k`: a spread
+    For the sampled labels :math:`k_1, \dots, k_n` of a point it is :math:`\sum_i (k_i - \bar k)^2 / \bar k`, a spread
     of codes, by which 0 and 9 are further apart than 3 and 4. Labels that all agree give 0, and labels that are all 0
-    give 0 / 0, NaN, which the post drops. So it is high where the model is uncertain, and Pearson's statistic of the
-    class counts, `companion.uncertainty.chi_square`, where it is certain.
+    give 0 / 0, NaN, which the post drops. So the statistic is high where the model is uncertain, while Pearson's
+    statistic of the class counts, `companion.uncertainty.chi_square`, is high where the model is certain.
 
     Parameters
     ----------
@@ -83,12 +85,11 @@ def chi_square_of_codes(labels: np.ndarray) -> np.ndarray:
     Raises
     ------
     DataError
-        If the shape differs, or a label is no whole number of 0 or more.
+        If the shape differs, or a label isn't a whole number of 0 or more.
 
     Notes
     -----
-    Wiecki (2016), "Bayesian Deep Learning Part II": ``preds.apply(lambda x: chisquare(x).statistic)``. Explained in
-    the chapter `book/mnist/convolutional`.
+    Wiecki (2016), "Bayesian Deep Learning Part II": ``preds.apply(lambda x: chisquare(x).statistic)``.
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or not labels.size:
@@ -96,5 +97,4 @@ def chi_square_of_codes(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind not in "iu" or labels.min() < 0:
         raise DataError(f"labels are {labels.dtype} from {labels.min()} on; expected whole numbers of 0 or more.")
     with np.errstate(invalid="ignore"):  # 0 / 0 is what the post got
-        statistic: np.ndarray = chisquare(labels, axis=0).statistic
-    return statistic
+        return chisquare(labels, axis=0).statistic

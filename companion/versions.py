@@ -1,6 +1,6 @@
-"""What a notebook ran on: nothing in, a few lines of text out.
+"""The versions and the machine that a notebook or a script ran on.
 
-Every chapter's last cell prints them, beginning with `book/pymc/moons`.
+The last cell of every chapter prints them, beginning with `book/pymc/moons`, section "Versions and machine".
 """
 
 from __future__ import annotations
@@ -10,48 +10,67 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["by_name", "machine", "versions"]
+__all__ = ["by_name", "installed", "machine", "versions"]
 
 _PACKAGES = ("bnn-companion", "pymc", "pytensor", "arviz", "torch", "pyro-ppl", "numpy", "matplotlib", "scikit-learn")
 
 
-def versions() -> str:
-    """Versions of Python and of the packages that the book stands on, and the machine, a line each.
+def installed() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the book stands on, and the machine, by name.
 
-    Holds no paths and no host names, so that it can stand in a stored notebook.
-
-    Notes
-    -----
-    Shown at the end of every chapter, beginning with `book/pymc/moons`.
+    Returns
+    -------
+    dict
+        Mapping from ``"python"`` and each package to its version, ``"not installed"`` for a package that is missing,
+        and from ``"machine"`` to what `machine` returns. It holds neither paths nor host names.
     """
-    lines = [("python", platform.python_version())]
-    for name in _PACKAGES:
-        try:
-            lines.append((name, version(name)))
-        except PackageNotFoundError:
-            lines.append((name, "not installed"))
-    lines.append(("machine", machine()))
-    return "\n".join(f"{name:<14} {value}" for name, value in lines)
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "machine": machine(),
+    }
+
+
+def versions() -> str:
+    """Write what `installed` returns as text, one line for each name.
+
+    The text holds neither paths nor host names, so that it can stand in a stored notebook.
+    """
+    return "\n".join(f"{name:<14} {value}" for name, value in installed().items())
 
 
 def by_name(text: str) -> dict[str, str]:
-    """Read back what `versions` gave: name to version, and ``"machine"`` to the machine.
+    """Read the text that `versions` wrote, such as the one in a stored notebook.
 
-    Notes
-    -----
-    Shown at the end of every chapter, beginning with `book/pymc/moons`.
+    Parameters
+    ----------
+    text
+        Text of `versions`.
+
+    Returns
+    -------
+    dict
+        Mapping as `installed` returned it where the text was written.
     """
     return dict(line.split(maxsplit=1) for line in text.splitlines() if line.strip())
 
 
 def machine() -> str:
-    """Return the processor, the cores this process may use, the system, and the GPU if torch sees one."""
+    """Describe the machine by its processor, the cores that this process may use, its system and torch's GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{_processor()}, {cores} cores, {platform.system()} {platform.machine()}, {_gpu()}"
 
 
+def _version(package: str) -> str:
+    """Return the version of a package, or say that it is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def _processor() -> str:
-    """Name the processor, as well as the system tells it."""
+    """Return the name of the processor, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():
@@ -61,7 +80,7 @@ def _processor() -> str:
 
 
 def _gpu() -> str:
-    """Name the GPU that torch sees."""
+    """Return the name of the GPU that torch sees, or say that there is none."""
     try:
         import torch
     except ImportError:

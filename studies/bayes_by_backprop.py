@@ -4,7 +4,6 @@
 companion/shelf/files/bayes_by_backprop.npz, from which the chapter makes its tables.
 """
 
-import logging
 import time
 from functools import partial
 
@@ -15,7 +14,7 @@ import runs
 import torch
 from judging import scores, unfamiliar
 
-from companion import datasets, uncertainty
+from companion import book, datasets, uncertainty
 from companion.bayes_by_backprop import Classifier, fit, to_bayesian
 from companion.networks import lenet5
 from companion.prediction import mean_probabilities, predict
@@ -120,7 +119,7 @@ def run(name, seed):
 
 def main():
     given = runs.parser(__doc__, "bayes_by_backprop").parse_args()
-    logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
+    book.setup()
     runs.restore(given, "bayes_by_backprop")
     runs.complete(given, METHODS, run, limits=dict.fromkeys(METHODS, 1) | dict.fromkeys(REPEATED, runs.SEEDS))
     about = {"script": "studies/bayes_by_backprop.py", "settings": SETTINGS | {"steps": STEPS, "draws": DRAWS}}

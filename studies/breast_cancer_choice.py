@@ -4,12 +4,10 @@
 the training halves of the splits with seeds 100 to 103 alone.
 """
 
-import logging
-
 import numpy as np
 import torch
 
-from companion import datasets, uncertainty
+from companion import book, datasets, uncertainty
 from companion.datasets import Observations
 from companion.errors import InferenceError
 from companion.inference import fit
@@ -45,7 +43,7 @@ def candidates(train):
 
 
 def main():
-    logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
+    book.setup()
     for count, features in FEATURES.items():
         scores = {}
         for seed in SEEDS:

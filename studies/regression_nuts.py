@@ -7,7 +7,6 @@ method's band holds on several sets of 32 points.
 """
 
 import argparse
-import logging
 import time
 
 import numpy as np
@@ -17,7 +16,7 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC, NUTS
 
-from companion import datasets, shelf, uncertainty
+from companion import book, datasets, shelf, uncertainty
 from companion.bayes_by_backprop import Regression, fit, to_bayesian
 from companion.networks import dense
 from companion.posterior import diagnose
@@ -145,7 +144,7 @@ def compared(fresh):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", default=["PyMC", "Pyro", "sets"])
-    logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
+    book.setup()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     data, fresh = datasets.sinusoid(), datasets.sinusoid(2000, spaced=False, seed=9)

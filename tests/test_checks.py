@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from companion.checks import positive, whole
+from companion.checks import fraction, positive, whole
 from companion.errors import DataError, ModelError
-from companion.priors import Gaussian
+from companion.priors import Gaussian, SpikeAndSlab
 
 
 @pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int64(2)])
@@ -20,6 +20,19 @@ def test_anything_else_is_refused(value):
         positive("rate", value, "such as 0.01")
     with pytest.raises(ModelError, match=r"scale=.* in Gaussian; expected a positive"):
         Gaussian(value)
+
+
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5)])
+def test_a_share_becomes_a_float(value):
+    assert type(fraction("level", value)) is float
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.5, 95, np.nan, True, "half", None])
+def test_what_is_not_a_share_is_refused(value):
+    with pytest.raises(ModelError, match=r"level=.*; expected a share between 0 and 1, both excluded, such as 0.95."):
+        fraction("level", value, "such as 0.95")
+    with pytest.raises(ModelError, match=r"inclusion=.* in SpikeAndSlab; expected a share between 0 and 1"):
+        SpikeAndSlab(inclusion=value)
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "companion"
 ROOMS = (
     {"errors", "moved", "versions"},
     {"checks", "logs", "compat"},
+    {"book"},
     {"datasets"},
     {"networks"},
     {"priors"},

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from companion.bridge import check_module
 from companion.errors import ModelError
-from companion.priors import Parameter, Prior, TrainedPrior, parameters
+from companion.priors import Parameter, Prior, parameters
 
 __all__ = ["BayesianModule", "to_bayesian"]
 
@@ -32,11 +32,11 @@ class BayesianModule(torch.nn.Module):
         Theirs.
     """
 
-    def __init__(self, module: torch.nn.Module, prior: Prior | TrainedPrior, weights: Sequence[Parameter]) -> None:
+    def __init__(self, module: torch.nn.Module, prior: Prior, weights: Sequence[Parameter]) -> None:
         super().__init__()
         self.module = copy.deepcopy(module)
         self.weights = tuple(weights)
-        self.prior = prior.prepared(self.weights) if isinstance(prior, TrainedPrior) else prior
+        self.prior = prior.prepared(self.weights)
         drawn = {p.name for p in self.weights}
         for name, parameter in self.module.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name not in drawn)
@@ -46,9 +46,7 @@ class BayesianModule(torch.nn.Module):
         return functional_call(self.module, self.prior.pyro(self.weights), inputs)
 
 
-def to_bayesian(
-    module: torch.nn.Module, prior: Prior | TrainedPrior, layers: Sequence[str] | None = None
-) -> BayesianModule:
+def to_bayesian(module: torch.nn.Module, prior: Prior, layers: Sequence[str] | None = None) -> BayesianModule:
     """Make any torch network Bayesian, in whole or in part.
 
     Parameters
@@ -87,7 +85,7 @@ def to_bayesian(
     -----
     Explained in the chapter `book/bayes_by_backprop/design_choices`, section "One line".
     """
-    if not isinstance(prior, Prior | TrainedPrior):
+    if not isinstance(prior, Prior):
         raise ModelError(
             f"prior is a {type(prior).__name__}; expected one of companion.priors, such as Gaussian(scale=1.0)."
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from companion.errors import CompanionError
+from companion.errors import CompanionError, first_line
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -53,7 +53,7 @@ def examine(checks: Iterable[Callable[[], list[Finding]]] | None = None) -> list
                 warnings.simplefilter("ignore")
                 findings += check()
         except Exception as error:
-            findings.append(Finding("todo", check.__name__, _first_line(error), essential=True))
+            findings.append(Finding("todo", check.__name__, first_line(error), essential=True))
     return findings
 
 
@@ -103,7 +103,7 @@ def _package(requirement: "Requirement") -> Finding:
         importlib.import_module(module)
         version = importlib.metadata.version(requirement.name)
     except Exception as error:
-        return Finding("todo", subject, f"can't be imported ({_first_line(error)}): {remedy}", essential=True)
+        return Finding("todo", subject, f"can't be imported ({first_line(error)}): {remedy}", essential=True)
     if not requirement.specifier.contains(version, prereleases=True):
         return Finding("todo", subject, f"{version} is outside {requirement.specifier}: {remedy}", essential=True)
     return Finding("ok", subject, version)
@@ -220,7 +220,3 @@ def _module(name: str) -> Any:
         return importlib.import_module(name)
     except Exception:
         return None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -6,14 +6,16 @@ network of digits has never seen; `sinusoid` measures a curve; `from_csv` and `f
 Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
 """
 
+from companion.datasets.csv_files import csv_columns
 from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
+from companion.datasets.encoding import Encoding
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, prepare
 from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
 from companion.datasets.observations import Dataset, Observations, Scaling, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
-from companion.datasets.spreadsheets import from_csv
+from companion.datasets.tables import from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
 from companion.datasets.unfamiliar import KINDS, noise_images, rotated
 
@@ -26,6 +28,7 @@ __all__ = [
     "Copy",
     "DataFile",
     "Dataset",
+    "Encoding",
     "Measurements",
     "Observations",
     "Scaling",
@@ -34,6 +37,7 @@ __all__ = [
     "check_labels",
     "choose",
     "copies",
+    "csv_columns",
     "data_dir",
     "digits",
     "fashion_mnist",

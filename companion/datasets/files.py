@@ -14,9 +14,8 @@ from pathlib import Path
 import platformdirs
 
 from companion.datasets.download import MirrorError, download
-from companion.datasets.notices import notice
 from companion.datasets.registry import Collection, DataFile
-from companion.errors import DataUnavailableError
+from companion.errors import DataUnavailableError, notice
 
 __all__ = ["CACHE_VARIABLE", "FOLDER_VARIABLE", "Copy", "cache_dir", "copies", "data_dir", "fetch", "prepare"]
 

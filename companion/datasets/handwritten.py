@@ -12,9 +12,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from companion.datasets.images import mnist
-from companion.datasets.notices import notice
 from companion.datasets.observations import Dataset, Observations
-from companion.errors import DataUnavailableError
+from companion.errors import DataUnavailableError, notice
 
 __all__ = ["digits"]
 

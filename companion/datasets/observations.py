@@ -3,12 +3,19 @@
 Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from companion.datasets.encoding import Encoding
+from companion.datasets.scaling import Scaling, frozen
 from companion.errors import DataError
 
 __all__ = ["Dataset", "Observations", "Scaling", "check_labels"]
@@ -56,36 +63,6 @@ class Observations:
         return f"Observations(x {self.x.shape} {self.x.dtype}, labels {{{listed}{more}}})"
 
 
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """The mean and the scale that standardised a table, feature by feature.
-
-    Attributes
-    ----------
-    mean, scale
-        Both ``(features,)``, in the units of the original table.
-    """
-
-    mean: Floats
-    scale: Floats
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", _frozen(np.asarray(self.mean, dtype=np.float64)))
-        object.__setattr__(self, "scale", _frozen(np.asarray(self.scale, dtype=np.float64)))
-        if self.mean.shape != self.scale.shape or self.mean.ndim != 1:
-            raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,)")
-
-    def apply(self, x: ArrayLike) -> Floats:
-        """Standardise a table ``(points, features)`` in original units, for instance new observations."""
-        scaled: Floats = (np.asarray(x, dtype=np.float64) - self.mean) / self.scale
-        return scaled
-
-    def undo(self, x: ArrayLike) -> Floats:
-        """Bring standardised inputs ``(points, features)`` back to original units."""
-        original: Floats = np.asarray(x, dtype=np.float64) * self.scale + self.mean
-        return original
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """Everything a chapter needs to know about its data.
@@ -104,6 +81,8 @@ class Dataset:
         The terms of use, and who made the data and where.
     scaling
         What standardised a table, fitted on the training rows only; None for images.
+    encoding
+        How the columns of a table became its features; None for images.
 
     Raises
     ------
@@ -120,6 +99,7 @@ class Dataset:
     licence: str = ""
     source: str = ""
     scaling: Scaling | None = None
+    encoding: Encoding | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         features = self.train.x.shape[1:]
@@ -137,6 +117,57 @@ class Dataset:
             raise DataError(f"{len(self.feature_names)} feature names for rows of shape {features}")
         if self.scaling is not None and self.scaling.mean.shape != features:
             raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}")
+        if self.encoding is not None and (len(self.encoding.features),) != features:
+            raise DataError(f"an encoding of {len(self.encoding.features)} features for rows of shape {features}")
+
+    def encode(self, rows: str | Path | pd.DataFrame | Sequence[Any] | np.ndarray) -> Floats:
+        """Bring new rows into the form that a model of this table reads: words as 0 and 1, numbers standardised.
+
+        Parameters
+        ----------
+        rows
+            Path of a CSV file, a `pandas.DataFrame`, a list of dictionaries, or a list of rows with one entry for each
+            column that is learned from, in the order of the file. The column with the classes may be there or not.
+
+        Returns
+        -------
+        np.ndarray
+            Inputs `(points, features)`, float64, such as `companion.prediction.predict` takes them.
+
+        Raises
+        ------
+        DataError
+            If this is not a table, a column is missing, a row has too many or too few entries, or an entry is a gap,
+            not a number, or a word that the table did not have.
+        """
+        encoding, scaling = self._table_form()
+        return scaling.apply(encoding.apply(rows))
+
+    def decode(self, x: ArrayLike) -> pd.DataFrame:
+        """Turn inputs of a model back into rows as the file has them, in its units and with its words.
+
+        Parameters
+        ----------
+        x
+            Standardised inputs `(points, features)`, such as `test.x`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column for each column of the file that is learned from.
+
+        Raises
+        ------
+        DataError
+            If this is not a table, or `x` has another number of features.
+        """
+        encoding, scaling = self._table_form()
+        return encoding.undo(np.atleast_2d(scaling.undo(x)))
+
+    def _table_form(self) -> tuple[Encoding, Scaling]:
+        if self.encoding is None or self.scaling is None:
+            raise DataError(f"{self.name} is not a table with a scaling; encode and decode are for tables.")
+        return self.encoding, self.scaling
 
 
 def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
@@ -196,7 +227,7 @@ def _inputs(given: ArrayLike) -> Floats:
             f"{bad.sum():,} of {x.size:,} values of x are NaN or infinite, the first in row {row}, {column} "
             "(counted from 0): fill them in or leave those rows out"
         )
-    return _frozen(x)
+    return frozen(x)
 
 
 def whole_labels(given: ArrayLike) -> NDArray[np.int32]:
@@ -215,13 +246,4 @@ def whole_labels(given: ArrayLike) -> NDArray[np.int32]:
                 f"{bad.sum():,} of {len(y):,} labels are not whole numbers of at most 32 bits, "
                 f"the first is {y[row]} in row {row}"
             )
-    return _frozen(y.astype(np.int32))
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy that can't be written, or the array itself if it is one already."""
-    if array.flags.owndata and not array.flags.writeable:
-        return array
-    copy = np.array(array, copy=True)
-    copy.flags.writeable = False
-    return copy
+    return frozen(y.astype(np.int32))

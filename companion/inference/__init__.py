@@ -7,12 +7,11 @@ chapters `book/pymc/moons` and `book/mnist/dense`.
 from typing import Any
 
 from companion import moved
-from companion.inference.advi import Fit, best_fit, fit_advi
+from companion.inference.advi import best_fit, fit_advi
 from companion.inference.engine import fit
 from companion.inference.feeding import feed, minibatches
 
 __all__ = [
-    "Fit",
     "best_fit",
     "feed",
     "fit",

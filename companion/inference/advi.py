@@ -1,4 +1,4 @@
-"""Automatic differentiation variational inference with PyMC: a model in, a `Fit` out.
+"""Automatic differentiation variational inference with PyMC: as PyMC does it.
 
 Explained in the chapter `book/pymc/moons`, sections "ADVI" and "Several starts". The algorithm is that of
 Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as PyMC implements it.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pymc as pm
@@ -18,36 +18,11 @@ import pymc as pm
 from companion.checks import positive, whole
 from companion.errors import ModelError
 from companion.logs import held_back
-from companion.posterior import ApproximationPosterior
+from companion.posterior import ApproximationPosterior, Posterior
 
-__all__ = ["Fit", "best_fit", "fit_advi"]
+__all__ = ["best_fit", "fit_advi"]
 
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """One fitted approximation and how it got there.
-
-    Attributes
-    ----------
-    posterior
-        To draw from and to predict with.
-    history
-        The loss at each step, (steps,): a one-draw estimate of the negative ELBO in nats.
-    elbo, elbo_se
-        The evidence lower bound on all rows in nats, by Monte Carlo at the fitted parameters, and its standard
-        error.
-    seconds
-        Wall time of the steps, without compilation.
-    seed
-        Of the optimiser's random numbers.
-    """
-
-    posterior: ApproximationPosterior
-    history: np.ndarray
-    elbo: float
-    elbo_se: float
-    seconds: float
-    seed: int
+P = TypeVar("P", bound=Posterior)
 
 
 def fit_advi(
@@ -60,7 +35,7 @@ def fit_advi(
     start_scale: float | None = None,
     callbacks: Sequence[Any] = (),
     elbo_draws: int = 2000,
-) -> Fit:
+) -> ApproximationPosterior:
     """Fit a mean-field Gaussian to a model's posterior by ADVI.
 
     Parameters
@@ -82,11 +57,13 @@ def fit_advi(
         Called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`. One that
         raises ``StopIteration`` ends the fit, which keeps what it has.
     elbo_draws
-        Monte Carlo draws behind `Fit.elbo`.
+        Monte Carlo draws behind ``record.elbo``.
 
     Returns
     -------
-    Fit
+    ApproximationPosterior
+        Its record holds the ELBO on all rows and the history; PyMC's own history, which is of one batch where there
+        are mini-batches, is ``approximation.hist``.
 
     Raises
     ------
@@ -121,12 +98,18 @@ def fit_advi(
                 "Lower the learning rate, or scale the inputs to unit variance."
             ) from error
     posterior = ApproximationPosterior(inference.approx, model if full_model is None else full_model)
-    elbo, elbo_se = _elbo(posterior, elbo_draws, seed)
-    return Fit(posterior, np.asarray(inference.hist), elbo, elbo_se, seconds, seed)
+    posterior.record = replace(
+        posterior.record,
+        method="ADVI",
+        settings={"steps": steps, "optimizer": optimizer, "seed": seed, "start_scale": start_scale},
+        bounds=np.array([_elbo(posterior, elbo_draws, seed)]),
+        seconds=seconds,
+    )
+    return posterior
 
 
-def best_fit(fits: Sequence[Fit]) -> Fit:
-    """Choose the fit with the highest ELBO: the tightest bound on the evidence, and no look at test data.
+def best_fit(fits: Sequence[P]) -> P:
+    """Choose the posterior with the highest ELBO: the tightest bound on the evidence, and no look at test data.
 
     Raises
     ------
@@ -135,7 +118,7 @@ def best_fit(fits: Sequence[Fit]) -> Fit:
     """
     if not fits:
         raise ModelError("no fits to choose from; expected at least one.")
-    return max(fits, key=lambda fit: fit.elbo)
+    return max(fits, key=lambda fit: fit.record.elbo)
 
 
 def _elbo(posterior: ApproximationPosterior, draws: int, seed: int) -> tuple[float, float]:

@@ -262,15 +262,15 @@ def _posterior(
             stacklevel=3,
         )
     record = Record(
-        settings=settings,
-        history=training.losses[: training.step].cpu().numpy(),
-        elbo=bounds[:, 0],
-        elbo_se=bounds[:, 1],
+        method=objective.family.name,
+        settings=settings.as_json(),
+        losses=training.losses[: training.step].cpu().numpy(),
+        bounds=bounds,
+        weights=fine / fine.sum() if fine.any() else np.full(len(fine), 1 / len(fine)),
         seconds=seconds,
         compiled=bool(training.compiled),
         device=str(objective.density.device),
         precision=settings.precision if objective.bfloat16 or settings.precision != "bfloat16" else "float32",
         stopped=stopped,
     )
-    weights = fine / fine.sum() if fine.any() else np.full(len(fine), 1 / len(fine))
-    return VariationalPosterior(model, objective, training.batches, training.parameters, weights, record)
+    return VariationalPosterior(model, objective, training.batches, training.parameters, record)

@@ -1,9 +1,9 @@
-"""Plots: data, fits and scores in, matplotlib axes out.
+"""Figures of the book: data, fits, predictions and scores, drawn with matplotlib.
 
 Explained in the chapters on the moons (`book/pymc/moons`), on breast cancer (`book/pymc/breast_cancer`), on images
 (`book/mnist/convolutional`) and on regression (`book/bayes_by_backprop/regression`). Every function draws on the axes
-it is given, or on new ones, and returns them; those that draw many images return their figure. Figures have an opaque
-white background, so that they read the same in light and dark pages.
+it is given, or on new ones, and returns them; those that draw several panels return their figure. Figures have an
+opaque white background, so that they read the same in light and dark pages.
 """
 
 from companion.plots.bands import regression_band

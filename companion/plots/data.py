@@ -1,4 +1,7 @@
-"""Observations and labels in the plane: data in, axes out. Explained in the chapter `book/pymc/moons`."""
+"""Figures of observations and of their labels in the plane of two features.
+
+Explained in the chapter `book/pymc/moons`.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,22 @@ def data_scatter(
     Parameters
     ----------
     data
-        ``x`` of shape (rows, 2), labels 0 and 1.
-    class_names, feature_names, title, size
-        For the legend, the axes, the head, and the area of a marker in square points.
+        Observations of two features, (rows, 2), with labels 0 and 1.
+    class_names
+        Names of the two classes, in the legend.
+    feature_names
+        Names of the two features, at the axes.
+    title
+        Title of the axes.
+    size
+        Area of a marker, in square points (1/72 inch).
     ax
-        To draw on; new ones by default.
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     DataError
-        If the data don't have two features.
+        If the data don't have two features, or a label is neither 0 nor 1.
     """
     ax = new_axes(ax)
     scatter_classes(ax, data.x, data.y, class_names, size)
@@ -63,20 +72,27 @@ def predicted_labels(
     Parameters
     ----------
     data
-        ``x`` of shape (rows, 2), true labels 0 and 1.
+        Observations of two features, (rows, 2), with true labels 0 and 1.
     labels
-        Predicted labels (rows,).
-    class_names, feature_names, title, ax
-        As in `data_scatter`.
+        Predicted labels, (rows,).
+    class_names
+        Names of the two classes, in the legend.
+    feature_names
+        Names of the two features, at the axes.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     DataError
-        If there isn't one label for each row, or the data don't have two features.
+        If there isn't one predicted label for each row, the data don't have two features, or a label is neither 0
+        nor 1.
     """
     labels = np.asarray(labels)
     if labels.shape != data.y.shape:
-        raise DataError(f"{labels.shape} predicted labels for {len(data.y)} rows; expected one label a row.")
+        raise DataError(f"{labels.shape} predicted labels for {len(data.y)} rows; expected one for each row.")
     ax = new_axes(ax)
     scatter_classes(ax, data.x, labels, [say("predicted {}", say(name)) for name in class_names], 22)
     wrong = data.x[labels != data.y]
@@ -95,7 +111,7 @@ def predicted_labels(
 
 
 def scatter_classes(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str], size: float) -> None:
-    """Scatter each class with its colour and its marker."""
+    """Scatter the points of both classes on some axes, each class with its own colour and marker."""
     if x.ndim != 2 or x.shape[1] != 2:
         raise DataError(f"x has shape {x.shape}; a scatter in the plane expects (rows, 2).")
     strange = np.setdiff1d(labels, (0, 1))

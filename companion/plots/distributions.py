@@ -1,7 +1,7 @@
-"""How scores and weights are distributed, and what pruning costs: numbers in, axes out.
+"""Figures of how scores and weights are distributed, and of what pruning costs.
 
-Explained in the chapters `book/mnist/convolutional` (scores), `book/mnist/dense` and `book/bayes_by_backprop/lenet`
-(weights).
+Explained in the chapters `book/mnist/convolutional` (scores), `book/mnist/dense` (signal-to-noise ratios and pruning)
+and `book/bayes_by_backprop/lenet` (weights).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from companion.checks import whole
+from companion.checks import fraction, positive, whole
 from companion.errors import ModelError
 from companion.plots.language import say
 from companion.plots.style import INK, head, new_axes
@@ -34,31 +34,30 @@ def score_histograms(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the distributions of a score in several groups of points over each other, in the same bins.
+    """Draw how a score is distributed in several groups of points, one histogram over the other, in the same bins.
 
     Parameters
     ----------
     scores
-        Name of each group to its scores, (points,).
+        Mapping from the name of each group to its scores, (points,).
     xlabel
-        What was measured, with its unit.
+        Name of the score, with its unit.
     bins
-        Of equal width, from the lowest score of all to the highest.
+        Number of bins, of equal width, from the lowest score of all to the highest.
     density
-        Give each histogram the area 1, so that groups of different sizes can be compared; else count points.
+        Whether each histogram has the area 1, so that groups of different sizes can be compared; else it counts points.
     log
-        Draw heights on a logarithmic scale, which shows rare scores.
-    title, ax
-        Head and axes.
+        Whether heights are on a logarithmic scale, which shows rare scores.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If there is nothing to draw, a group isn't of shape (points,), a score is NaN or infinite, or there is no bin.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/convolutional`.
+        If there is nothing to draw, a group isn't of shape (points,), a score is NaN or infinite, or there are fewer
+        bins than one.
     """
     if not isinstance(scores, Mapping):
         raise ModelError(f"scores is a {type(scores).__name__}; expected a mapping of names to scores (points,).")
@@ -70,8 +69,8 @@ def score_histograms(
         strange = ~np.isfinite(group)
         if strange.any():
             raise ModelError(
-                f"{int(strange.sum())} of {len(group)} scores of {name!r} are NaN or infinite: leave them out, and "
-                "say so."
+                f"{int(strange.sum())} of {len(group)} scores of {name!r} are NaN or infinite; expected finite "
+                "numbers. Leave them out, and say so."
             )
     whole("bins", bins, 1)
     edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins).tolist()
@@ -101,28 +100,31 @@ def snr_histogram(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw how well the weights of each layer are known: :math:`\log_{10}` of their signal-to-noise ratios.
+    r"""Draw how well the weights of each layer are known, by :math:`\log_{10}` of their signal-to-noise ratios.
 
     Parameters
     ----------
     signal_to_noise
-        Name of each layer to \|mean\| / scale of its weights, of any shape.
+        Mapping from the name of each layer to the ratios \|mean\| / scale of its weights, of any shape.
     pruned
         Share of all weights to remove, between 0 and 1, those known worst first; a dashed line marks where it ends.
     least
-        Where the axis begins: smaller ratios, and those of weights that are exactly 0, stand in the first bin.
-    title, ax
-        Head and axes.
+        Ratio at which the axis begins; smaller ones, and those of weights that are exactly 0, stand in the first bin.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If there is nothing to draw, a ratio is negative or not finite, or the share isn't between 0 and 1.
+        If there is nothing to draw, a ratio is negative or not finite, `pruned` isn't between 0 and 1, or `least` isn't
+        positive.
 
     Notes
     -----
     Blundell et al. (2015), "Weight Uncertainty in Neural Networks", draw the same in decibels, 20 times these
-    numbers. Each layer's histogram has the area 1. Explained in the chapter `book/mnist/dense`.
+    numbers. Each layer's histogram has the area 1.
     """
     layers = {name: np.asarray(ratios, dtype=float).ravel() for name, ratios in signal_to_noise.items()}
     for name, ratios in layers.items():
@@ -132,10 +134,9 @@ def snr_histogram(
                 f"{int(strange.sum())} of {len(ratios)} ratios of {name!r} are negative or not finite; expected "
                 "|mean| / scale of each weight. Leave out weights that were pruned already."
             )
-    if pruned is not None and not 0 < pruned < 1:
-        raise ModelError(f"pruned={pruned}; expected a share of the weights between 0 and 1.")
-    if not least > 0:
-        raise ModelError(f"least={least}; expected a positive ratio.")
+    if pruned is not None:
+        pruned = fraction("pruned", pruned, "such as 0.75")
+    least = positive("least", least, "such as 0.001")
     logarithms = {name: np.log10(np.maximum(ratios, least)) for name, ratios in layers.items()}
     xlabel = r"$\log_{10}$ of the signal-to-noise ratio |mean| / scale"
     ax = score_histograms(logarithms, xlabel=xlabel, title=title, ax=ax)
@@ -155,33 +156,33 @@ def snr_histogram(
 def weight_posteriors(
     moments: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, bins: int = 80, title: str | None = None
 ) -> Figure:
-    r"""Draw where the weights of each layer lie, and how surely: the distributions of their means and of their scales.
+    r"""Draw how the means and the standard deviations of each layer's weights are distributed.
 
     Parameters
     ----------
     moments
-        Name of each state of a fit, such as ``"step 400"``, to the name of each layer to the means and the standard
-        deviations of its weights, both (\*shape), as `companion.inference.moments` gives them. A row of the figure
-        for each state, on the same axes; every state has the same layers.
+        Mapping from the name of each state of a fit, such as ``"step 400"``, to a mapping from the name of each layer
+        to the means and the standard deviations of its weights, both (\*shape), as `companion.inference.moments` gives
+        them. The figure has one row for each state, all on the same axes; every state has the same layers.
     bins
-        At most, of means and of scales; those of scales are equal on a logarithmic axis. Small layers get fewer.
+        Largest number of bins, of means and of standard deviations; small layers get fewer. Bins of standard deviations
+        have equal widths on a logarithmic axis.
     title
-        Head of the figure.
+        Title of the figure.
 
     Raises
     ------
     ModelError
-        If there is nothing to draw, the states differ in their layers, a mean isn't finite or a scale isn't positive,
-        or there is no bin.
+        If there is nothing to draw, the states differ in their layers, a mean isn't finite, a standard deviation isn't
+        positive and finite, or there are fewer bins than one.
 
     Notes
     -----
-    Each histogram has the area 1 in what its axis shows. After a figure of McAteer (2019). Explained in the chapter
-    `book/bayes_by_backprop/lenet`.
+    Each histogram has the area 1 in the units of its axis. After a figure of McAteer (2019).
     """
-    if not isinstance(moments, Mapping) or not all(isinstance(own, Mapping) for own in moments.values()):
+    if not isinstance(moments, Mapping) or not all(isinstance(layers, Mapping) for layers in moments.values()):
         raise ModelError(
-            "moments aren't grouped by state; expected a name of each state first, such as "
+            "moments aren't grouped by state; expected a mapping from the name of each state first, such as "
             "{'fitted': posterior.moments()}."
         )
     states = {
@@ -189,7 +190,7 @@ def weight_posteriors(
         for state, layers in moments.items()
     }
     names = [list(layers) for layers in states.values()]
-    if not names or not names[0] or any(own != names[0] for own in names):
+    if not names or not names[0] or any(others != names[0] for others in names):
         raise ModelError(f"the states have the layers {names}; expected one state or more, all with the same layers.")
     for state, layers in states.items():
         for layer, (means, scales) in layers.items():
@@ -210,9 +211,9 @@ def weight_posteriors(
     for row, (state, layers) in zip(axes, states.items(), strict=True):
         for k, (layer, (means, scales)) in enumerate(layers.items()):
             for ax, values, (low, high) in zip(row, (means, np.log10(scales)), limits, strict=True):
-                own = np.linspace(low - 0.03, high + 0.03, min(bins, int(4 * values.size ** (1 / 3))) + 1)
+                edges = np.linspace(low - 0.03, high + 0.03, min(bins, int(4 * values.size ** (1 / 3))) + 1)
                 style = {"facecolor": to_rgba(f"C{k}", 0.08), "edgecolor": f"C{k}", "linewidth": 1.4}
-                ax.hist(values, own.tolist(), density=True, histtype="stepfilled", label=layer, **style)
+                ax.hist(values, edges.tolist(), density=True, histtype="stepfilled", label=layer, **style)
         row[0].set(ylabel=say("density"), title=say("{}: means", state))
         row[1].set(title=say("{}: standard deviations", state))
     axes[-1, 0].set_xlabel(say("mean of a weight"))
@@ -236,23 +237,25 @@ def pruning_curve(
     Parameters
     ----------
     share
-        Share of the weights that are removed, rising between 0 and 1, (shares,).
+        Shares of the weights that are removed, in rising order between 0 and 1, (shares,).
     scores
-        Name of each order of removal, or of each model, to its score at each share, (shares,).
+        Mapping from the name of each order of removal, or of each model, to its score at each share, (shares,).
     ylabel
-        What was measured, with its unit.
-    title, ax
-        Head and axes.
+        Name of the score, with its unit.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If there is nothing to draw, a score is missing, NaN or infinite, or the shares don't rise from 0 to 1.
+        If there is nothing to draw, a score is missing, NaN or infinite, or the shares don't rise between 0 and 1.
 
     Notes
     -----
     Pruning by the signal-to-noise ratio is that of Graves (2011), "Practical Variational Inference for Neural
-    Networks", and of Blundell et al. (2015). Explained in the chapter `book/mnist/dense`.
+    Networks", and of Blundell et al. (2015).
     """
     share = np.asarray(share, dtype=float)
     if share.ndim != 1 or not len(share) or not (np.diff(share) > 0).all() or not (0 <= share[0] <= share[-1] <= 1):
@@ -260,8 +263,8 @@ def pruning_curve(
     if not scores:
         raise ModelError("no curve to draw; expected a mapping from names to scores at each share.")
     ax = new_axes(ax)
-    for k, (name, given) in enumerate(scores.items()):
-        curve = np.asarray(given, dtype=float)
+    for k, (name, values) in enumerate(scores.items()):
+        curve = np.asarray(values, dtype=float)
         if curve.shape != share.shape or not np.isfinite(curve).all():
             raise ModelError(f"scores of {name!r}: {curve.tolist()}; expected {len(share)} finite numbers.")
         ax.plot(share, curve, color=f"C{k}", marker=_MARKERS[k % len(_MARKERS)], markersize=5, label=say(name))

@@ -1,4 +1,4 @@
-"""How a fit went and what it found: histories and posteriors in, axes out.
+"""Figures of how a fit went, and of the weights that it found.
 
 Explained in the chapter `book/pymc/moons`, sections "ADVI" and "For fun: the weights".
 """
@@ -32,25 +32,27 @@ def elbo_history(
 ) -> Axes:
     """Draw the loss, the negative ELBO in nats, over the steps of one or more fits.
 
-    Each step's loss is a one-draw estimate and jumps about. It is drawn faintly, with its running mean over it.
+    The loss of a step is estimated from one draw and jumps about. It is drawn faintly, with its running mean over it.
 
     Parameters
     ----------
     histories
-        Label of each fit and its loss at each step, (steps,).
+        Mapping from the label of each fit to its loss at each step, (steps,).
     window
-        Steps in the running mean.
+        Number of steps in the running mean.
     colors
-        One a fit; the style's by default.
+        Colours of the fits, one for each; those of the style by default.
     ylabel
-        What the loss is, with its unit: give another where it is one of an image.
-    title, ax
-        Head and axes.
+        Name of the loss, with its unit; another than the default is needed for a loss per image.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If there is no history, one is shorter than the window, or holds NaN.
+        If there is no history, or one is shorter than the window or holds NaN.
     """
     if not histories:
         raise ModelError("no history to draw; expected a mapping from a label to the loss at each step.")
@@ -61,7 +63,8 @@ def elbo_history(
         if history.ndim != 1 or len(history) < window:
             raise ModelError(f"history {name!r} has shape {history.shape}; expected (steps,), at least {window} steps.")
         if np.isnan(history).any():
-            raise ModelError(f"history {name!r} is NaN from step {int(np.isnan(history).argmax())} on.")
+            first = int(np.isnan(history).argmax())
+            raise ModelError(f"history {name!r} is NaN from step {first} on; expected numbers. Draw the steps before.")
         color = colors[k] if colors else f"C{k}"
         mean = np.convolve(history, np.ones(window) / window, mode="valid")
         every = max(1, len(history) // 3000)  # more points than pixels only make the picture larger
@@ -76,16 +79,16 @@ def elbo_history(
 def parameter_paths(
     means: np.ndarray, scales: np.ndarray, *, title: str | None = None, axes: Sequence[Axes] | None = None
 ) -> Sequence[Axes]:
-    """Draw the path of each variational parameter over the steps: a line that still drifts has not converged.
+    """Draw the path of each variational parameter over the steps; a line that still drifts has not converged.
 
     Parameters
     ----------
     means, scales
         Mean and standard deviation of each weight at each step, both (steps, weights).
     title
-        Head of the new figure, where no axes are given.
+        Title of the new figure, if no axes are given.
     axes
-        Two to draw on; new ones by default.
+        Two axes to draw on; those of a new figure by default.
 
     Raises
     ------
@@ -115,14 +118,19 @@ def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
     Parameters
     ----------
     posterior
-        ArviZ's container, of `Posterior.to_arviz`.
+        Draws in ArviZ's container, as `Posterior.to_arviz` returns them.
     names
-        Variables to show; all by default.
+        Names of the variables to show; all by default.
+
+    Returns
+    -------
+    object
+        The return value of ArviZ: axes before ArviZ 1, a collection of plots since.
 
     Raises
     ------
     ModelError
-        If a variable isn't there.
+        If the posterior has no draws of a variable.
     """
     known = list(posterior["posterior"].data_vars)
     missing = [name for name in names or [] if name not in known]

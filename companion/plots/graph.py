@@ -1,6 +1,7 @@
-"""A model's graph: a PyMC model in, axes out. Explained in the chapter `book/pymc/moons`, section "The model".
+"""A figure of which variable of a PyMC model depends on which.
 
-Drawn with networkx and matplotlib, because PyMC's own drawing needs the Graphviz program, which pip can't install.
+Explained in the chapter `book/pymc/moons`, section "The model". It is drawn with networkx and matplotlib, because
+PyMC's own drawing needs the Graphviz program, which pip can't install.
 """
 
 from __future__ import annotations
@@ -24,19 +25,17 @@ _LOOKS = {
 def model_graph(model: pm.Model, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw which variable depends on which, from the top down.
 
-    Random variables have round ends, shaded where they are observed; data are grey boxes; what is computed from
-    others has a dashed frame.
+    Random variables have round ends and are shaded if they are observed; data are grey boxes; variables that are
+    computed from others have a dashed frame.
 
     Parameters
     ----------
     model
-        Any PyMC model.
-    title, ax
-        Head and axes.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
+        PyMC model of any kind.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
     """
     drawn = pm.model_to_networkx(model)
     ax = new_axes(ax, (7.2, 4.6))
@@ -57,7 +56,7 @@ def model_graph(model: pm.Model, *, title: str | None = None, ax: Axes | None = 
 
 
 def _places(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
-    """Place each variable below all that it depends on, the unit square being the page."""
+    """Place each variable in the unit square, below all that it depends on."""
     rows = list(nx.topological_generations(graph))
     places = {}
     for depth, row in enumerate(rows):
@@ -68,7 +67,7 @@ def _places(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
 
 
 def _kind(model: pm.Model, name: str) -> str:
-    """Say which look a variable has."""
+    """Say which kind of variable a name is, as `_LOOKS` lists them."""
     if name in {rv.name for rv in model.observed_RVs}:
         return "observed"
     if name in {rv.name for rv in model.free_RVs}:
@@ -77,7 +76,7 @@ def _kind(model: pm.Model, name: str) -> str:
 
 
 def _text(node: dict[str, str]) -> str:
-    """Name and distribution, then each dimension with its length."""
+    """Write a variable's name and distribution, then each dimension with its length."""
     name, _, distribution = node["label"].split("\n")
     shape = str(node.get("cluster") or "").removeprefix("cluster")
     return "\n".join([f"{name} ~ {distribution}", *filter(None, shape.split(" x "))])

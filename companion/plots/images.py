@@ -1,4 +1,4 @@
-"""Images, what a network says of them, and its filters: arrays in, figures out.
+"""Figures of images, of what a network predicts for them, and of its filters.
 
 Explained in the chapter `book/mnist/convolutional`. Each function makes a figure of its own, as wide as the page.
 """
@@ -27,10 +27,10 @@ from companion.uncertainty import labels_of
 __all__ = ["filters_with_uncertainty", "image_grid", "image_predictions"]
 
 WIDTH = 7.2
-"""Of the page, in inches."""
+"""Width of the page, in inches."""
 
 TRUE, WRONG, OTHER = *CLASS_COLORS, "#c3cbd1"
-"""Colours of the true class, of a wrong one that is predicted, and of the rest."""
+"""Colours of the true class, of a wrong class that is predicted, and of the other classes."""
 
 
 def image_grid(
@@ -47,28 +47,24 @@ def image_grid(
     Parameters
     ----------
     images
-        Shape (n, height, width).
+        Images (n, height, width).
     titles
-        One above each image, such as its label, (n,).
+        Titles of the images, such as their labels, (n,).
     columns
-        Images in a row.
+        Number of images in a row.
     cmap
         Colour map; the default draws high values, the ink, in black.
     limits
-        Values at the two ends of the map; by default the lowest and the highest of all images.
+        Values at the two ends of the colour map; by default the lowest and the highest of all images.
     title
-        Head of the figure.
+        Title of the figure.
 
     Raises
     ------
     DataError
-        If there are no images, the shape differs, or a value is NaN or infinite.
+        If there are no images, their shape differs, or a value is NaN or infinite.
     ModelError
-        If there isn't one title for each image, no column, or the limits don't rise.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/convolutional`.
+        If there isn't one title for each image, there are fewer columns than one, or the limits don't rise.
     """
     images = _images(images, "images")
     if titles is not None and len(titles) != len(images):
@@ -95,40 +91,37 @@ def image_predictions(
 ) -> Figure:
     """Draw each image beside its posterior predictive probabilities.
 
-    A bar is the mean over the draws, and a thin line spans 5 to 95 % of them. The true class is blue; a class that is
-    most probable without being the true one, as far as is known, is red.
+    A bar is the mean over the draws, and a thin line spans 5 to 95 % of them. The true class is blue. The most probable
+    class is red, unless it is known to be the true one.
 
     Parameters
     ----------
     images
-        Shape (points, height, width).
+        Images (points, height, width).
     probabilities
-        Shape (draws, points, classes).
+        Class probabilities (draws, points, classes).
     labels
-        True labels (points,), where they are known.
+        True labels (points,), if they are known.
     class_names
-        One for each class; numbers by default.
+        Names of the classes, one for each; numbers by default.
     columns
-        Images in a row.
+        Number of images in a row.
     title
-        Head of the figure.
+        Title of the figure.
 
     Raises
     ------
     DataError
         If there are no images, their shape differs, a value is NaN or infinite, or the labels don't fit.
     ModelError
-        If there aren't probabilities of each image, a name of each class, or a column.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/convolutional`.
+        If `probabilities` aren't class probabilities of each image, there isn't one name for each class, or there are
+        fewer columns than one.
     """
     images = _images(images, "images")
     mean = mean_probabilities(probabilities)
     points, classes = mean.shape
     if points != len(images):
-        raise ModelError(f"probabilities of {points} points for {len(images)} images; expected those of each image.")
+        raise ModelError(f"probabilities of {points} points for {len(images)} images; expected one point for each.")
     names = [str(k) for k in range(classes)] if class_names is None else list(class_names)
     if len(names) != classes:
         raise ModelError(f"{len(names)} class names for {classes} classes; expected one for each.")
@@ -163,29 +156,29 @@ def image_predictions(
 def filters_with_uncertainty(
     means: np.ndarray, scales: np.ndarray, *, columns: int = 8, title: str | None = None
 ) -> Figure:
-    """Draw the filters of a convolution: the mean of each weight, and beside it how well the weight is known.
+    """Draw the filters of a convolution by the mean of each weight, and beside them how well each weight is known.
 
     Parameters
     ----------
     means, scales
         Mean and standard deviation of each weight, both (filters, height, width).
     columns
-        Filters in a row of each block.
+        Number of filters in a row of each block.
     title
-        Head of the figure.
+        Title of the figure.
 
     Raises
     ------
     DataError
         If there are no filters, the shapes differ, a value is NaN or infinite, or a scale isn't positive.
     ModelError
-        If there is no column.
+        If there are fewer columns than one.
 
     Notes
     -----
     All filters share one scale, on which white is zero. The signal-to-noise ratio of a weight, the absolute mean over
     the standard deviation, is that of Blundell et al. (2015), "Weight Uncertainty in Neural Networks"; light weights
-    are known well. Explained in the chapter `book/mnist/convolutional`.
+    are known well.
     """
     means, scales = _images(means, "means"), _images(scales, "scales")
     if means.shape != scales.shape:
@@ -208,7 +201,7 @@ def filters_with_uncertainty(
 
 
 def _images(given: np.ndarray, name: str) -> np.ndarray:
-    """Refuse what isn't a stack of finite images (n, height, width)."""
+    """Refuse anything but a stack of finite images (n, height, width)."""
     images = np.asarray(given, dtype=float)
     if images.ndim != 3 or not images.size:
         raise DataError(

@@ -1,6 +1,6 @@
-"""Which classes are taken for which: true and predicted labels in, axes out.
+"""A figure of which classes a model confuses.
 
-Explained in the chapter `book/mnist/convolutional`.
+Explained in the chapter `book/mnist/dense`, section "Held-out prediction".
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from companion.plots.style import CLASS_COLORS, INK, new_axes
 
 __all__ = ["confusion_matrix"]
 
-QUIET = "#9aa5ad"
-"""Grey of the right answers."""
+_QUIET = "#9aa5ad"
+"""Grey for the counts of right answers."""
 
 
 def confusion_matrix(
@@ -32,28 +32,26 @@ def confusion_matrix(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how many points of each class are predicted as each other one.
+    """Draw how many points of each true class are predicted as each other class.
 
-    Only errors are coloured: the right answers, on the diagonal, are so many that they would drown them. A cell without
-    a number holds no point.
+    Only errors are coloured, because the right answers, on the diagonal, would outnumber them on a common scale. A cell
+    without a number holds no points.
 
     Parameters
     ----------
     y, predicted
         True and predicted labels, both (points,).
     class_names
-        One for each class.
-    title, ax
-        Head and axes.
+        Names of the classes, one for each.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     DataError
         If there are no points, there isn't one predicted label for each, or a label has no class.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/convolutional`.
     """
     y, predicted = np.asarray(y), np.asarray(predicted)
     if y.ndim != 1 or y.shape != predicted.shape or not len(y):
@@ -75,12 +73,12 @@ def confusion_matrix(
     for (row, column), count in np.ndenumerate(counts):
         if count:
             dark = errors[row, column] > 0.6 * top
-            color = QUIET if right[row, column] else "white" if dark else INK
+            color = _QUIET if right[row, column] else "white" if dark else INK
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
     names = [say(name) for name in class_names]
     ax.set_xticks(range(classes), names)
     ax.set_yticks(range(classes), names)
-    if max(map(len, names)) > 3:  # or they would run into each other
+    if max(map(len, names)) > 3:  # long names would run into each other
         plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

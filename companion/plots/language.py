@@ -1,8 +1,8 @@
-"""The language of the figures' own words, and a font that can write it.
+"""The language of the words that figures add by themselves, and a font that can write it.
 
-Explained in the chapter `book/pymc/zh`. The companion brings a font with the 3,755 most common Chinese characters, so
-that Chinese figures look the same on every machine. Where neither it nor another Chinese font is to be had, figures
-speak English: never a row of empty boxes.
+Used by the chapter `book/pymc/zh`. The companion brings a font with the 3,755 most common Chinese characters, so that
+Chinese figures look the same on every machine. Where neither it nor another Chinese font is to be had, figures speak
+English instead of showing a row of empty boxes.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ CHINESE = {
     "scale of each weight": "各权重的标准差",
     "posterior predictive probability of class 1": "类别 1 的后验预测概率",
 }
-"""What the figures of `companion.plots` say, in English, and in Chinese."""
+"""English phrases of the figures of `companion.plots`, and their Chinese translations."""
 
 _spoken = "en"
 
 
 def speak(language: str = "en") -> str:
-    """Let figures speak a language from here on, and set matplotlib's fonts for it.
+    """Let figures speak a language from now on, and set matplotlib's fonts for it.
 
     Parameters
     ----------
     language
-        "en" or "zh".
+        Language of the figures, "en" or "zh".
 
     Returns
     -------
     str
-        The language that figures will speak: "en" where no font has Chinese characters, with a `CompanionWarning`.
+        Language that figures will speak: "en" where no font has Chinese characters, with a `CompanionWarning`.
 
     Raises
     ------
     ModelError
-        If the language is neither.
+        If the language is another.
     """
     global _spoken
     if language not in ("en", "zh"):
@@ -80,34 +80,30 @@ def speak(language: str = "en") -> str:
 
 
 def say(english: str, *values: object) -> str:
-    """Put one of the figures' own phrases into the language spoken; one without a translation stays English."""
+    """Translate one of the figures' phrases into the language spoken; one without a translation stays English."""
     phrase = CHINESE.get(english, english) if _spoken == "zh" else english
     return phrase.format(*values) if values else phrase
 
 
 def words(*, en: str, zh: str) -> str:
-    """Choose between two wordings of a chapter's own: the one in the language that figures speak.
+    """Choose, of two wordings of a phrase, the one in the language that figures speak.
 
     Parameters
     ----------
     en, zh
-        The same in English and in Chinese.
-
-    Notes
-    -----
-    Used in the chapter `book/pymc/zh`.
+        Phrase in English and in Chinese.
     """
     return zh if _spoken == "zh" else en
 
 
 def _chinese_family() -> str | None:
-    """Name the font family to write Chinese with: the companion's own, or one of the machine's."""
+    """Return the name of a font family for Chinese, the companion's own or one of the machine's; None without any."""
     try:
         with as_file(files("companion.plots") / "fonts" / OURS) as path:
             known = {entry.fname: entry.name for entry in font_manager.fontManager.ttflist}
             if str(path) not in known:
                 font_manager.fontManager.addfont(path)
             return str(font_manager.FontProperties(fname=path).get_name())
-    except (OSError, RuntimeError):  # not there, or no font
+    except (OSError, RuntimeError):  # the file is missing, or not a font
         installed = set(font_manager.get_font_names())
         return next((family for family in OTHERS if family in installed), None)

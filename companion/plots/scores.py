@@ -1,4 +1,4 @@
-"""Pictures of scores: calibration, risk against coverage, and comparisons with intervals.
+"""Figures of scores: calibration, risk against coverage, and comparisons of methods.
 
 Explained in the chapter `book/pymc/breast_cancer`.
 """
@@ -26,22 +26,26 @@ def reliability_diagram(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what happened against what was said; on the diagonal, the two agree.
+    """Draw how often statements came true against their stated probabilities; on the diagonal, the two agree.
 
     The area of a marker grows with the number of points in its bin. A bar reaches two standard errors of a share to
-    each side: a bin whose bar crosses the diagonal proves nothing.
+    each side: a bin whose bar crosses the diagonal doesn't show miscalibration.
 
     Parameters
     ----------
     curves
-        Name of each method to what `companion.uncertainty.reliability` gave.
-    xlabel, ylabel, title, ax
-        Of the axes.
+        Mapping from the name of each method to its result of `companion.uncertainty.reliability`.
+    xlabel, ylabel
+        Labels of the axes.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If there is no curve.
+        If there are no curves.
     """
     if not curves:
         raise ModelError("no curve to draw; expected a mapping from names to `reliability` results.")
@@ -62,19 +66,21 @@ def reliability_diagram(
 
 
 def risk_coverage(curves: Mapping[str, RiskCoverage], *, title: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw the share of errors against the share of points that are answered, the surest first.
+    """Draw the share of errors against the share of points that are answered, those with the least doubt first.
 
     Parameters
     ----------
     curves
-        Name of each method to what `companion.uncertainty.risk_coverage` gave.
-    title, ax
-        Head and axes.
+        Mapping from the name of each method to its result of `companion.uncertainty.risk_coverage`.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If there is no curve.
+        If there are no curves.
     """
     if not curves:
         raise ModelError("no curve to draw; expected a mapping from names to `risk_coverage` results.")
@@ -100,18 +106,20 @@ def interval_plot(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw repeated results of several methods: each as a dot, the median as a line, the middle nine tenths as a bar.
+    """Draw repeated results of several methods as dots, their median as a line and their middle nine tenths as a bar.
 
     Parameters
     ----------
     values
-        Name of each method to its results, (repetitions,); the first comes on top.
+        Mapping from the name of each method to its results, (repetitions,); the first method comes on top.
     xlabel
-        What was measured, with its unit.
+        Name of the result, with its unit.
     mark
-        Where to draw a dashed line, such as a published result.
-    title, ax
-        Head and axes.
+        Value at which to draw a dashed line, such as a published result.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
@@ -121,10 +129,12 @@ def interval_plot(
     if not values or not all(len(v) for v in values.values()):
         raise ModelError("no results to draw; expected a mapping from names to one or more numbers.")
     ax = new_axes(ax, (7.2, 0.9 + 0.42 * len(values)))
-    for row, (name, given) in enumerate(values.items()):
-        results = np.asarray(given, dtype=float)
+    for row, (name, repetitions) in enumerate(values.items()):
+        results = np.asarray(repetitions, dtype=float)
         if np.isnan(results).any():
-            raise ModelError(f"results of {name!r} hold NaN: leave those repetitions out, and say so.")
+            raise ModelError(
+                f"results of {name!r} hold NaN; expected numbers. Leave those repetitions out, and say so."
+            )
         low, median, high = np.quantile(results, [0.05, 0.5, 0.95])
         jitter = row + 0.22 * np.linspace(-1, 1, len(results)) * (len(results) > 1)
         ax.plot([low, high], [row, row], color="C0", linewidth=5, alpha=0.25, solid_capstyle="butt")

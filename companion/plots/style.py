@@ -1,4 +1,7 @@
-"""The look of the book's figures: one style, one colour for each class, one map for each kind of surface."""
+"""The look of the book's figures: one style, one colour for each class, one colour map for each kind of surface.
+
+Every chapter sets the style once, at its top, beginning with `book/pymc/moons`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from companion.plots.language import speak
 __all__ = ["CLASS_COLORS", "head", "new_axes", "probability_map", "uncertainty_map", "use_style"]
 
 CLASS_COLORS = ("#1f5f8b", "#c8553d")
-"""Blue for class 0 and red for class 1; they differ in lightness too, for readers who don't see the hues apart."""
+"""Blue for class 0 and red for class 1; they differ in lightness too, for readers who can't tell the hues apart."""
 
 INK = "#22303c"
 
@@ -25,17 +28,13 @@ def use_style(language: str = "en") -> None:
     Parameters
     ----------
     language
-        Of what figures say by themselves: "en" or "zh". Where no font has Chinese characters they stay English, with a
-        `CompanionWarning`.
+        Language of the words that figures add by themselves, "en" or "zh". Where no font has Chinese characters,
+        figures stay English, with a `CompanionWarning`.
 
     Raises
     ------
     ModelError
-        If figures don't speak the language.
-
-    Notes
-    -----
-    Called once at the top of each chapter, beginning with `book/pymc/moons`.
+        If the language is another.
     """
     sns.set_theme(
         style="ticks",
@@ -76,16 +75,18 @@ def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axe
 
 
 def head(figure: Figure, title: str) -> None:
-    """Give a figure of several axes its head, at the left as that of single axes."""
+    """Write the title of a figure of several axes at the left, where single axes have theirs."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight=mpl.rcParams["axes.titleweight"])
 
 
 def probability_map() -> Colormap:
-    """From a tint of class 0's colour over near-white at one half to a tint of class 1's; points stand out on it."""
+    """Make the colour map of probabilities: from a tint of class 0's colour over near-white to a tint of class 1's.
+
+    Near-white stands at one half, and points in the colours of the classes stand out on the tints.
+    """
     return LinearSegmentedColormap.from_list("probability", ["#86adc9", "#faf8f3", "#e6a594"])
 
 
 def uncertainty_map() -> Colormap:
-    """Light where certain, dark where not; of even steps to the eye."""
-    palette: Colormap = sns.color_palette("mako_r", as_cmap=True)
-    return palette
+    """Make the colour map of uncertainty: light for certain, dark for uncertain, in steps that look even."""
+    return sns.color_palette("mako_r", as_cmap=True)

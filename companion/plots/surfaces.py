@@ -1,7 +1,7 @@
-"""Probability and uncertainty over a plane: scores on a grid in, axes out.
+"""Figures of probability and of uncertainty over a plane of two features.
 
-Explained in the chapter `book/pymc/moons`, sections "The probability surface" and "What the uncertainty
-surface means".
+Explained in the chapter `book/pymc/moons`, sections "What the network has learned" and "What the uncertainty surface
+means".
 """
 
 from __future__ import annotations
@@ -39,20 +39,24 @@ def probability_surface(
     Parameters
     ----------
     grid
-        Of n by n points.
+        Grid of n by n points.
     probabilities
-        At its points, (draws, n * n, 2).
+        Class probabilities at the points of the grid, (draws, n * n, 2).
     data
-        Observations to lay over it, in the colours of their own labels.
+        Observations to lay over the surface, in the colours of their labels.
     label
-        Of the colour bar.
-    feature_names, title, ax
-        As in `data_scatter`.
+        Label of the colour bar.
+    feature_names
+        Names of the two features, at the axes.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If the probabilities don't fit the grid.
+        If `probabilities` aren't class probabilities at the points of the grid.
     """
     image = grid.image(mean_probabilities(probabilities)[:, 1])
     ax = _surface(grid, image, np.linspace(0, 1, 21), probability_map(), label, ax)
@@ -76,24 +80,30 @@ def uncertainty_surface(
     Parameters
     ----------
     grid
-        Of n by n points.
+        Grid of n by n points.
     values
-        At its points, (n * n,).
+        Uncertainty at the points of the grid, (n * n,).
     label
-        Of the colour bar: say which uncertainty it is, and its unit.
+        Label of the colour bar, which says which uncertainty it is, and its unit.
     maximum
         End of the scale; one half is the largest standard deviation that a probability can have.
-    data, feature_names, title, ax
-        As in `probability_surface`.
+    data
+        Observations to lay over the surface, in the colours of their labels.
+    feature_names
+        Names of the two features, at the axes.
+    title
+        Title of the axes.
+    ax
+        Axes to draw on; those of a new figure by default.
 
     Raises
     ------
     ModelError
-        If the values don't fit the grid, or exceed the scale.
+        If there isn't one value for each point of the grid, or one exceeds the scale.
     """
     image = grid.image(values)
     if image.max() > maximum:
-        raise ModelError(f"values reach {image.max():.3g}, the scale ends at maximum={maximum}; raise the maximum.")
+        raise ModelError(f"values reach {image.max():.3g}, and the scale ends at maximum={maximum}; raise the maximum.")
     ax = _surface(grid, image, np.linspace(0, maximum, 21), uncertainty_map(), label, ax)
     return _finish(ax, grid, data, feature_names, title)
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from companion.posterior.record import Record
+
 __all__ = ["Draws", "Posterior"]
 
 Draws = Mapping[str, np.ndarray]
@@ -18,6 +20,11 @@ Draws = Mapping[str, np.ndarray]
 @runtime_checkable
 class Posterior(Protocol):
     """What every posterior can do, however it was found."""
+
+    @property
+    def record(self) -> Record:
+        """How it was found."""
+        ...
 
     def draw(self, n: int, seed: int) -> Draws:
         r"""Draw ``n`` sets of weights: a mapping from name to array (n, \*shape)."""

@@ -95,11 +95,12 @@ def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -
     own["mean"][least] = 0.0
     own["log_scale"][least] = -torch.inf
     record = dataclasses.replace(
-        posterior.record, elbo=np.array([np.nan]), elbo_se=np.array([np.nan]), history=posterior.record.history[:, :1]
+        posterior.record,
+        losses=posterior.record.history[:, None],
+        bounds=np.full((1, 2), np.nan),
+        weights=np.ones(1),
     )
-    return dataclasses.replace(
-        posterior, parameters={n: p[None] for n, p in own.items()}, weights=np.ones(1), record=record
-    )
+    return dataclasses.replace(posterior, parameters={n: p[None] for n, p in own.items()}, record=record)
 
 
 def _check_kind(posterior: VariationalPosterior) -> None:

@@ -20,8 +20,19 @@ from companion.checks import whole
 from companion.errors import ModelError
 from companion.posterior.forward import Forward, compile_forward
 from companion.posterior.protocol import Draws
+from companion.posterior.record import Record
 
 __all__ = ["ApproximationPosterior", "SampledPosterior"]
+
+
+_OF_A_FIT = {
+    "posterior": "the posterior alone, without .posterior",
+    "history": ".record.history, which is for all rows; PyMC's own is .approximation.hist",
+    "elbo": ".record.elbo",
+    "elbo_se": ".record.elbo_se",
+    "seconds": ".record.seconds",
+    "seed": '.record.settings["seed"]',
+}
 
 
 class _ModelPosterior:
@@ -56,11 +67,20 @@ class ApproximationPosterior(_ModelPosterior):
     model
         The model to predict with: the one that was fitted or, after a fit on mini-batches, the same model with
         all rows.
+    record
+        How it was fitted, where `companion.inference.fit_advi` did; otherwise what PyMC's own history tells.
     """
 
-    def __init__(self, approximation: Any, model: pm.Model) -> None:
+    def __init__(self, approximation: Any, model: pm.Model, record: Record | None = None) -> None:
         super().__init__(model)
         self.approximation = approximation
+        self.record = _record_of(approximation) if record is None else record
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what became of the names of `Fit`, which carried the posterior before."""
+        if name in _OF_A_FIT:
+            raise AttributeError(f"fit_advi returns the posterior itself now: write {_OF_A_FIT[name]}.")
+        raise AttributeError(f"an ApproximationPosterior has no {name!r}")
 
     def draw(self, n: int, seed: int) -> Draws:
         """Draw ``n`` sets of weights from the approximation; see `Posterior.draw`."""
@@ -99,6 +119,7 @@ class SampledPosterior(_ModelPosterior):
     def __init__(self, samples: Any, model: pm.Model) -> None:
         super().__init__(model)
         self.samples = samples
+        self.record = _record_of_chains(samples)
 
     @cached_property
     def draws(self) -> dict[str, np.ndarray]:
@@ -125,3 +146,32 @@ class SampledPosterior(_ModelPosterior):
     def to_arviz(self) -> Any:
         """Return the sampler's own container."""
         return self.samples
+
+
+def _record_of(approximation: Any) -> Record:
+    """Tell what PyMC's own history tells: its losses, for all rows."""
+    history = np.asarray(getattr(approximation, "hist", ()), dtype=float)
+    rows = float(approximation.symbolic_normalizing_constant.eval())
+    return Record(
+        method=type(approximation).__name__,
+        settings={"steps": len(history)},
+        losses=rows * history[:, None],
+        bounds=np.full((1, 2), np.nan),
+        weights=np.ones(1),
+        seconds=float("nan"),
+    )
+
+
+def _record_of_chains(samples: Any) -> Record:
+    """Tell how long a sampler took and how many chains it made; it has no losses and no bound."""
+    posterior = samples["posterior"]
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    attributes = dict(posterior.attrs)
+    return Record(
+        method="sampling",
+        settings={"chains": chains, "draws": draws, "tune": attributes.get("tuning_steps")},
+        losses=np.empty((0, chains)),
+        bounds=np.full((chains, 2), np.nan),
+        weights=np.full(chains, 1 / chains),
+        seconds=float(attributes.get("sampling_time", "nan")),
+    )

@@ -1,59 +1,125 @@
-"""How a posterior was fitted.
+"""How a posterior was found: one record, whatever found it.
 
-Explained in `book/reference/how_a_fit_works`, section "The posterior".
+Explained in `book/reference/how_a_fit_works`, section "The record".
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from companion.posterior.losses import Trend, trend
-from companion.training import Settings
 
 __all__ = ["Record"]
+
+_LAST = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """How a posterior was fitted.
+    """How a posterior was found.
+
+    `elbo`, `elbo_se` and `history` are those of the posterior that carries the record. They are at full weight of the
+    KL divergence and for all rows, in nats, whatever the temperature and the batch size were.
 
     Attributes
     ----------
+    method
+        Name of what found it, such as "mean-field" or "ADVI".
     settings
-        What was asked for, the temperature among them.
-    history
-        Estimates of the negative ELBO at full weight, whatever the temperature, (steps, restarts), in nats.
-    elbo, elbo_se
-        Of each restart's approximation on all rows at full weight, (restarts,), and its standard error, in nats. Minus
-        infinity for a restart that diverged; for family "map", the log density of data and values.
+        What was asked for, by name.
+    losses
+        Estimate of the negative ELBO at each step of each restart, (steps, restarts).
+    bounds
+        ELBO of each restart and its standard error, (restarts, 2); minus infinity for a restart that diverged, NaN
+        where it is unknown. For the family "map" it is the log density of data and values.
+    weights
+        Weight of each restart in the posterior, (restarts,); they sum to 1.
     seconds
         Wall time of the steps, with tracing and compilation, on this machine and in this session.
+    device, precision
+        Where and with which numbers it was computed.
     compiled
         Whether the gradient was compiled.
-    device, precision
-        Where and how it was computed.
     stopped
-        Why it ended early; None where it didn't.
+        Why the fit ended early; None where it didn't.
     """
 
-    settings: Settings
-    history: np.ndarray
-    elbo: np.ndarray
-    elbo_se: np.ndarray
+    method: str
+    settings: Mapping[str, Any]
+    losses: np.ndarray
+    bounds: np.ndarray
+    weights: np.ndarray
     seconds: float
-    compiled: bool
-    device: str
-    precision: str
-    stopped: str | None
+    device: str = "cpu"
+    precision: str = "float64"
+    compiled: bool = False
+    stopped: str | None = None
+
+    @property
+    def elbo(self) -> float:
+        """Evidence lower bound of this posterior on all rows at full weight, in nats.
+
+        The weighted mean of the restarts' bounds: exact for one restart, and for a mixture a bound that is lower still.
+        """
+        kept = self.weights > 0
+        return float(self.weights[kept] @ self.bounds[kept, 0])
+
+    @property
+    def elbo_se(self) -> float:
+        """Standard error of `elbo`, in nats."""
+        kept = self.weights > 0
+        return float(np.linalg.norm(self.weights[kept] * self.bounds[kept, 1]))
+
+    @property
+    def history(self) -> np.ndarray:
+        """Estimate of the negative ELBO at each step, (steps,), in nats, at full weight; the mean over a mixture."""
+        kept = self.weights > 0
+        weighted: np.ndarray = self.losses[:, kept] @ self.weights[kept]
+        return weighted
+
+    @property
+    def history_label(self) -> str:
+        """What `history` shows, for the axis of a figure."""
+        at = "" if self.temperature == 1 else f", at full weight; minimised at T = {self.temperature:g}"
+        return f"negative ELBO (nats{at})"
+
+    @property
+    def restarts(self) -> pd.DataFrame:
+        """One row per restart: its ELBO, its standard error, the mean loss of its last 100 steps, and its weight."""
+        last = self.losses[-_LAST:]
+        return pd.DataFrame(
+            {
+                "elbo": self.bounds[:, 0],
+                "elbo_se": self.bounds[:, 1],
+                "last_loss": last.mean(axis=0) if len(last) else np.nan,
+                "weight": self.weights,
+                "diverged": np.isneginf(self.bounds[:, 0]),
+            }
+        ).rename_axis("restart")
 
     @property
     def temperature(self) -> float:
         """Weight of the KL divergence in what was minimised; 1 is Bayes."""
-        return self.settings.temperature
+        return float(self.settings.get("temperature", 1.0))
 
     def trend(self, restart: int | None = None, share: float = 0.2) -> Trend:
-        """Say whether a restart's loss (the best one's, if left out) still falls; see `companion.posterior.losses`."""
-        at = int(np.argmax(self.elbo)) if restart is None else restart
-        return trend(self.history[:, at], share)
+        """Say whether the loss, or that of one restart, still falls; see `companion.posterior.trend`."""
+        return trend(self.history if restart is None else self.losses[:, restart], share)
+
+    def weighted(self, weights: np.ndarray) -> Record:
+        """Give the record of the posterior in which the restarts have these weights (restarts,)."""
+        return dataclasses.replace(self, weights=weights)
+
+    def __str__(self) -> str:
+        """Say in one line how it was found."""
+        count = f", {len(self.weights)} restarts" if len(self.weights) > 1 else ""
+        bound = "" if np.isnan(self.elbo) else f": ELBO {self.elbo:,.1f} (standard error {self.elbo_se:.1g}) nats"
+        weight = "" if self.temperature == 1 else f", minimised at T = {self.temperature:g}"
+        stopped = "" if self.stopped is None else f"; {self.stopped}"
+        return f"{self.method}, {len(self.losses):,} steps{count}{bound}{weight}, {self.seconds:.1f} s{stopped}"

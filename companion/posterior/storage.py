@@ -28,6 +28,7 @@ from companion.variational import Layout, Parameters, family_named
 __all__ = ["load_posterior", "save_posterior"]
 
 _FORMAT = 1
+_AS_IT_IS = ("seconds", "compiled", "device", "precision", "stopped")
 _ABOUT = "about"
 
 
@@ -75,10 +76,11 @@ def save_posterior(posterior: VariationalPosterior, path: str | Path, *, half: b
         "layout": _shapes(posterior.objective.layout),
         "weights": posterior.weights[kept].tolist(),
         "record": {
-            **dataclasses.asdict(record),
-            "history": _thinned(record.history[:, kept]),
-            "elbo": record.elbo[kept].tolist(),
-            "elbo_se": record.elbo_se[kept].tolist(),
+            "settings": dict(record.settings),
+            "history": _thinned(record.losses[:, kept]),
+            "elbo": record.bounds[kept, 0].tolist(),
+            "elbo_se": record.bounds[kept, 1].tolist(),
+            **{name: getattr(record, name) for name in _AS_IT_IS},
         },
     }
     packed = save(tensors, {_ABOUT: json.dumps(about), "sha256": _seal(about, tensors)})
@@ -121,16 +123,17 @@ def load_posterior(path: str | Path, model: pm.Model, *, device: str | torch.dev
     """
     path = Path(path)
     about, tensors = _read(path)
-    record = _record(about["record"])
+    record = _record(about)
+    settings = Settings(**record.settings)
     where = device_named(device)
-    objective = objective_for(model, record.settings, family_named(record.settings.family), where)
+    objective = objective_for(model, settings, family_named(settings.family), where)
     layout = _shapes(objective.layout)
     if layout != about["layout"]:
         raise ModelError(f"{path.name} is a posterior of {about['layout']}; the model has {layout}.")
-    batches, rows = batches_for(objective.density, None, None, record.settings.seed, 0, 1, 0)
+    batches, rows = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
     objective = dataclasses.replace(objective, rows=rows)
     parameters: Parameters = {name: t.to(where, objective.density.dtype) for name, t in tensors.items()}
-    return VariationalPosterior(model, objective, batches, parameters, np.array(about["weights"]), record)
+    return VariationalPosterior(model, objective, batches, parameters, record)
 
 
 def _shapes(layout: Layout) -> dict[str, list[int]]:
@@ -144,9 +147,16 @@ def _thinned(history: np.ndarray, most: int = 10_000) -> list[list[float]]:
     return [[float(f"{loss:.4g}") for loss in step] for step in history[::every]]
 
 
-def _record(stored: dict[str, Any]) -> Record:
-    arrays = {name: np.array(stored[name], dtype=float) for name in ("history", "elbo", "elbo_se")}
-    return Record(**{**stored, **arrays, "settings": Settings(**stored["settings"])})
+def _record(about: dict[str, Any]) -> Record:
+    stored = about["record"]
+    return Record(
+        method=stored["settings"]["family"],
+        settings=stored["settings"],
+        losses=np.array(stored["history"], dtype=float),
+        bounds=np.array([stored["elbo"], stored["elbo_se"]], dtype=float).T,
+        weights=np.array(about["weights"], dtype=float),
+        **{name: stored[name] for name in _AS_IT_IS},
+    )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -40,24 +40,26 @@ class VariationalPosterior:
         That was fitted.
     parameters
         Of the family, for every restart: name to tensor (restarts, ...).
-    weights
-        Of the restarts, (restarts,); they sum to 1.
     record
-        How it was fitted.
+        How it was fitted, with the weights of the restarts.
     """
 
     model: pm.Model
     objective: Objective
     batches: Batches
     parameters: Parameters
-    weights: np.ndarray
     record: Record
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weight of each restart, (restarts,); they sum to 1."""
+        return self.record.weights
 
     # --- restarts ---------------------------------------------------------------------------------------
 
     def best(self) -> VariationalPosterior:
         """Keep the restart with the highest ELBO: the tightest bound on the evidence."""
-        return self.restart(int(np.argmax(self.record.elbo)))
+        return self.restart(int(np.argmax(self.record.bounds[:, 0])))
 
     def restart(self, number: int) -> VariationalPosterior:
         """Keep one restart."""
@@ -80,7 +82,7 @@ class VariationalPosterior:
         ModelError
             If the weights are none of these, or no restart has a finite ELBO.
         """
-        elbo = self.record.elbo
+        elbo = self.record.bounds[:, 0]
         if isinstance(weights, str):
             if weights not in ("equal", "elbo"):
                 raise ModelError(f"weights={weights!r}; expected 'equal', 'elbo' or numbers.")
@@ -94,7 +96,7 @@ class VariationalPosterior:
         return self._weighted(found / found.sum())
 
     def _weighted(self, weights: np.ndarray) -> VariationalPosterior:
-        return dataclasses.replace(self, weights=weights)
+        return dataclasses.replace(self, record=self.record.weighted(weights))
 
     # --- the protocol of posteriors ---------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
-"""Priors over weights: the parameters of a torch module in, random variables of PyMC or sites of Pyro out.
+"""Priors over the weights of a torch module: each serves as variables of a PyMC model and as sites of a Pyro model.
 
-One object serves both libraries. Explained in the chapters `book/mnist/hierarchical` (scales learned for every layer,
-every parameter or every input) and `book/bayes_by_backprop/design_choices` (all the others).
+Explained in the chapters `book/mnist/hierarchical` (scales that are learned for every layer, every parameter or every
+input), `book/mnist/convolutional` (scales that follow the fan-in) and `book/bayes_by_backprop/design_choices` (a
+comparison of priors).
 
 Examples
 --------
@@ -13,20 +14,16 @@ Examples
 ['bias', 'scale', 'weight']
 """
 
-from typing import TYPE_CHECKING, Any
-
 from companion.priors.base import Prior
 from companion.priors.gaussian import FanIn, Gaussian, IndependentNormal
 from companion.priors.hierarchical import LearnedScale
 from companion.priors.informed import Informed
 from companion.priors.laplace import Laplace
 from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
-from companion.priors.parameters import Parameter, parameters
+from companion.priors.parameter import Parameter, parameters
 from companion.priors.relevance import RelevanceDetermination
 from companion.priors.shrinkage import RegularisedHorseshoe
-
-if TYPE_CHECKING:
-    from companion.priors.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
+from companion.priors.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
 
 __all__ = [
     "FanIn",
@@ -46,12 +43,3 @@ __all__ = [
     "TrainedScaleMixture",
     "parameters",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Load the trained priors when they are first used: they need Pyro."""
-    if name in ("TrainedLocation", "TrainedPrior", "TrainedScaleMixture"):
-        from companion.priors import trained
-
-        return getattr(trained, name)
-    raise AttributeError(f"module 'companion.priors' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What every prior is: settings that were checked, and the same variables for PyMC and for Pyro.
+"""The base class of all priors: checked settings, and the same variables for PyMC and for Pyro.
 
 Explained in the chapter `book/bayes_by_backprop/design_choices`.
 """
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymc.pytensorf import floatX
 
-from companion.checks import is_number, positive
-from companion.errors import ModelError
-from companion.priors.parameters import Parameter
+from companion.checks import fraction, positive
+from companion.priors.parameter import Parameter
 
 if TYPE_CHECKING:
     import torch
@@ -26,13 +25,9 @@ __all__ = ["Prior", "entrywise", "float_x", "stretched"]
 class Prior(ABC):
     r"""A distribution over the parameters of a network, for PyMC and for Pyro.
 
-    Both methods give the same variables, with the same names and the same density. All are continuous, so that
+    Both methods make the same variables, with the same names and the same density. All are continuous, so that
     variational inference and Hamiltonian Monte Carlo apply. Settings are checked when the prior is made: a bad one
-    is a `ModelError` that names it.
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/design_choices`.
+    raises a `ModelError` that names it.
     """
 
     @abstractmethod
@@ -42,17 +37,19 @@ class Prior(ABC):
         Parameters
         ----------
         parameters
-            What ``companion.priors.parameters(module)`` gives. Inference starts where their ``start`` says.
+            Parameters of the network, as ``companion.priors.parameters(module)`` lists them. Inference starts at their
+            ``start``.
 
         Returns
         -------
         dict
-            The variable (\*shape) of every parameter, by its name: a free one, or a deterministic of free ones.
+            Mapping from the name of each parameter to its variable (\*shape), a free one or a deterministic of free
+            ones.
 
         Raises
         ------
         ModelError
-            If `parameters` is something else, or a name is needed twice.
+            If `parameters` is something else, or two variables of the model would have one name.
         """
 
     @abstractmethod
@@ -65,33 +62,41 @@ class Prior(ABC):
         Parameters
         ----------
         parameters
-            What ``companion.priors.parameters(module)`` gives.
+            Parameters of the network, as ``companion.priors.parameters(module)`` lists them.
 
         Returns
         -------
         dict
-            The tensor (\*plates, \*shape) of every parameter, by its name.
+            Mapping from the name of each parameter to its tensor (\*plates, \*shape).
 
         Raises
         ------
         ModelError
-            If `parameters` is something else, or a name is needed twice.
+            If `parameters` is something else, or two sites of the model would have one name.
         """
+
+    def prepared(self, parameters: Sequence[Parameter]) -> Prior:
+        """Return the prior that a Bayesian module of these parameters holds: this one, or a copy of its own to train.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of the network, as ``companion.priors.parameters(module)`` lists them.
+        """
+        return self
 
     def _check_positive(self, *settings: str) -> None:
         """Refuse settings that aren't positive and finite; make the others floats."""
-        for setting in settings:
-            object.__setattr__(self, setting, positive(setting, getattr(self, setting), owner=self))
+        self._settle(**{name: positive(name, getattr(self, name), owner=self) for name in settings})
 
     def _check_fraction(self, setting: str) -> None:
-        """Refuse a setting that isn't strictly between 0 and 1; make it a float."""
-        value = getattr(self, setting)
-        if not is_number(value) or not 0 < value < 1:
-            raise ModelError(
-                f"{setting}={value!r} in {type(self).__name__}; expected a number between 0 and 1, neither of them, "
-                "such as 0.5."
-            )
-        object.__setattr__(self, setting, float(value))
+        """Refuse a setting that isn't between 0 and 1, both excluded; make it a float."""
+        self._settle(**{setting: fraction(setting, getattr(self, setting), owner=self)})
+
+    def _settle(self, **settings: Any) -> None:
+        """Replace settings by their checked values; a frozen dataclass allows it in no other way."""
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
 
 
 def entrywise(distribution: Any, shape: tuple[int, ...]) -> Any:
@@ -104,10 +109,10 @@ def entrywise(distribution: Any, shape: tuple[int, ...]) -> Any:
 
 
 def float_x(value: Any) -> Any:
-    """Cast numbers to PyTensor's ``floatX``, so that a model in float32 stays one; ``None`` stays."""
+    """Cast numbers to PyTensor's ``floatX``, so that a model in float32 stays one; ``None`` stays ``None``."""
     return None if value is None else floatX(np.asarray(value))
 
 
 def stretched(value: torch.Tensor, dims: int) -> torch.Tensor:
-    r"""Append `dims` dimensions of size 1: a layer's value (\*plates) then broadcasts over its weights' entries."""
+    r"""Append `dims` dimensions of size 1, so that a layer's value (\*plates) broadcasts over a weight's entries."""
     return value[(..., *(None,) * dims)]

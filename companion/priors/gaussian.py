@@ -1,6 +1,6 @@
-"""Normal priors with a fixed scale: one for all weights, or one that follows the layer's width.
+"""Normal priors with a fixed scale: one for all weights, or one that follows the number of inputs of a unit.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`.
+Explained in the chapters `book/bayes_by_backprop/design_choices` (scales) and `book/mnist/convolutional` (fan-in).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pymc as pm
 
 from companion.priors.base import Prior, entrywise, float_x
-from companion.priors.parameters import Parameter, checked
+from companion.priors.parameter import Parameter, checked
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +27,11 @@ Value = float | np.ndarray
 
 
 class IndependentNormal(Prior):
-    """Priors under which every weight is normal and independent of the others."""
+    """The base class of priors under which every weight is normal and independent of the others."""
 
     @abstractmethod
     def moments(self, parameter: Parameter) -> tuple[Value, Value]:
-        r"""Mean and standard deviation of a parameter: each a number, or an array (\*shape)."""
+        r"""Return the mean and the standard deviation of a parameter, each a number or an array (\*shape)."""
 
     def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
         """Lay one normal variable for each parameter into the model; see `Prior.pymc`."""
@@ -65,7 +65,7 @@ class Gaussian(IndependentNormal):
     Attributes
     ----------
     scale
-        Standard deviation.
+        Standard deviation of every weight.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class Gaussian(IndependentNormal):
     Notes
     -----
     Its log density is, up to a constant, the L2 penalty of weight decay: MacKay (1992), "A Practical Bayesian
-    Framework for Backpropagation Networks". Explained in the chapter `book/bayes_by_backprop/design_choices`.
+    Framework for Backpropagation Networks".
     """
 
     scale: float = 1.0
@@ -84,7 +84,7 @@ class Gaussian(IndependentNormal):
         self._check_positive("scale")
 
     def moments(self, parameter: Parameter) -> tuple[float, float]:
-        """Give 0 and ``scale``."""
+        """Return the mean 0 and the standard deviation ``scale``."""
         return 0.0, self.scale
 
 
@@ -96,12 +96,12 @@ class FanIn(IndependentNormal):
 
         w \sim \mathcal{N}(0, \mathrm{scale}^2 / \text{fan-in})
 
-    The sum that reaches a unit then has the same spread whatever the layer's width.
+    The sum that reaches a unit then has the same spread for layers of any width.
 
     Attributes
     ----------
     scale
-        Standard deviation of a weight of a unit with one input.
+        Standard deviation of a weight in a unit that has one input.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class FanIn(IndependentNormal):
     Notes
     -----
     The scaling is that of Neal (1996), "Bayesian Learning for Neural Networks", chapter 2. A bias is scaled like
-    the weights of its layer. Explained in the chapter `book/bayes_by_backprop/design_choices`.
+    the weights of its layer.
     """
 
     scale: float = 1.0
@@ -120,5 +120,5 @@ class FanIn(IndependentNormal):
         self._check_positive("scale")
 
     def moments(self, parameter: Parameter) -> tuple[float, float]:
-        """Give 0 and ``scale / sqrt(fan_in)``; a layer without inputs counts as one with a single input."""
+        """Return the mean 0 and ``scale / sqrt(fan_in)``; a parameter without a fan-in counts as one with one input."""
         return 0.0, self.scale / math.sqrt(max(parameter.fan_in, 1))

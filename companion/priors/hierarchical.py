@@ -1,4 +1,4 @@
-"""A normal prior whose scales are learned from the data, one for every layer or one for every parameter.
+"""A normal prior whose scales are learned from the data, one for each layer or one for each parameter.
 
 Explained in the chapter `book/mnist/hierarchical`.
 """
@@ -13,7 +13,7 @@ import pymc as pm
 
 from companion.errors import ModelError
 from companion.priors.base import Prior, entrywise, float_x, stretched
-from companion.priors.parameters import Parameter, checked, layers, of_layer
+from companion.priors.parameter import Parameter, checked, layers, of_layer
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ __all__ = ["LearnedScale"]
 
 @dataclass(frozen=True)
 class LearnedScale(Prior):
-    r"""Normal weights around 0, with scales that are themselves unknown.
+    r"""A normal prior around 0 whose scales are themselves unknown.
 
     .. math::
 
@@ -37,15 +37,16 @@ class LearnedScale(Prior):
     scale
         Scale of the half-normal distribution of ``s``.
     centred
-        ``True`` has the weights themselves as variables. ``False`` has ``raw = w / s``, named ``"0.weight.raw"``,
-        standard normal whatever ``s`` is, and the weights as deterministics: the same prior with another geometry,
-        easier on a sampler where the data say little.
-    start
-        Value of every ``s`` at which inference in PyMC starts; ``None`` is `scale`. A wide prior need not start wide.
+        Choice between two ways to write one prior. With ``True`` the variables are the weights themselves. With
+        ``False`` they are ``raw = w / s``, named ``"0.weight.raw"`` and standard normal for every ``s``, and the
+        weights are deterministics: another geometry, which is easier on a sampler where the data say little.
     each
-        What has an ``s`` of its own. ``"layer"``: the weight and the bias of a layer share one, named after the layer,
-        ``"0.scale"``, and ``"scale"`` for a module without submodules. ``"parameter"``: each weight matrix and each
-        bias has one, ``"0.weight_scale"`` and ``"0.bias_scale"``.
+        Unit that has an ``s`` of its own. With ``"layer"`` the weight and the bias of a layer share one, named after
+        the layer, ``"0.scale"``, or ``"scale"`` for a module without submodules. With ``"parameter"`` each weight
+        matrix and each bias has one, ``"0.weight_scale"`` and ``"0.bias_scale"``.
+    start
+        Value of every ``s`` at which inference in PyMC starts; ``None`` means `scale`. A wide prior need not start
+        wide.
 
     Raises
     ------
@@ -58,8 +59,6 @@ class LearnedScale(Prior):
     The learned regularisation is that of Wiecki (2016), "Bayesian Deep Learning Part II", whose three layers have six
     scales, as under ``each="parameter"``. The two parametrisations are those of Papaspiliopoulos, Roberts and Sköld
     (2007), "A General Framework for the Parametrization of Hierarchical Models".
-
-    Explained in the chapter `book/mnist/hierarchical`.
     """
 
     scale: float = 1.0
@@ -83,8 +82,8 @@ class LearnedScale(Prior):
                 if self.centred:
                     weights[p.name] = pm.Normal(p.name, 0.0, s, shape=p.shape, initval=float_x(p.start))
                 else:
-                    own = None if p.start is None else p.start / start
-                    raw = pm.Normal(f"{p.name}.raw", 0.0, 1.0, shape=p.shape, initval=float_x(own))
+                    raw_start = None if p.start is None else p.start / start
+                    raw = pm.Normal(f"{p.name}.raw", 0.0, 1.0, shape=p.shape, initval=float_x(raw_start))
                     weights[p.name] = pm.Deterministic(p.name, s * raw)
         return weights
 
@@ -106,7 +105,7 @@ class LearnedScale(Prior):
         return weights
 
     def _groups(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
-        """Group what shares a scale, by the name of that scale."""
+        """Group the parameters that share a scale, by the name of that scale."""
         if self.each == "parameter":
             return {f"{p.name}_scale": [p] for p in checked(parameters, suffix="_scale")}
-        return {of_layer(layer, "scale"): own for layer, own in layers(checked(parameters, ["scale"])).items()}
+        return {of_layer(layer, "scale"): members for layer, members in layers(checked(parameters, ["scale"])).items()}

@@ -1,6 +1,6 @@
-"""A prior around the weights of another network: what one task taught, carried to the next.
+"""A normal prior around the weights of another network, which carries what one task taught to the next.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`.
+Introduced in the chapter `book/pymc/moons`, section "Why join two crafts".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from companion.errors import ModelError
 from companion.priors.gaussian import IndependentNormal
-from companion.priors.parameters import Parameter
+from companion.priors.parameter import Parameter
 
 __all__ = ["Informed"]
 
@@ -33,11 +33,11 @@ class Informed(IndependentNormal):
     Attributes
     ----------
     mean
-        A trained module, or a mapping from each parameter's name to an array (\*shape). It is copied at once: the
-        module may be trained further. Names that the new network doesn't have are not used.
+        Trained module, or a mapping from the name of each parameter to an array (\*shape). It is copied at once, so
+        that the module may be trained further. Names that the new network doesn't have are not used.
     scale
-        Standard deviation: one positive number for all weights, or a mapping from name to a number or an array
-        (\*shape).
+        Standard deviation: one positive number for all weights, or a mapping from the name of each parameter to a
+        number or an array (\*shape).
 
     Raises
     ------
@@ -48,8 +48,7 @@ class Informed(IndependentNormal):
     Notes
     -----
     Krishnan, Subedar and Tickoo (2020), "Specifying Weight Priors in Bayesian Deep Neural Networks with Empirical
-    Bayes", centre the prior on a trained network in this way. Explained in the chapter
-    `book/bayes_by_backprop/design_choices`.
+    Bayes", centre the prior on a trained network in this way.
     """
 
     mean: torch.nn.Module | Arrays = field(repr=False)
@@ -64,18 +63,18 @@ class Informed(IndependentNormal):
                 f"mean is a {type(mean).__name__} in Informed; expected a torch.nn.Module, or a mapping from the names "
                 "of parameters to arrays, such as module.state_dict()."
             )
-        object.__setattr__(self, "mean", {name: _array("mean", name, value) for name, value in mean.items()})
+        self._settle(mean={name: _array("mean", name, value) for name, value in mean.items()})
         if isinstance(self.scale, Mapping):
             scale = {name: _array("scale", name, value) for name, value in self.scale.items()}
             for name, value in scale.items():
                 if not np.all(value > 0):
                     raise ModelError(f"scale[{name!r}] has {value.min()} in Informed; expected positive numbers only.")
-            object.__setattr__(self, "scale", scale)
+            self._settle(scale=scale)
         else:
             self._check_positive("scale")
 
     def moments(self, parameter: Parameter) -> tuple[np.ndarray, float | np.ndarray]:
-        r"""Look up the mean (\*shape) and the standard deviation, a number or an array (\*shape).
+        r"""Look up the mean (\*shape) of a parameter and its standard deviation, a number or an array (\*shape).
 
         Raises
         ------
@@ -96,7 +95,7 @@ def _array(setting: str, name: str, value: Any) -> np.ndarray:
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"{setting}[{name!r}] is no array of numbers in Informed: {error}.") from error
+        raise ModelError(f"{setting}[{name!r}] is not an array of numbers in Informed: {error}.") from error
     if not np.isfinite(array).all():
         raise ModelError(f"{setting}[{name!r}] holds NaN or infinity in Informed; expected finite numbers only.")
     array.setflags(write=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pymc as pm
 
 from companion.priors.base import Prior, entrywise, float_x
-from companion.priors.parameters import Parameter, checked
+from companion.priors.parameter import Parameter, checked
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class Laplace(Prior):
     Attributes
     ----------
     scale
-        Standard deviation, so that it compares with that of `Gaussian`.
+        Standard deviation of every weight, which compares with that of `Gaussian`.
 
     Raises
     ------
@@ -43,9 +43,9 @@ class Laplace(Prior):
 
     Notes
     -----
-    Minus its log density is the L1 penalty :math:`|w| / b`, whose mode sets weights to zero; a posterior's mean never
-    is. Williams (1995), "Bayesian Regularization and Pruning Using a Laplace Prior". Explained in the chapter
-    `book/bayes_by_backprop/design_choices`.
+    Minus its log density is, up to a constant, the L1 penalty :math:`|w| / b`. Under it the mode of a posterior has
+    weights that are exactly zero; the mean never has. Williams (1995), "Bayesian Regularization and Pruning Using a
+    Laplace Prior".
     """
 
     scale: float = 0.1

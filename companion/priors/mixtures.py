@@ -1,7 +1,8 @@
 # mypy: untyped-calls-exclude="pyro"
-"""Mixtures of a narrow and a wide distribution: most weights near 0, a few as large as they need.
+"""Priors that mix a narrow and a wide distribution: most weights lie near 0, and a few are as large as they need.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`.
+Explained in the chapters `book/bayes_by_backprop/design_choices` (the scale mixture) and `book/pymc/moons`, section
+"Why join two crafts" (spike and slab).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pymc as pm
 
 from companion.errors import ModelError
 from companion.priors.base import Prior, entrywise, float_x
-from companion.priors.parameters import Parameter, checked
+from companion.priors.parameter import Parameter, checked
 
 if TYPE_CHECKING:
     import torch
@@ -27,30 +28,29 @@ __all__ = ["ScaleMixture", "SpikeAndSlab"]
 
 @dataclass(frozen=True)
 class ScaleMixture(Prior):
-    r"""A mixture of two normal distributions around 0, for every weight on its own.
+    r"""A mixture of two normal distributions around 0, the same for every weight.
 
     .. math::
 
         p(w) = \pi\, \mathcal{N}(w \mid 0, \sigma_1^2) + (1 - \pi)\, \mathcal{N}(w \mid 0, \sigma_2^2)
 
-    Which of the two a weight came from is summed over, so that nothing discrete remains.
+    The choice between the two is summed over for each weight, so that no discrete variable remains.
 
     Attributes
     ----------
     weight
         Share of the wide component, :math:`\pi`.
     wide, narrow
-        Standard deviations of the components, :math:`\sigma_1 \ge \sigma_2`.
+        Standard deviations of the two components, :math:`\sigma_1 \ge \sigma_2`.
 
     Raises
     ------
     ModelError
-        If `weight` isn't between 0 and 1, a standard deviation isn't positive and finite, or `narrow` is the wider.
+        If `weight` isn't between 0 and 1, a standard deviation isn't positive and finite, or `narrow` is above `wide`.
 
     Notes
     -----
     Equation 7 of Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight Uncertainty in Neural Networks".
-    Explained in the chapter `book/bayes_by_backprop/design_choices`.
     """
 
     weight: float = 0.5
@@ -62,8 +62,8 @@ class ScaleMixture(Prior):
         self._check_positive("wide", "narrow")
         if self.narrow > self.wide:
             raise ModelError(
-                f"narrow={self.narrow} in ScaleMixture is above wide={self.wide}; expected it below. Swap them, and "
-                "weight is then the share of the wide one."
+                f"narrow={self.narrow} in ScaleMixture is above wide={self.wide}; expected a value up to it. Swap "
+                "them; weight is the share of the wide component."
             )
 
     def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
@@ -95,15 +95,15 @@ class ScaleMixture(Prior):
 
 @dataclass(frozen=True)
 class SpikeAndSlab(Prior):
-    r"""Weights that are switched on or off, with a switch that is smooth.
+    r"""A prior under which each weight is switched on or off, by a switch that is smooth.
 
     .. math::
 
         g \sim \mathrm{Logistic}\bigl(\mathrm{logit}(\pi) / T,\; 1 / T\bigr), \quad
         v \sim \mathcal{N}(0, \mathrm{scale}^2), \quad w = \sigma(g)\, v
 
-    The gate :math:`\sigma(g)` is a binary Concrete variable: above one half with probability :math:`\pi`, whatever
-    the temperature, and as good as 0 or 1 where the temperature is low. The variables are named
+    The gate :math:`\sigma(g)` is a binary Concrete variable: it is above one half with probability :math:`\pi` at every
+    temperature, and nearly 0 or 1 at a low one. The variables are named
     ``"0.weight.gate_logit"`` for :math:`g` and ``"0.weight.slab"`` for :math:`v`.
 
     Attributes
@@ -111,9 +111,10 @@ class SpikeAndSlab(Prior):
     inclusion
         Prior probability :math:`\pi` that a weight is switched on.
     scale
-        Standard deviation of a weight that is.
+        Standard deviation of a weight that is switched on.
     temperature
-        :math:`T`: towards 0 the gate becomes a Bernoulli variable, and its posterior hard to explore.
+        Temperature :math:`T` of the gate; towards 0 the gate becomes a Bernoulli variable, and its posterior hard to
+        explore.
 
     Raises
     ------
@@ -125,7 +126,6 @@ class SpikeAndSlab(Prior):
     The spike and slab are those of Mitchell and Beauchamp (1988), "Bayesian Variable Selection in Linear
     Regression"; the gate is that of Maddison et al. (2017), "The Concrete Distribution", appendix B.
     Inference starts at the module's weights with every gate half open or more.
-    Explained in the chapter `book/bayes_by_backprop/design_choices`.
     """
 
     inclusion: float = 0.5
@@ -154,7 +154,7 @@ class SpikeAndSlab(Prior):
         return weights
 
     def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        """Sample a gate and a slab for each parameter, and give their product; see `Prior.pyro`."""
+        """Sample a gate and a slab for each parameter, and return their product; see `Prior.pyro`."""
         import pyro
         import pyro.distributions as dist
 

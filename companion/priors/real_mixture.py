@@ -1,6 +1,6 @@
 """Pyro's mixture distribution with a support that guides and samplers can transform.
 
-Imported only where a Pyro model is run. Explained in the chapter `book/bayes_by_backprop/design_choices`.
+It is imported only where a Pyro model is run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["RealMixture"]
 class RealMixture(dist.MixtureSameFamily):  # type: ignore[misc]  # Pyro gives it no type
     """A mixture of distributions on the real line.
 
-    Its support is declared as the real line. PyTorch's own declaration, one made for mixtures, has no transform
+    Its support is declared as the real line. PyTorch declares a support made for mixtures, for which no transform is
     registered, so that ``pyro.infer.autoguide`` and NUTS raise ``NotImplementedError``.
     """
 

@@ -1,6 +1,6 @@
 """A normal prior that learns from the data how much each input of a network matters.
 
-Explained in the chapter `book/mnist/hierarchical`.
+Explained in the chapter `book/mnist/hierarchical`, section "One scale for every pixel".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pymc as pm
 
 from companion.errors import ModelError
 from companion.priors.base import Prior, entrywise, float_x, stretched
-from companion.priors.parameters import Parameter, checked
+from companion.priors.parameter import Parameter, checked
 
 if TYPE_CHECKING:
     import torch
@@ -25,14 +25,14 @@ __all__ = ["RelevanceDetermination"]
 
 @dataclass(frozen=True)
 class RelevanceDetermination(Prior):
-    r"""Automatic relevance determination: normal weights, with an unknown scale for each input of the network.
+    r"""Automatic relevance determination, a normal prior with an unknown scale for each input of the network.
 
     .. math::
 
         s_j \sim \mathcal{N}^+(0, \mathrm{scale}^2), \quad w_{ij} \mid s_j \sim \mathcal{N}(0, s_j^2)
 
     All weights that read input :math:`j` share :math:`s_j`. Where the data don't need the input, :math:`s_j` is small
-    in the posterior, and switches it off. Inputs should have like units, as standardised columns and pixels do.
+    in the posterior and switches it off. Inputs should be on one scale, as standardised columns and pixels are.
 
     The first layer's weight is the first parameter of two or more dimensions, laid out as those of `torch.nn.Linear`
     and of convolutions are, ``(units, inputs, ...)``; an input of a convolution is a channel. Its scales are one
@@ -54,7 +54,6 @@ class RelevanceDetermination(Prior):
     MacKay (1994), "Bayesian Nonlinear Modeling for the Prediction Competition"; Neal (1996), "Bayesian Learning for
     Neural Networks", chapter 4, with a Gamma prior on each precision :math:`s^{-2}`; the half-normal here is that of
     `LearnedScale`.
-    Explained in the chapter `book/mnist/hierarchical`.
     """
 
     scale: float = 1.0
@@ -63,7 +62,7 @@ class RelevanceDetermination(Prior):
         self._check_positive("scale")
 
     def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
-        """Lay a scale for each input and each other parameter into the model, and the weights; see `Prior.pymc`."""
+        """Lay the scales of inputs and of other parameters into the model, and the weights; see `Prior.pymc`."""
         first = _first(parameters)
         weights = {}
         for p in parameters:
@@ -74,7 +73,7 @@ class RelevanceDetermination(Prior):
         return weights
 
     def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        """Sample a scale for each input and each other parameter, and the weights; see `Prior.pyro`."""
+        """Sample the scales of inputs and of other parameters, and the weights; see `Prior.pyro`."""
         import pyro
         import pyro.distributions as dist
 
@@ -90,10 +89,10 @@ class RelevanceDetermination(Prior):
 
 def _first(parameters: Sequence[Parameter]) -> Parameter:
     """Find the weight that reads the network's inputs."""
-    found = next((p for p in checked(parameters, suffix="_scale") if len(p.shape) >= 2), None)
-    if found is None:
+    first = next((p for p in checked(parameters, suffix="_scale") if len(p.shape) >= 2), None)
+    if first is None:
         raise ModelError(
             f"no parameter has two dimensions, (units, inputs): {[p.name for p in parameters]}; expected a layer that "
             "reads inputs, such as torch.nn.Linear. LearnedScale(each='parameter') is the same prior without one."
         )
-    return found
+    return first

@@ -1,5 +1,5 @@
 # mypy: untyped-calls-exclude="pyro"
-"""Shrinkage that each weight can escape: the regularised horseshoe.
+"""A prior that shrinks all weights but lets single ones escape, the regularised horseshoe.
 
 Explained in the chapter `book/bayes_by_backprop/design_choices`.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pymc as pm
 
 from companion.priors.base import Prior, entrywise, float_x, stretched
-from companion.priors.parameters import Parameter, checked, layers, of_layer
+from companion.priors.parameter import Parameter, checked, layers, of_layer
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedHorseshoe"]
 
-HYPERPARAMETERS = ("global_scale", "slab_variance")
+_HYPERPARAMETERS = ("global_scale", "slab_variance")
 
 
 @dataclass(frozen=True)
 class RegularisedHorseshoe(Prior):
-    r"""The horseshoe, with a slab that bounds the weights which escape it.
+    r"""The horseshoe prior, with a slab that bounds the weights which escape it.
 
     .. math::
 
@@ -43,11 +43,11 @@ class RegularisedHorseshoe(Prior):
     Attributes
     ----------
     global_scale
-        :math:`\tau_0`: the smaller, the fewer weights escape.
+        Scale :math:`\tau_0` of the half-Cauchy distribution of :math:`\tau`; the smaller, the fewer weights escape.
     slab_scale
-        :math:`s`: scale of the weights that do.
+        Scale :math:`s` of the weights that escape.
     slab_df
-        :math:`\nu`: degrees of freedom of the Student-t slab.
+        Degrees of freedom :math:`\nu` of the Student-t slab.
 
     Raises
     ------
@@ -59,7 +59,6 @@ class RegularisedHorseshoe(Prior):
     The prior of Piironen and Vehtari (2017), "Sparsity Information and Regularization in the Horseshoe
     and Other Shrinkage Priors". Inference starts at the module's weights, with :math:`\tau = \tau_0`,
     :math:`\lambda = 1` and :math:`c = s`.
-    Explained in the chapter `book/bayes_by_backprop/design_choices`.
     """
 
     global_scale: float = 0.1
@@ -74,7 +73,7 @@ class RegularisedHorseshoe(Prior):
         shape, rate = self._slab
         start_scale = self.global_scale / math.hypot(1.0, self.global_scale / self.slab_scale)
         weights = {}
-        for layer, members in layers(checked(parameters, HYPERPARAMETERS)).items():
+        for layer, members in layers(checked(parameters, _HYPERPARAMETERS)).items():
             tau = pm.HalfCauchy(of_layer(layer, "global_scale"), self.global_scale, initval=float_x(self.global_scale))
             slab_variance = pm.InverseGamma(
                 of_layer(layer, "slab_variance"), alpha=shape, beta=rate, initval=float_x(self.slab_scale**2)
@@ -88,12 +87,12 @@ class RegularisedHorseshoe(Prior):
         return weights
 
     def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        """Sample the scales of each layer and of each weight, and give the weights; see `Prior.pyro`."""
+        """Sample the scales of each layer and of each weight, and return the weights; see `Prior.pyro`."""
         import pyro
         import pyro.distributions as dist
 
         weights = {}
-        for layer, members in layers(checked(parameters, HYPERPARAMETERS)).items():
+        for layer, members in layers(checked(parameters, _HYPERPARAMETERS)).items():
             tau = pyro.sample(of_layer(layer, "global_scale"), dist.HalfCauchy(self.global_scale))
             slab_variance = pyro.sample(of_layer(layer, "slab_variance"), dist.InverseGamma(*self._slab))
             for p in members:

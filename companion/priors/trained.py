@@ -1,38 +1,47 @@
 r"""Priors whose settings are trained along with the posterior, as in the post: empirical Bayes by gradient.
 
-They maximise the ELBO over the prior's own numbers. For scales with a distribution of their own, which PyMC can fit
-too, see `companion.priors.LearnedScale`. Explained in the chapter `book/bayes_by_backprop/regression`.
+The settings are those that maximise the ELBO. For scales with a distribution of their own, which PyMC can fit too, see
+`companion.priors.LearnedScale`. Explained in the chapter `book/bayes_by_backprop/regression`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import NoReturn
 
-import pyro
-import pyro.distributions as dist
 import torch
 from torch.nn.functional import softplus
 
 from companion.checks import positive
-from companion.priors.base import entrywise
+from companion.errors import ModelError
+from companion.priors.base import Prior, entrywise
 from companion.priors.mixtures import ScaleMixture
-from companion.priors.parameters import Parameter, checked
-from companion.priors.real_mixture import RealMixture
+from companion.priors.parameter import Parameter, checked
 
 __all__ = ["TrainedLocation", "TrainedPrior", "TrainedScaleMixture"]
 
 
-class TrainedPrior(torch.nn.Module):
-    """A prior with parameters of its own."""
+class TrainedPrior(Prior, torch.nn.Module):
+    """The base class of priors with settings to train, which serve Pyro alone."""
 
     @abstractmethod
     def prepared(self, parameters: Sequence[Parameter]) -> TrainedPrior:
-        """Make a copy with trainable numbers for these weights."""
+        """Return a copy with trainable settings for these weights; see `Prior.prepared`."""
 
-    @abstractmethod
-    def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        r"""Sample a site for each weight; name to tensor (\*shape)."""
+    def pymc(self, parameters: Sequence[Parameter]) -> NoReturn:
+        """Refuse a PyMC model, whose variables are all drawn and none trained.
+
+        Raises
+        ------
+        ModelError
+            If it is called at all.
+        """
+        raise ModelError(
+            f"a {type(self).__name__} is trained, and in a PyMC model every number is given or drawn; expected a prior "
+            "of both libraries, such as companion.priors.LearnedScale(). With Pyro use "
+            "companion.bayes_by_backprop.to_bayesian."
+        )
 
 
 class TrainedLocation(TrainedPrior):
@@ -48,7 +57,7 @@ class TrainedLocation(TrainedPrior):
     Parameters
     ----------
     scale
-        Standard deviation.
+        Standard deviation of every weight.
 
     Raises
     ------
@@ -57,8 +66,7 @@ class TrainedLocation(TrainedPrior):
 
     Notes
     -----
-    ``prior_trainable`` of McAteer (2019), "A quick intro to Bayesian neural networks". Explained in the chapter
-    `book/bayes_by_backprop/regression`.
+    ``prior_trainable`` of McAteer (2019), "A quick intro to Bayesian neural networks".
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -67,13 +75,16 @@ class TrainedLocation(TrainedPrior):
         self.locations = torch.nn.ParameterList()
 
     def prepared(self, parameters: Sequence[Parameter]) -> TrainedLocation:
-        """Make a copy with a mean of 0 for each weight."""
-        own = TrainedLocation(self.scale)
-        own.locations.extend(torch.nn.Parameter(torch.zeros(p.shape)) for p in checked(parameters))
-        return own
+        """Return a copy with a trainable mean, which starts at 0, for each weight."""
+        copy = TrainedLocation(self.scale)
+        copy.locations.extend(torch.nn.Parameter(torch.zeros(p.shape)) for p in checked(parameters))
+        return copy
 
     def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        """Sample one normal site for each weight."""
+        """Sample one normal site for each parameter; see `Prior.pyro`."""
+        import pyro
+        import pyro.distributions as dist
+
         normal = zip(parameters, self.locations, strict=True)
         return {p.name: pyro.sample(p.name, entrywise(dist.Normal(m, self.scale), p.shape)) for p, m in normal}
 
@@ -89,17 +100,17 @@ class TrainedScaleMixture(TrainedPrior):
     Parameters
     ----------
     weight, wide, narrow
-        Where :math:`\pi`, :math:`\sigma_1` and :math:`\sigma_2` start; see `companion.priors.ScaleMixture`.
+        Values at which :math:`\pi`, :math:`\sigma_1` and :math:`\sigma_2` start; see `companion.priors.ScaleMixture`.
 
     Raises
     ------
     ModelError
-        As `companion.priors.ScaleMixture`.
+        If `weight` isn't between 0 and 1, a standard deviation isn't positive and finite, or `narrow` is above `wide`.
 
     Notes
     -----
-    Blundell et al. (2015), equation 7, keep the three fixed; McAteer (2019) describes training them, and his code
-    doesn't. Explained in the chapter `book/bayes_by_backprop/regression`.
+    Blundell et al. (2015), equation 7, keep the three fixed. McAteer (2019) describes training them, and his code
+    doesn't.
     """
 
     def __init__(self, weight: float = 0.2, wide: float = 1.0, narrow: float = 0.1) -> None:
@@ -110,13 +121,13 @@ class TrainedScaleMixture(TrainedPrior):
         self.raw_weight = torch.nn.Parameter(torch.tensor(self.start.weight).logit())
 
     def prepared(self, parameters: Sequence[Parameter]) -> TrainedScaleMixture:
-        """Make a copy; one set of numbers serves all weights."""
+        """Return a copy with trainable settings, one set for all weights."""
         checked(parameters)
         return TrainedScaleMixture(self.start.weight, self.start.wide, self.start.narrow)
 
     @property
     def scales(self) -> torch.Tensor:
-        r"""The standard deviations :math:`\sigma_1, \sigma_2`, (2,)."""
+        r"""Standard deviations :math:`\sigma_1` and :math:`\sigma_2`, (2,)."""
         return softplus(self.raw_scales)
 
     @property
@@ -125,7 +136,12 @@ class TrainedScaleMixture(TrainedPrior):
         return self.raw_weight.sigmoid()
 
     def pyro(self, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
-        """Sample one mixture site for each weight."""
+        """Sample one mixture site for each parameter; see `Prior.pyro`."""
+        import pyro
+        import pyro.distributions as dist
+
+        from companion.priors.real_mixture import RealMixture
+
         shares = torch.stack([self.weight, 1 - self.weight])
         mixture = RealMixture(dist.Categorical(shares), dist.Normal(torch.zeros_like(self.scales), self.scales))
         return {p.name: pyro.sample(p.name, entrywise(mixture, p.shape)) for p in parameters}

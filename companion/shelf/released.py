@@ -98,7 +98,7 @@ def load_posterior(
     --------
     >>> import companion
     >>> posterior = companion.load_posterior("mnist-convolutional")
-    >>> posterior.record.settings.temperature
+    >>> posterior.record.temperature
     1.0
 
     Notes

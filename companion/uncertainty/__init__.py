@@ -1,9 +1,9 @@
-"""Uncertainty: predictive probabilities or draws of measurements in, scores and bands out.
+"""Uncertainty: scores of predictive probabilities, decisions by them, and bands of measurements.
 
 Explained in the chapters on the moons (`book/pymc/moons`), which splits uncertainty into its parts, on breast cancer
-(`book/pymc/breast_cancer`), which scores it and decides by it, and on images (`book/mnist/convolutional`), which counts
-how the draws disagree and detects by it what is unfamiliar; measurements and their bands in the one on regression
-(`book/bayes_by_backprop/regression`). Probabilities have the shape (draws, points, classes); those of a method without
+(`book/pymc/breast_cancer`), which scores it and decides by it, on images (`book/mnist/convolutional`), which counts
+how the draws disagree and detects by it what is unfamiliar, and on regression (`book/bayes_by_backprop/regression`),
+which draws bands around measurements. Probabilities have the shape (draws, points, classes); those of a method without
 draws are (1, points, classes).
 """
 

@@ -1,4 +1,4 @@
-"""Do stated probabilities come true? Probabilities and labels in, bins of both out.
+"""Calibration: whether events happen as often as their stated probabilities say.
 
 Explained in the chapter `book/pymc/breast_cancer`, section "Are the probabilities true?".
 """
@@ -10,25 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binned_statistic
 
-from companion.errors import DataError, ModelError
-from companion.prediction import mean_probabilities
-from companion.uncertainty.scores import labels_of
+from companion.errors import ModelError
+from companion.uncertainty.scores import mean_and_labels
 
 __all__ = ["Reliability", "reliability"]
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """What was said and what happened, bin by bin of the stated probability; empty bins are left out.
+    """Stated probabilities beside the frequencies of what happened, in bins of the former; empty bins are left out.
 
     Attributes
     ----------
     stated
         Mean of the stated probabilities in each bin, (bins,).
     happened
-        Share of its points of which the statement was true, (bins,).
+        Share of the points of each bin for which the statement was true, (bins,).
     count
-        Its points, (bins,).
+        Number of points in each bin, (bins,).
     """
 
     stated: np.ndarray
@@ -39,7 +38,7 @@ class Reliability:
     def ece(self) -> float:
         r"""Expected calibration error: :math:`\sum_b \frac{n_b}{n} \lvert \text{happened}_b - \text{stated}_b \rvert`.
 
-        Never quite zero: a bin of n points misses by about :math:`\sqrt{p(1 - p) / n}` even where the truth was told.
+        It is never quite zero: even true statements miss by about :math:`\sqrt{p(1 - p) / n}` in a bin of n points.
         """
         return float(np.average(np.abs(self.happened - self.stated), weights=self.count))
 
@@ -50,36 +49,33 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, *, bins: int = 10, of:
     Parameters
     ----------
     probabilities
-        Shape (draws, points, classes); averaged over the draws first.
+        Class probabilities (draws, points, classes); they are averaged over the draws first.
     y
         Labels (points,).
     bins
-        Between 0 and 1.
+        Number of bins between 0 and 1.
     of
-        Class whose probability is looked at; ``None`` takes each point's most probable class, its "confidence".
+        Class whose probability is compared; ``None`` takes each point's most probable class, its "confidence".
 
     Raises
     ------
-    DataError
-        If there isn't one label for each point, or a label has no class.
     ModelError
-        If there is no bin, or no class `of`.
+        If `probabilities` aren't class probabilities, there are fewer bins than one, or `of` isn't one of the classes.
+    DataError
+        If there are no points, there isn't one label for each, or a label has no class.
 
     Notes
     -----
-    Guo et al. (2017), "On Calibration of Modern Neural Networks". Explained in the chapter `book/pymc/breast_cancer`.
+    Guo et al. (2017), "On Calibration of Modern Neural Networks".
     """
-    mean = mean_probabilities(probabilities)
-    if not len(mean):
-        raise DataError("there are no points to compare; expected one or more.")
-    labels = labels_of(y, *mean.shape)
+    mean, labels = mean_and_labels(probabilities, y)
     if bins < 1:
         raise ModelError(f"bins={bins}; expected 1 or more.")
     if of is not None and not 0 <= of < mean.shape[1]:
         raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
     stated = mean.max(axis=1) if of is None else mean[:, of]
     happened = labels == (mean.argmax(axis=1) if of is None else of)
-    stated = np.clip(stated, 0, 1)  # rounding must put no point outside of all bins
+    stated = np.clip(stated, 0, 1)  # rounding must not put a point outside of all bins
     means, edges, _ = binned_statistic(stated, [stated, happened], "mean", bins, (0, 1))
     count = np.histogram(stated, edges)[0]
     return Reliability(means[0][count > 0], means[1][count > 0], count[count > 0])

@@ -1,6 +1,7 @@
-"""What to do: probabilities and costs in, actions out; doubts and errors in, risk against coverage out.
+"""Decisions by predictive probabilities: the cheapest action, and which points to leave to a person.
 
-Explained in the chapter `book/pymc/breast_cancer`, section "A decision".
+Explained in the chapter `book/pymc/breast_cancer`, sections "A decision" and
+"Risk against coverage".
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ import numpy as np
 
 from companion.errors import DataError, ModelError
 from companion.prediction import mean_probabilities
-from companion.uncertainty.scores import labels_of
+from companion.uncertainty.scores import labels_of, mean_and_labels
 
 __all__ = ["Decisions", "RiskCoverage", "decide", "risk_coverage"]
 
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """The cheapest action for each point, by what the model believes.
+    """The action for each point that the model expects to be the cheapest.
 
     Attributes
     ----------
     actions
-        Names, in the order of the costs.
+        Names of the actions, in the order of the rows of `costs`.
     chosen
-        Index of each point's action, (points,).
+        Index of each point's action in `actions`, (points,).
     expected
-        Its expected cost, (points,), in the unit of the costs.
+        Expected cost of each point's action, (points,), in the unit of the costs.
     costs
-        (actions, classes).
+        Cost of every action in every class, (actions, classes).
     """
 
     actions: tuple[str, ...]
@@ -39,7 +40,17 @@ class Decisions:
     costs: np.ndarray
 
     def paid(self, y: np.ndarray) -> np.ndarray:
-        """Cost of each point's action, (points,), now that its label in `y` (points,) is known.
+        """Return what each point's action has cost, now that its label is known.
+
+        Parameters
+        ----------
+        y
+            Labels (points,).
+
+        Returns
+        -------
+        numpy.ndarray
+            Costs (points,).
 
         Raises
         ------
@@ -47,16 +58,20 @@ class Decisions:
             If there isn't one label for each point, or a label has no class.
         """
         labels = labels_of(y, len(self.chosen), self.costs.shape[1], "decisions")
-        cost: np.ndarray = self.costs[self.chosen, labels]
-        return cost
+        return self.costs[self.chosen, labels]
 
     def share(self, action: str) -> float:
-        """Share of the points for which an action was chosen.
+        """Compute the share of the points for which an action was chosen.
+
+        Parameters
+        ----------
+        action
+            Name of the action.
 
         Raises
         ------
         ModelError
-            If there is no such action.
+            If there is no action of that name.
         """
         if action not in self.actions:
             raise ModelError(f"no action {action!r}; there are {', '.join(self.actions)}.")
@@ -69,24 +84,25 @@ def decide(probabilities: np.ndarray, costs: Mapping[str, Sequence[float]]) -> D
     Parameters
     ----------
     probabilities
-        Shape (draws, points, classes); averaged over the draws first, as a Bayesian's expectation is.
+        Class probabilities (draws, points, classes); they are averaged over the draws first.
     costs
-        Name of each action to its cost :math:`L_{a c}` in each class, (classes,). To ask a person is an action like any
-        other: its cost hardly depends on the class.
+        Mapping from the name of each action to its cost :math:`L_{a c}` in each class, (classes,). To ask a person is
+        an action like any other, with a cost that hardly depends on the class.
 
     Raises
     ------
     ModelError
-        If there is no action, or an action doesn't have one finite cost for each class.
+        If `probabilities` aren't class probabilities, there is no action, or an action doesn't have one finite cost for
+        each class.
 
     Notes
     -----
     Berger (1985), "Statistical Decision Theory and Bayesian Analysis"; the option to refuse is that of Chow (1970), "On
-    Optimum Recognition Error and Reject Tradeoff". Explained in the chapter `book/pymc/breast_cancer`.
+    Optimum Recognition Error and Reject Tradeoff".
     """
     mean = mean_probabilities(probabilities)
     if not costs:
-        raise ModelError("no action to choose; expected a mapping from names to costs, one for each class.")
+        raise ModelError("no action to choose; expected a mapping from names to costs, one cost for each class.")
     for action, row in costs.items():
         if np.shape(row) != mean.shape[1:] or not np.isfinite(np.asarray(row, dtype=float)).all():
             raise ModelError(f"costs of {action!r}: {list(row)}; expected {mean.shape[1]} numbers, one for each class.")
@@ -98,7 +114,7 @@ def decide(probabilities: np.ndarray, costs: Mapping[str, Sequence[float]]) -> D
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """The error among the points that a model is most sure of, as it answers for more and more of them.
+    """The share of errors among the points that a model is most sure of, as it answers for more and more of them.
 
     Attributes
     ----------
@@ -113,16 +129,21 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """Area under the curve (AURC), the mean risk over all coverages: lower is better."""
+        """Area under the curve (AURC), the mean risk over all coverages; lower is better."""
         return float(self.risk.mean())
 
     def at(self, coverage: float) -> float:
-        """Risk when at least this share of the points is answered.
+        """Look up the risk when at least a given share of the points is answered.
+
+        Parameters
+        ----------
+        coverage
+            Share of the points, above 0 and up to 1.
 
         Raises
         ------
         ModelError
-            If it isn't above 0 and at most 1.
+            If the share isn't above 0 and at most 1.
         """
         if not 0 < coverage <= 1:
             raise ModelError(f"coverage={coverage}; expected a share above 0, up to 1.")
@@ -130,31 +151,33 @@ class RiskCoverage:
 
 
 def risk_coverage(doubt: np.ndarray, probabilities: np.ndarray, y: np.ndarray) -> RiskCoverage:
-    """Let a model answer where it doubts least, and count its errors there.
+    """Compute the share of errors among the points that a model doubts least, for every number of points answered.
 
     Parameters
     ----------
     doubt
-        Any uncertainty, (points,), such as an entropy: the larger, the sooner the point is refused.
+        Uncertainty of each point, (points,), of any kind, such as an entropy; the largest are refused first.
     probabilities
-        Shape (draws, points, classes).
+        Class probabilities (draws, points, classes).
     y
         Labels (points,).
 
     Raises
     ------
+    ModelError
+        If `probabilities` aren't class probabilities.
     DataError
-        If the lengths differ, there are no points, or a doubt is NaN.
+        If there are no points, there isn't one doubt and one label for each, a label has no class, or a doubt is NaN.
 
     Notes
     -----
     El-Yaniv and Wiener (2010), "On the Foundations of Noise-free Selective Classification". Points of equal doubt share
-    their errors evenly. Explained in the chapter `book/pymc/breast_cancer`.
+    their errors evenly.
     """
-    mean, doubt = mean_probabilities(probabilities), np.asarray(doubt, dtype=float)
-    labels = labels_of(y, *mean.shape)
-    if doubt.shape != labels.shape or not len(doubt):
-        raise DataError(f"doubt has shape {doubt.shape} for {len(labels)} points; expected one for each, and a point.")
+    mean, labels = mean_and_labels(probabilities, y)
+    doubt = np.asarray(doubt, dtype=float)
+    if doubt.shape != labels.shape:
+        raise DataError(f"doubt has shape {doubt.shape} for {len(labels)} points; expected one number for each.")
     if np.isnan(doubt).any():
         raise DataError(f"{int(np.isnan(doubt).sum())} doubts are NaN; look at the probabilities that they come from.")
     wrong = (mean.argmax(axis=1) != labels).astype(float)

@@ -1,6 +1,7 @@
 """The two parts of predictive uncertainty: what the data leave open, and what we have not learned.
 
-Explained in the chapter `book/pymc/moons`, section "What the uncertainty surface means".
+Explained in the chapters `book/pymc/moons`, section "What the uncertainty surface means" (variance), and
+`book/mnist/convolutional`, section "The measures that the field settled on" (entropy).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
-from companion.prediction import mean_probabilities
+from companion.prediction import check_probabilities
 
 __all__ = ["Decomposition", "decompose_entropy", "decompose_variance"]
 
@@ -22,11 +23,12 @@ class Decomposition:
     Attributes
     ----------
     total
-        Of the next label, (points,).
+        Uncertainty of the next label or measurement, (points,).
     aleatoric
-        What would remain if the weights were known: the classes overlap. (points,)
+        The part that would remain if the weights were known, because classes overlap or measurements are noisy,
+        (points,).
     epistemic
-        What more data could remove: the draws disagree. (points,)
+        The part that more data could remove, because the draws disagree, (points,).
     """
 
     total: np.ndarray
@@ -51,26 +53,25 @@ def decompose_variance(probabilities: np.ndarray) -> Decomposition:
     Parameters
     ----------
     probabilities
-        Shape (draws, points, classes).
+        Class probabilities (draws, points, classes).
 
     Returns
     -------
     Decomposition
-        Variances (points,). The total of two classes is at most 1/4; its root is the standard deviation of
+        Variances (points,). With two classes the total is at most 1/4, and its root is the standard deviation of
         sampled labels.
 
     Raises
     ------
     ModelError
-        If the shape differs or a probability is NaN.
+        If `probabilities` aren't class probabilities.
 
     Notes
     -----
-    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning". Explained in the chapter
-    `book/pymc/moons`.
+    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning".
     """
-    mean = mean_probabilities(probabilities)
-    probabilities = np.asarray(probabilities)
+    probabilities = check_probabilities(probabilities)
+    mean = probabilities.mean(axis=0)
     parts = (mean * (1 - mean), (probabilities * (1 - probabilities)).mean(axis=0), probabilities.var(axis=0))
     share = 0.5 if mean.shape[1] == 2 else 1.0  # both classes of a pair carry the same variance: count it once
     total, aleatoric, epistemic = (share * part.sum(axis=1) for part in parts)
@@ -90,7 +91,7 @@ def decompose_entropy(probabilities: np.ndarray) -> Decomposition:
     Parameters
     ----------
     probabilities
-        Shape (draws, points, classes).
+        Class probabilities (draws, points, classes).
 
     Returns
     -------
@@ -100,15 +101,14 @@ def decompose_entropy(probabilities: np.ndarray) -> Decomposition:
     Raises
     ------
     ModelError
-        If the shape differs or a probability is NaN.
+        If `probabilities` aren't class probabilities.
 
     Notes
     -----
-    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning". Explained in the chapter
-    `book/pymc/moons`.
+    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning".
     """
-    mean = mean_probabilities(probabilities)
-    probabilities = np.asarray(probabilities)
+    probabilities = check_probabilities(probabilities)
+    mean = probabilities.mean(axis=0)
     total = -xlogy(mean, mean).sum(axis=1)
     aleatoric = -xlogy(probabilities, probabilities).sum(axis=2).mean(axis=0)
     return Decomposition(total, aleatoric, total - aleatoric)

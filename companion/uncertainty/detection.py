@@ -1,7 +1,8 @@
-"""Can a score tell the unfamiliar from the familiar? Scores in; measures of their separation, or a threshold, out.
+"""Detection of unfamiliar inputs by a score of suspicion, and thresholds for refusing to answer.
 
-Explained in the chapters `book/mnist/convolutional` and `book/bayes_by_backprop/lenet`. The unfamiliar may be images of
-another kind, or a model's own errors among its right answers: ``detect(scores[right], scores[wrong])``.
+Explained in the chapters `book/mnist/convolutional` (detection) and `book/bayes_by_backprop/lenet` (refusing).
+The unfamiliar may be images of another kind, or a model's own errors among its right answers:
+``detect(scores[right], scores[wrong])``.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ __all__ = ["Detection", "choose_threshold", "detect"]
 
 @dataclass(frozen=True)
 class Detection:
-    """How well a score separates the unfamiliar from the familiar.
+    """Measures of how well a score separates the unfamiliar from the familiar.
 
     Attributes
     ----------
     auroc
-        Chance that an unfamiliar point scores above a familiar one, ties counting half: 0.5 is guessing, 1 is perfect.
+        Chance that an unfamiliar point scores above a familiar one, with ties counted half: 0.5 is guessing, 1 is
+        perfect.
     fpr95
         Share of the familiar points that are flagged by the highest threshold that catches 95 % of the unfamiliar
-        ones: 0 is perfect, and a score that says nothing flags 95 % of them too.
+        ones: 0 is perfect, and a score without information flags 95 % of them too.
     """
 
     auroc: float
@@ -35,14 +37,15 @@ class Detection:
 
 
 def detect(familiar: np.ndarray, unfamiliar: np.ndarray) -> Detection:
-    """Measure how well a score of suspicion, higher where something is amiss, detects the unfamiliar.
+    """Measure how well a score of suspicion detects the unfamiliar.
 
-    The unfamiliar are the positive class: a false positive is a familiar point that is flagged.
+    The score is to be higher where something is amiss. The unfamiliar are the positive class: a false positive is a
+    familiar point that is flagged.
 
     Parameters
     ----------
     familiar, unfamiliar
-        Scores of each group, (points,) each; the numbers of points may differ.
+        Scores of each group, (points,); the groups may differ in size.
 
     Returns
     -------
@@ -60,8 +63,7 @@ def detect(familiar: np.ndarray, unfamiliar: np.ndarray) -> Detection:
     true positive rate of 95 % comes from Liang et al. (2018), "Enhancing the Reliability of Out-of-distribution Image
     Detection in Neural Networks", who call the familiar positive: theirs is the share of the unfamiliar that pass when
     95 % of the familiar do, ``detect(-unfamiliar, -familiar).fpr95`` here. Ours is that of Hendrycks, Mazeika and
-    Dietterich (2019), "Deep Anomaly Detection with Outlier Exposure". Explained in the chapter
-    `book/mnist/convolutional`.
+    Dietterich (2019), "Deep Anomaly Detection with Outlier Exposure".
     """
     groups = [_checked("familiar", familiar), _checked("unfamiliar", unfamiliar)]
     scores = np.concatenate(groups)
@@ -71,20 +73,20 @@ def detect(familiar: np.ndarray, unfamiliar: np.ndarray) -> Detection:
 
 
 def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
-    """Find the score above which a given share of familiar points lies: what to refuse, and what that costs.
+    """Find the threshold above which at most a given share of familiar points lies, which it would refuse.
 
     Parameters
     ----------
     familiar
-        Scores of suspicion of points that should be answered, (points,), such as 1 minus the largest probability. Take
-        validation data: on the points that a threshold was chosen on, it looks better than it is.
+        Scores of suspicion, (points,), of points that should be answered, such as 1 minus the largest probability. Take
+        validation data: on the points by which a threshold was chosen, it looks better than it is.
     share
-        Of the familiar points that may be refused, from 0 to below 1.
+        Share of the familiar points that may be refused, from 0 to below 1.
 
     Returns
     -------
     float
-        A point is refused where its score is above; at most `share` of those given are.
+        Threshold: a point is refused if its score is above it, as at most `share` of those given are.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
     Notes
     -----
     Chow (1970), "On optimum recognition error and reject tradeoff", refuses where the largest probability is below a
-    threshold. Explained in the chapter `book/bayes_by_backprop/lenet`.
+    threshold.
     """
     scores = _checked("familiar", familiar)
     if not is_number(share) or not 0 <= share < 1:
@@ -103,9 +105,10 @@ def choose_threshold(familiar: np.ndarray, share: float = 0.01) -> float:
 
 
 def _checked(name: str, given: np.ndarray) -> np.ndarray:
+    """Refuse anything but finite scores (points,) of one or more points."""
     group = np.asarray(given, dtype=float)
     if group.ndim != 1 or not len(group):
-        raise DataError(f"the {name} scores have shape {group.shape}; expected (points,), with a point or more.")
+        raise DataError(f"the {name} scores have shape {group.shape}; expected (points,), with one point or more.")
     strange = ~np.isfinite(group)
     if strange.any():
         raise DataError(

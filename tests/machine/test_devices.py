@@ -3,18 +3,16 @@
 import ast
 import importlib
 import inspect
-from pathlib import Path
 
-import check_notebooks
-import nbformat
 import pytest
 import torch
 
 from companion import versions
 from companion.errors import ModelError
 from companion.machine import device_named
+from tools import ROOT
+from tools.notebooks import code_cells, read, stored, words
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "NVIDIA H200"
 
 
@@ -56,11 +54,11 @@ def test_and_its_absence_is_told(monkeypatch):
     assert versions.machine().endswith(", no GPU")
 
 
-@pytest.mark.parametrize("path", check_notebooks.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", stored(), ids=lambda path: path.stem)
 def test_every_chapter_ends_with_versions_and_machine(path):
-    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    assert "versions()" in cells[-1].source
-    printed = "".join(check_notebooks.text_of(output) for output in cells[-1].outputs)
+    _, last = code_cells(read(path))[-1]
+    assert "versions()" in last.source
+    printed = "".join(words(output) for output in last.outputs)
     assert any(line.startswith("machine") for line in printed.splitlines())
 
 
@@ -105,12 +103,12 @@ def test_what_was_stored_on_a_gpu_loads_without_one():
         *ROOT.glob("companion/**/*.py"),
         *ROOT.glob("benchmarks/*.py"),
         *ROOT.glob("studies/*.py"),
-        *ROOT.glob(".ci/*.py"),
+        *ROOT.glob("tools/**/*.py"),
     ]:
         if lines := list(loads_without_a_place(path.read_text(encoding="utf-8"))):
             found[path.name] = lines
-    for path in check_notebooks.notebooks():
-        text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    for path in stored():
+        text = "\n".join(c.source for c in read(path).cells if c.cell_type == "code")
         if "torch.load(" in text:
             assert "map_location" in text, path
     assert not found, f"torch.load without map_location: {found}"

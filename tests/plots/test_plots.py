@@ -12,7 +12,7 @@ from companion.datasets import Observations, moons
 from companion.errors import DataError, ModelError
 from companion.inference import fit_advi
 from companion.models import binary_classifier
-from companion.plots import probability_map, uncertainty_map
+from companion.plots.style import probability_map, uncertainty_map
 from companion.prediction import grid
 
 
@@ -59,7 +59,7 @@ def test_wrong_labels_are_ringed_and_counted(data):
     ax = plots.predicted_labels(data, labels)
     np.testing.assert_array_equal(ax.collections[-1].get_offsets(), data.x[:3])
     assert "wrong (3)" in [text.get_text() for text in ax.get_legend().get_texts()]
-    with pytest.raises(DataError, match="one label a row"):
+    with pytest.raises(DataError, match="expected one for each row"):
         plots.predicted_labels(data, labels[:-1])
 
 
@@ -136,11 +136,11 @@ def test_model_graph_names_every_variable_and_each_dependence(data):
 
 def test_weight_traces_show_every_weight_and_name_what_is_missing(data):
     fit = fit_advi(binary_classifier(data), 20, elbo_draws=10)
-    container = fit.posterior.to_arviz(50)
+    container = fit.to_arviz(50)
     plots.weight_traces(container, ["w_in_1", "w_2_out"])
     drawn = {ax.get_title(loc) for ax in plt.gcf().axes for loc in ("left", "center")}
     drawn |= {text.get_text() for ax in plt.gcf().axes for text in (ax.xaxis.label, ax.yaxis.label, *ax.texts)}
     assert any("w_in_1" in text for text in drawn)
     with pytest.raises(ModelError, match="'w_3'"):
         plots.weight_traces(container, ["w_3"])
-    assert isinstance(fit.posterior.approximation, pm.MeanField)
+    assert isinstance(fit.approximation, pm.MeanField)

@@ -249,11 +249,11 @@ def test_restarts_can_be_kept_alone_or_mixed():
     assert taken(mixed.mixture([1, 0, 1])) == [15, 0, 15]
     assert taken(mixed.mixture([0, 0, 2])) == [0, 0, 30]
     assert taken(mixed.mixture([0.9, 0.1, 0]), 2000)[0] == pytest.approx(1800, abs=60)
-    best = int(np.argmax(mixed.record.elbo))
+    best = int(np.argmax(mixed.record.bounds[:, 0]))
     np.testing.assert_array_equal(mixed.best().weights, np.eye(3)[best])
     kept = fit(regression(), 1, restarts=3, start="prior", **STILL)
     np.testing.assert_array_equal(kept.weights, mixed.best().weights)
-    weights = np.exp(mixed.record.elbo - mixed.record.elbo.max())
+    weights = np.exp(mixed.record.bounds[:, 0] - mixed.record.bounds[:, 0].max())
     np.testing.assert_allclose(mixed.mixture("elbo").weights, weights / weights.sum())
     for wrong in ("best", [1, 1], [-1, 1, 1], [0, 0, 0], [np.nan, 1, 1]):
         with pytest.raises(ModelError, match="weights="):
@@ -284,7 +284,7 @@ def test_the_trend_tells_a_falling_loss_from_one_that_rests():
     assert not falling.converged
     assert resting.converged
     record = fit(regression(), 400, restarts=2, keep="mixture", **QUICK).record
-    assert record.trend() == record.trend(int(np.argmax(record.elbo)))
+    assert record.trend() == record.trend(int(np.argmax(record.bounds[:, 0])))
     assert record.trend(share=1.0).slope < 0
     for history, share in ((noise[:99], 0.2), (np.full(500, np.nan), 0.2), (noise, 0.0), (noise, 1.5)):
         with pytest.raises(ModelError, match="expected 20 or more"):

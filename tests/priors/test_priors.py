@@ -14,7 +14,8 @@ from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoDiagonalNormal, AutoNormal
 from scipy import stats
 
-from companion.bridge import torch_log_density
+from companion.bayes_by_backprop import TrainedLocation, TrainedScaleMixture, to_bayesian
+from companion.bridge import bayesian, torch_log_density
 from companion.datasets import Observations
 from companion.errors import ModelError
 from companion.inference import fit
@@ -26,6 +27,7 @@ from companion.priors import (
     Laplace,
     LearnedScale,
     Parameter,
+    Prior,
     RegularisedHorseshoe,
     RelevanceDetermination,
     ScaleMixture,
@@ -556,3 +558,23 @@ def test_pymcs_readers_do_not_load_pyro():
     code = "import sys, companion.priors; print('pyro' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("prior", [TrainedLocation(), TrainedScaleMixture()], ids=lambda prior: type(prior).__name__)
+def test_a_trained_prior_is_a_prior_that_pymc_is_refused(prior, net):
+    assert isinstance(prior, Prior)
+    with pm.Model(), pytest.raises(ModelError, match=rf"{type(prior).__name__} is trained.*LearnedScale.*to_bayesian"):
+        bayesian(net, prior, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_bayesian_module_holds_the_prior_it_was_given(prior, net):
+    assert to_bayesian(net, prior).prior is prior
+
+
+def test_two_bayesian_modules_train_settings_of_their_own(net):
+    prior = TrainedLocation()
+    first, second = to_bayesian(net, prior), to_bayesian(net, prior)
+    assert [tuple(m.shape) for m in first.prior.locations] == list(SHAPES.values())
+    assert set(first.prior.parameters()).isdisjoint(second.prior.parameters())
+    assert not list(prior.parameters())

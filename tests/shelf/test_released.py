@@ -19,7 +19,7 @@ def test_a_release_loads_and_predicts_without_data_or_model(name):
     assert p.shape == (3, 5, 10)
     np.testing.assert_allclose(p.sum(axis=2), 1, atol=1e-2)
     assert posterior.record.temperature == 1
-    assert posterior.record.settings.precision == "bfloat16"
+    assert posterior.record.settings["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,29 @@
 """Scores of predictive probabilities, against what the mathematics says."""
 
+import warnings
+from functools import partial
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
+from companion import plots
 from companion.errors import DataError, ModelError
-from companion.prediction import grid, mean_probabilities, predicted_labels
-from companion.uncertainty import accuracy, decompose_entropy, decompose_variance
+from companion.prediction import check_probabilities, grid, mean_probabilities, predicted_labels
+from companion.uncertainty import (
+    accuracy,
+    brier_score,
+    class_counts,
+    decide,
+    decompose_entropy,
+    decompose_variance,
+    log_score,
+    reliability,
+    risk_coverage,
+    sample_labels,
+    variation_ratio,
+)
 
 
 @pytest.fixture(params=[2, 5])
@@ -71,7 +88,7 @@ def test_bad_probabilities_are_named():
         mean_probabilities(np.zeros((4, 2)))
     broken = np.full((3, 4, 2), 0.5)
     broken[1, 2, 0] = np.nan
-    with pytest.raises(ModelError, match="1 points have NaN"):
+    with pytest.raises(ModelError, match=r"1 of 4 points \(row 2\) hold NaN"):
         decompose_variance(broken)
 
 
@@ -79,6 +96,93 @@ def test_bad_probabilities_are_named():
 def test_logits_are_not_taken_for_probabilities(value):
     with pytest.raises(ModelError, match="logits"):
         decompose_entropy(np.full((2, 3, 2), value))
+
+
+def scored(score, p):
+    return score(p, np.zeros(np.shape(p)[1], dtype=int))
+
+
+def risk(p):
+    return risk_coverage(np.zeros(np.shape(p)[1]), p, np.zeros(np.shape(p)[1], dtype=int))
+
+
+# Every score, decision and figure that takes the class probabilities of draws.
+TAKERS = {
+    "mean_probabilities": mean_probabilities,
+    "predicted_labels": predicted_labels,
+    **{score.__name__: partial(scored, score) for score in (accuracy, log_score, brier_score, reliability)},
+    "risk_coverage": risk,
+    "decide": lambda p: decide(p, {"act": np.ones(np.shape(p)[-1])}),
+    "decompose_variance": decompose_variance,
+    "decompose_entropy": decompose_entropy,
+    "variation_ratio": variation_ratio,
+    "sample_labels": partial(sample_labels, seed=0),
+    "class_counts": partial(class_counts, seed=0),
+    "image_predictions": lambda p: plots.image_predictions(np.zeros((np.shape(p)[1], 2, 2)), p),
+    "probability_surface": lambda p: plots.probability_surface(grid(n=3), p),
+}
+TRUE = np.random.default_rng(0).dirichlet(np.ones(2), size=(4, 9))  # 4 draws, 9 points, 2 classes
+SIGMOIDS = np.random.default_rng(0).uniform(0.6, 0.9, size=TRUE.shape)
+
+
+def spoiled(value):
+    """Probabilities of which one entry, that of row 7, is something else."""
+    p = TRUE.copy()
+    p[1, 7, 0] = value
+    return p
+
+
+NOT_PROBABILITIES = {
+    "sigmoids of several labels": (
+        SIGMOIDS,
+        r"of 9 of 9 points \(rows 0, 1, 2, 3, 4, \.\.\.\) sum to between 1\..*one label",
+    ),
+    "a class left out": (
+        TRUE[..., :1],
+        r"of 9 of 9 points .*Add the class that is left out: np\.concatenate\(\[1 - p, p\]",
+    ),
+    "classes before points": (np.moveaxis(TRUE, -1, 1), r"of 2 of 2 points .*over axis 1: .*\(probabilities, 1, -1\)"),
+    "classes before draws": (np.moveaxis(TRUE, -1, 0), r"over axis 0: .*\(probabilities, 0, -1\)"),
+    "one draw of one point": (spoiled(0.0), r"of 1 of 9 points \(row 7\) sum to 0\.\d+; expected 1 over all classes"),
+    "NaN": (spoiled(np.nan), r"of 1 of 9 points \(row 7\) hold NaN"),
+    "a negative number": (spoiled(-0.25), r"of 1 of 9 points \(row 7\) reach from -0\.25 to"),
+    "infinity": (spoiled(np.inf), r"of 1 of 9 points \(row 7\) reach from .* to inf"),
+    "logits": (np.log(TRUE), r"9 of 9 points .*Did logits come in\? .*softmax"),
+    "no draw": (TRUE[:0], r"\(0, 9, 2\); expected a draw and a class"),
+    "no class": (TRUE[..., :0], r"\(4, 9, 0\); expected a draw and a class"),
+    "no axis of draws": (TRUE[0], r"\(9, 2\); expected \(draws, points, classes\).*probabilities\[None\]"),
+    "words": (TRUE.astype(str), r"of the type <U32; expected numbers"),
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize(("given", "message"), NOT_PROBABILITIES.values(), ids=NOT_PROBABILITIES)
+def test_whatever_takes_probabilities_refuses_all_else_and_names_the_rows(taker, given, message):
+    with pytest.raises(ModelError, match=message):
+        TAKERS[taker](given)
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_rounding_is_let_through(taker, precision):
+    logits = 5 * torch.randn(4, 9, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TAKERS[taker](logits.to(precision).softmax(-1).float().numpy())
+    plt.close("all")
+
+
+def test_the_coarsest_precision_of_a_fit_leaves_less_than_is_let_through():
+    logits = 5 * torch.randn(1, 50_000, 10, generator=torch.Generator().manual_seed(0))
+    rounded = logits.bfloat16().softmax(-1).float().numpy()
+    assert np.abs(rounded.sum(axis=2) - 1).max() > 2e-3  # far more than the rounding of float32
+    check_probabilities(rounded)
+
+
+def test_three_sigmoids_are_no_longer_scored():
+    """They had an accuracy of 1, a Brier score above its largest, and an action of cost 1 was expected to cost 2.7."""
+    with pytest.raises(ModelError, match=r"5 of 5 points \(rows 0, 1, 2, 3, 4\) sum to 2\.7; expected 1"):
+        accuracy(np.full((1, 5, 3), 0.9), np.zeros(5, int))
 
 
 def test_grid_puts_values_back_where_their_points_are():

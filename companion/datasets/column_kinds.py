@@ -1,0 +1,268 @@
+"""What the columns of a table hold: numbers in some notation, true and false, words, or nothing to learn from.
+
+The rules are told in the book's data page (`book/reference/data`), section "Your own data".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from companion.datasets.csv_files import CsvFile
+from companion.datasets.encoding import Column, NumberColumn, TrueFalseColumn, WordColumn
+from companion.datasets.notation import Notation, Parts, parts
+
+__all__ = ["Entries", "Kinds", "kinds_of", "spelling_remarks"]
+
+_MOST_WORDS = 20
+"""A column of words with more different ones is taken for names or remarks, which say nothing about other rows."""
+
+_GAP_WORDS = frozenset(
+    [
+        *("na", "n/a", "n.a.", "nan", "-nan", "<na>", "#n/a", "#na", "nat", "none", "null", "nil"),
+        *("inf", "-inf", "+inf", "infinity", "-infinity", "missing", "unknown", "not available"),
+        *("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "*"),
+    ]
+)
+"""Words, in small letters, that stand for a gap in a column whose other entries are all numbers."""
+
+_PLAIN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,2})?"
+_POINTS_FOR_THOUSANDS = r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+"
+_NAMES_OF_ROW_NUMBERS = re.compile(
+    r"#|index|idx|case|obs|observation|rows?|row[ _.-]?(names?|numbers?|nr|no)"
+    r"|(s|sr|serial)?[ _.-]*(no|nr|num|number)\.?|(\w*[ _.-])?id|(?-i:\w*[a-z](Id|ID))",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Kinds:
+    """Columns that can be learned from, and what has to be said of them and of the others.
+
+    Attributes
+    ----------
+    columns
+        Columns that become features.
+    left_out
+        Columns that don't, each with the reason.
+    notations
+        Columns of numbers that are not written as Python writes them, each with how they are read.
+    remarks
+        Further sentences for the reader.
+    """
+
+    columns: list[Column] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notations: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def kinds_of(file: CsvFile, names: Iterable[str]) -> Kinds:
+    """Decide for each of the named columns of a file what it holds.
+
+    Parameters
+    ----------
+    file
+        File as it was read.
+    names
+        Columns to look at, in order; the one with the classes is not among them.
+
+    Returns
+    -------
+    Kinds
+        Columns of words have the words of all rows.
+    """
+    kinds = Kinds()
+    entries = {name: Entries(file.table[name]) for name in names}
+    votes = {sign for own in entries.values() if len(own.notations) == 1 for sign in own.notations}
+    for name, own in entries.items():
+        column = _column(name, own, votes, file, kinds)
+        if column is not None:
+            kinds.columns.append(column)
+            if name in file.nameless:
+                kinds.remarks.append(f"{name!r} of {file.name} has no name in the file, and is learned from.")
+    return kinds
+
+
+class Entries:
+    """Entries of one column: which are gaps, and whether the others are numbers.
+
+    Attributes
+    ----------
+    values
+        Entries as they stand in the file, the empty string for a gap.
+    plain
+        Whether all are numbers as Python writes them, but for gaps.
+    true_false
+        Whether all are true or false, but for gaps.
+    notations
+        Notations in which all are numbers with one unit, by decimal sign; empty where there are none.
+    gap_words
+        Words that stand for gaps.
+    words
+        Different entries without the gaps.
+    gaps
+        Number of gaps.
+    """
+
+    def __init__(self, values: pd.Series) -> None:
+        words = pd.Series(values.unique(), dtype=object)
+        words = words[words != ""]
+        marks = words.str.casefold().isin(_GAP_WORDS)
+        numbers = words[~marks]
+        self.values = values
+        self.plain = len(numbers) > 0 and bool(numbers.str.fullmatch(_PLAIN).all())
+        self.parts: dict[str, dict[str, Parts]] = {}
+        self.notations = _plain_notations(numbers) if self.plain else self._other_notations(numbers)
+        self.true_false = set(numbers.str.casefold()) == {"true", "false"}
+        # A word such as "None" is a gap among numbers, and a word like the others among words.
+        marked = bool(self.notations) or self.true_false
+        self.gap_words = tuple(words[marks]) if marked else ()
+        self.words = numbers if marked else words
+        self.gaps = int(values.isin(["", *self.gap_words]).sum())
+
+    def _other_notations(self, numbers: pd.Series) -> dict[str, Notation]:
+        notations = {}
+        for sign in (".", ","):
+            read = {word: parts(word, sign) for word in numbers}
+            found = {word: part for word, part in read.items() if part is not None}
+            self.parts[sign] = found
+            units = {part.unit for part in found.values()}
+            if len(found) == len(numbers) and len(units) == 1:
+                grouped = any(part.grouped for part in found.values())
+                notations[sign] = Notation(sign, units.pop(), grouped)
+        return notations
+
+    def notation(self, votes: set[str], separator: str) -> tuple[Notation, bool]:
+        """Choose a notation by what the other columns of the file have; say whether that is a guess."""
+        likely = "," if separator == ";" and not self.plain else "."
+        sign = next(iter(votes)) if len(votes) == 1 else likely
+        notation = self.notations.get(sign) or next(iter(self.notations.values()))
+        if len(self.notations) < 2 or len(votes) == 1:
+            return notation, False
+        if not self.plain:
+            return notation, self.parts["."] != self.parts[","]
+        points = self.words.str.contains(".", regex=False)
+        return notation, bool(points.any()) and (separator == ";" or not points.all() or len(votes) == 2)
+
+    def example(self, notation: Notation) -> str:
+        """Return an entry that shows the notation best, with the number that it is read as."""
+        shown = max(self.words, key=lambda word: (not word.isdecimal(), len(word) < 12, word))
+        return f"{shown} is read as {notation.read(shown):.15g}"
+
+
+def _plain_notations(numbers: pd.Series) -> dict[str, Notation]:
+    """Return the notations of numbers as Python writes them: points may separate thousands, too."""
+    points = numbers.str.contains(".", regex=False)
+    if not points.any():
+        return {".": Notation(), ",": Notation()}
+    if not numbers[points].str.fullmatch(_POINTS_FOR_THOUSANDS).all():
+        return {".": Notation()}
+    return {".": Notation(), ",": Notation(",", grouped=True)}
+
+
+def _column(name: str, own: Entries, votes: set[str], file: CsvFile, kinds: Kinds) -> Column | None:
+    """Return the column as it can be learned from, or None and a reason in `kinds`."""
+    nameless = " and without a name" if name in file.nameless else ""
+    rows = len(file.table)
+    if own.gaps == rows:
+        kinds.left_out[name] = f"empty{nameless}"
+    elif 2 * own.gaps > rows:
+        marks = f", {', '.join(map(repr, own.gap_words))} taken for gaps" if own.gap_words else ""
+        kinds.left_out[name] = f"empty in {own.gaps:,} of {rows:,} rows{marks}"
+    elif len(own.words) == 1:
+        kinds.left_out[name] = f"the same in every row, {own.words.iloc[0]!r}{nameless}"
+    elif own.notations:
+        return _number_column(name, own, votes, file, kinds)
+    elif own.true_false:
+        return TrueFalseColumn(name, own.gap_words)
+    else:
+        return _word_column(name, own, file, kinds)
+    return None
+
+
+def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kinds: Kinds) -> Column | None:
+    notation, guessed = own.notation(votes, file.separator)
+    column = NumberColumn(name, notation, own.gap_words)
+    values = column.encode(own.values)[:, 0]
+    each_its_own = len(np.unique(values)) == len(values) and bool((values == np.floor(values)).all())
+    if each_its_own and (name in file.nameless or _NAMES_OF_ROW_NUMBERS.fullmatch(name)):
+        what = "without a name" if name in file.nameless else "with a name for such"
+        kinds.left_out[name] = f"a number of its own for each row, {what}"
+        return None
+    if len(values) > 2 and values[0] in (0, 1) and (np.diff(values) == 1).all():
+        kinds.remarks.append(
+            f"{name!r} of {file.name} counts the rows from {values[0]:.0f}. It is learned from; leave it out if it "
+            "says nothing about other rows."
+        )
+    if guessed:
+        kinds.remarks.append(
+            f"{name!r} of {file.name} can be read in two ways: {own.example(notation)} here. If that is wrong, write "
+            "numbers without separated thousands and with a decimal point."
+        )
+    elif notation != Notation():
+        kinds.notations[name] = own.example(notation)
+    return column
+
+
+def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column | None:
+    almost = _almost_numbers(own)
+    rows = len(own.values) - own.gaps
+    if len(own.words) > _MOST_WORDS:
+        kinds.left_out[name] = almost or f"more than {_MOST_WORDS} different words or dates"
+        return None
+    if len(own.words) == rows:
+        kinds.left_out[name] = almost or "another word in each row"
+        return None
+    if almost:
+        kinds.remarks.append(f"{name!r} of {file.name} is taken for words: {almost}.")
+    kinds.remarks += spelling_remarks(own.words, f"{name!r} of {file.name}")
+    return WordColumn(name, tuple(sorted(own.words)))
+
+
+def _almost_numbers(own: Entries) -> str:
+    """Say what keeps a column from being numbers if at least half of its entries are; else return nothing."""
+    sign = max(own.parts, key=lambda sign: len(own.parts[sign]))
+    read = own.parts[sign]
+    counts = own.values[own.values != ""].value_counts()
+    numbers = int(counts[counts.index.isin(read)].sum())
+    if 2 * numbers < counts.sum():
+        return ""
+    others = [word for word in counts.index if word not in read and word.casefold() not in _GAP_WORDS]
+    if others:
+        return (
+            f"numbers, but for {counts.sum() - numbers:,} entries such as {others[0]!r}; write a number there, or "
+            "leave the entry empty"
+        )
+    units = sorted({part.unit for part in read.values()} - {""})
+    bare = " and some have none" if any(not part.unit for part in read.values()) else ""
+    listed = ", ".join(map(repr, units[:3])) + (", ..." if len(units) > 3 else "")
+    return f"numbers with several units or endings ({listed}{bare}); bring them to one, or write numbers alone"
+
+
+def spelling_remarks(words: Iterable[str], where: str) -> list[str]:
+    """Name words that differ in capital letters only.
+
+    Parameters
+    ----------
+    words
+        Different words.
+    where
+        What the sentence calls their place.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    alike: dict[str, list[str]] = {}
+    for word in words:
+        alike.setdefault(word.casefold(), []).append(word)
+    several = [" and ".join(map(repr, sorted(group))) for group in alike.values() if len(group) > 1]
+    if not several:
+        return []
+    return [f"{where} has words that differ in capital letters only: {'; '.join(several)}. They count as different."]

@@ -1,0 +1,112 @@
+"""The mean and the scale that standardise a table, kept with it.
+
+Explained in the moons chapter (`book/pymc/moons`), which scales by the training half alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from companion.errors import DataError
+
+__all__ = ["Floats", "Scaling", "frozen"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """The mean and the scale that standardised a table, feature by feature.
+
+    Attributes
+    ----------
+    mean, scale
+        Both ``(features,)``, in the units of the original table.
+    """
+
+    mean: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", frozen(np.asarray(self.mean, dtype=np.float64)))
+        object.__setattr__(self, "scale", frozen(np.asarray(self.scale, dtype=np.float64)))
+        if self.mean.shape != self.scale.shape or self.mean.ndim != 1:
+            raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,)")
+
+    def apply(self, x: ArrayLike) -> Floats:
+        """Standardise inputs in original units, for instance new observations.
+
+        Parameters
+        ----------
+        x
+            Finite numbers `(points, features)`, or any shape whose last axis has the features. Rows with words are
+            for `Dataset.encode`.
+
+        Returns
+        -------
+        np.ndarray
+            Standardised inputs of the same shape, float64.
+
+        Raises
+        ------
+        DataError
+            If there are words, NaN or infinity in `x`, or another number of features.
+        """
+        values = self._values(x)
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{(~np.isfinite(values)).sum():,} of {values.size:,} new values are NaN or infinite: fill them in or "
+                "leave those rows out."
+            )
+        scaled: Floats = (values - self.mean) / self.scale
+        return scaled
+
+    def undo(self, x: ArrayLike) -> Floats:
+        """Bring standardised inputs back to original units.
+
+        Parameters
+        ----------
+        x
+            Numbers `(points, features)`, or any shape whose last axis has the features.
+
+        Returns
+        -------
+        np.ndarray
+            Inputs of the same shape, float64.
+
+        Raises
+        ------
+        DataError
+            If there are words in `x`, or another number of features.
+        """
+        original: Floats = self._values(x) * self.scale + self.mean
+        return original
+
+    def _values(self, x: ArrayLike) -> Floats:
+        """Return numbers whose last axis has the features of this scaling."""
+        try:
+            values = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                "The new values are not an array of numbers; expected numbers (points, features). Rows as a file has "
+                "them, with words, are for the method encode of the data set."
+            ) from None
+        if values.shape[-1:] != self.mean.shape:
+            raise DataError(
+                f"The new values have shape {values.shape}; expected (points, {len(self.mean)}), one column for each "
+                "feature that was standardised."
+            )
+        return values
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that can't be written, or the array itself if it is one already."""
+    if array.flags.owndata and not array.flags.writeable:
+        return array
+    copy = np.array(array, copy=True)
+    copy.flags.writeable = False
+    return copy

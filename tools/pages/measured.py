@@ -1,0 +1,182 @@
+"""Write the pages of the book that are made from measured results: `make pages`; the tests compare.
+
+``book/reference/scoreboard.md`` is made from the rows of `tools.pages.scoreboard`, and ``runs.md`` from
+``benchmarks/results/chapters.json`` (what `make measure` found; and ``chapters_gpu.json``, the same on a GPU) and from
+the stored notebooks. With ``--check`` nothing is written, and the exit status is 1 when a page and the results have
+grown apart.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from tools import ROOT
+from tools.contents import chapters, notebook_of, pages
+from tools.notebooks import read
+from tools.pages import scoreboard
+from tools.pages.scoreboard import Row
+
+REFERENCE = ROOT / "book" / "reference"
+FOLDER = ROOT / "benchmarks" / "results"
+MEASURED = {
+    "Two processor cores": FOLDER / "chapters.json",
+    "From a fitted posterior": FOLDER / "chapters_binder.json",
+    "A GPU": FOLDER / "chapters_gpu.json",
+}
+# Measured with BINDER_LAUNCH_HOST set, which is how a chapter knows that it is there.
+SAID = {
+    "From a fitted posterior": "In Binder the MNIST chapters don't fit their network anew, but start from the posterior"
+    " that comes with the companion, which takes less time and less memory. What is measured is that."
+}
+BINDER = 2000  # MB
+MADE = "% Made by `make pages` from measured results. Do not edit: change tools/pages/.\n"
+
+SCOREBOARD = f"""{MADE}
+# Scoreboard
+
+What the originals claimed, and what the same thing gives here. Our figures are read from the stored notebooks and from
+the result files of longer runs, which say on what machine they were made; none is typed. Where there are several runs,
+the median stands here, with the lowest and the highest behind it. The posts hardly say what they ran on (one speaks
+of an old laptop), and they are of 2016 to 2019: read the ratios of times as *then and now*, not as one library against
+another. For that, there are the benchmarks in the repository, which ran side by side."""
+RUNS = f"""{MADE}
+# What each chapter takes, and when it last ran
+
+Every chapter is executed again on every change, and its claims are asserted. This page says what that takes, from the
+result files that `make execute` and `make measure` write, and where the outputs on the pages come from, by each
+chapter's last cell."""
+
+
+def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:
+    """Write a table in Markdown; columns from the `right`-th on are aligned to the right."""
+    marks = ["---" if k < right else "---:" for k in range(len(heads))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, marks, *rows))
+
+
+def figure(value: float, unit: str) -> str:
+    """Write a figure with its unit, in as many digits as one reads."""
+    if unit == "s":
+        if value >= 3600:
+            return f"{value // 3600:.0f} h {value % 3600 / 60:.0f} min"
+        return f"{value / 60:.0f} min" if value >= 600 else f"{value:.1f} s"
+    digits = 0 if value >= 1000 or (unit == "ms" and value >= 100) else 1
+    return f"{value:,.{digits}f} {unit}"
+
+
+def ratio(row: Row, ours: float) -> str:
+    """Compare ours with the original's in words: times as fast, or points and nats better or worse."""
+    if row.original is None:
+        return ""
+    if row.unit in ("s", "ms"):
+        return f"{row.original / ours:,.1f} times as fast"
+    if row.unit == "steps/s":
+        return f"{ours / row.original:,.1f} times as fast"
+    difference = ours - row.original
+    better = difference > 0 if row.unit == "%" else difference < 0
+    what = "points" if row.unit == "%" else row.unit
+    return f"{abs(difference):.1f} {what} {'better' if better else 'worse'}"
+
+
+def score_page() -> str:
+    """Write the scoreboard: the original against ours, chapter by chapter."""
+    there = set(pages())
+    text = [SCOREBOARD]
+    for chapter, rows in groupby((row for row in scoreboard.ROWS if row.chapter in there), key=lambda row: row.chapter):
+        lines, machines = [], []
+        for row in rows:
+            ours = row.ours.figures(chapter)
+            middle = float(np.median(ours))
+            spread = f" ({_bare(ours.min(), row.unit)} to {figure(ours.max(), row.unit)})" if len(ours) > 1 else ""
+            claimed = "no figure" if row.original is None else figure(row.original, row.unit)
+            lines.append([row.what, claimed, figure(middle, row.unit) + spread, ratio(row, middle)])
+            machines.append(row.ours.machine(chapter))
+        text += ["", f"## {{doc}}`/{chapter}`", "", table(["", "the original", "here", "ours"], lines), ""]
+        text.append(f"Here: {'; '.join(dict.fromkeys(machines))}.")
+    return "\n".join(text) + "\n"
+
+
+def _bare(value: float, unit: str) -> str:
+    """Write a figure without its unit, where the other end of a range has the same one."""
+    text = figure(value, unit)
+    return text.removesuffix(f" {unit}")
+
+
+def run_page() -> str:
+    """Write what each chapter takes, as measured, and what its stored outputs came from."""
+    text = [RUNS]
+    for title, file in MEASURED.items():
+        if file.is_file():
+            text += ["", f"## {title}", "", *([SAID[title], ""] if title in SAID else [])]
+            text += _measured(json.loads(file.read_text(encoding="utf-8")), every=title not in SAID)
+    heads = ["chapter", "executed", "took", "Python", "PyMC", "torch", "ArviZ", "machine"]
+    rows = list(_status())
+    text += [
+        "",
+        "## The stored outputs",
+        "",
+        "The outputs that the pages show, and that every later run is compared with.",
+    ]
+    text += ["", table(heads, rows, len(heads))]
+    return "\n".join(text) + "\n"
+
+
+def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:
+    """Write the table of time and memory and what it was measured on, for every chapter or for some."""
+    rows, machines, missing = [], [], []
+    for page in chapters():
+        if page not in found:
+            missing.append(f"{{doc}}`/{page}`")
+            continue
+        entry = found[page]
+        fits = "yes" if entry["peak_mb"] <= BINDER else "no"
+        rows.append([f"{{doc}}`/{page}`", f"{entry['seconds']:.0f} s", f"{entry['peak_mb']:,} MB", fits, entry["date"]])
+        machines.append(
+            f"{entry['versions']['machine']}, Python {entry['versions']['python']}, PyMC {entry['versions']['pymc']}"
+        )
+    yield "Peak memory is that of the kernel and all its children together; Binder gives 2 GB (2,000 MB) and two cores."
+    yield ""
+    yield table(["chapter", "time", "peak memory", "fits in 2 GB", "measured on"], rows)
+    yield ""
+    if rows:
+        total = sum(found[page]["seconds"] for page in chapters() if page in found)
+        together = f"All of them together: {total / 60:.0f} minutes. " if every else ""
+        yield f"{together}Measured on: {'; '.join(dict.fromkeys(machines))}."
+    if missing and every:
+        yield f"Not measured yet: {', '.join(missing)}."
+
+
+def _status() -> Iterator[list[str]]:
+    """Give a row for each chapter: when it was executed, how long that took, and with what."""
+    for page in chapters():
+        ran = read(notebook_of(page)).metadata.get("companion", {})
+        took = f"{ran['seconds']:.0f} s" if "seconds" in ran else "not kept"
+        said = scoreboard.about(page)
+        versions = [said.get(name, "") for name in ("python", "pymc", "torch", "arviz", "machine")]
+        yield [f"{{doc}}`/{page}`", ran.get("executed", "not kept"), took, *versions]
+
+
+MAKE = {"scoreboard.md": score_page, "runs.md": run_page}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages; with --check only compare."""
+    stale = []
+    for name, make in MAKE.items():
+        path, text = REFERENCE / name, make()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text, encoding="utf-8")
+    if "--check" in arguments and stale:
+        print(f"{', '.join(stale)}: not what the results say, run: make pages", file=sys.stderr)
+        return 1
+    print(f"{len(MAKE)} pages, {len(stale)} {'stale' if '--check' in arguments else 'written anew'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""List what the originals claimed, and where our figure of the same thing stands.
+
+A chapter gets in by adding rows here. `tools.pages.measured` makes the scoreboard from this list: `make pages` writes
+it, and a test fails when the page and the results have grown apart. No figure of ours is typed: each is read from a
+stored notebook (what a cell printed, so what nbval and the chapter's assertions hold) or from a result file of a longer
+run. The originals' figures are those that their posts print. Rows of a chapter that is not in the contents yet wait
+until it is.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from companion import datasets, shelf
+from companion.versions import by_name
+from tools.contents import notebook_of
+from tools.notebooks import code_cells, plain, read
+
+Figures = npt.NDArray[np.floating[Any]]
+
+MINUTE, HOUR = 60.0, 3600.0
+
+
+class NotFoundError(LookupError):
+    """A figure that isn't where its row says."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A figure that a cell of a stored notebook prints.
+
+    Attributes
+    ----------
+    pattern
+        Regular expression whose one group is the number; the last place where it is found counts.
+    """
+
+    pattern: str
+
+    def figures(self, page: str) -> Figures:
+        """Read the number that a page prints, as the only run (1,).
+
+        Raises
+        ------
+        NotFoundError
+            If the page prints nothing that the pattern fits.
+        """
+        found = re.findall(self.pattern, "\n".join(outputs(page)), flags=re.MULTILINE)
+        if not found:
+            raise NotFoundError(
+                f"{page} prints nothing like {self.pattern!r}: mend the row in tools/pages/scoreboard.py"
+            )
+        return np.array([float(found[-1].replace(",", ""))])
+
+    def machine(self, page: str) -> str:
+        """Say what the notebook ran on, by its last cell."""
+        return about(page)["machine"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A figure of every run in a result file that comes with the companion.
+
+    Attributes
+    ----------
+    result
+        Name of the result file.
+    figures_of
+        Function that takes the result and returns a figure for each run, (runs,).
+    """
+
+    result: str
+    figures_of: Callable[[shelf.Result], Figures]
+
+    def figures(self, page: str) -> Figures:
+        """Compute the figure of every run, (runs,)."""
+        return np.atleast_1d(self.figures_of(shelf.load_result(self.result)))
+
+    def machine(self, page: str) -> str:
+        """Say what the runs were made on."""
+        return "; ".join(shelf.load_result(self.result).machines())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim.
+
+    Attributes
+    ----------
+    chapter
+        Page that rebuilds it.
+    what
+        Name of what is measured.
+    unit
+        Unit of both figures: ``"%"``, ``"s"``, ``"ms"``, ``"steps/s"`` or ``"nats"``.
+    original
+        Figure that the post prints; None where it claims in words alone.
+    ours
+        Source of our own figure.
+    """
+
+    chapter: str
+    what: str
+    unit: str
+    original: float | None
+    ours: Printed | Stored
+
+
+@cache
+def outputs(page: str) -> list[str]:
+    """List what the outputs of a stored notebook say as plain text, one after the other."""
+    return [plain(output) for _, cell in code_cells(read(notebook_of(page))) for output in cell.outputs]
+
+
+def about(page: str) -> dict[str, str]:
+    """Return the versions and the machine that a stored notebook's last cell prints."""
+    return by_name(outputs(page)[-1])
+
+
+def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[shelf.Result], Figures]:
+    """Choose one method of a quantity (methods, seeds), times a factor, on the seeds on which it was run."""
+
+    def figures(result: shelf.Result) -> Figures:
+        methods: Sequence[str] = result.about["methods"]
+        if method not in methods:
+            raise NotFoundError(f"there is no method {method!r}; there are {', '.join(methods)}")
+        found = np.asarray(factor * result.arrays[quantity][methods.index(method)], dtype=float)
+        done: Figures = found[~np.isnan(found)]
+        return done
+
+    return figures
+
+
+def breast_cancer_accuracy(features: int, name: str) -> Callable[[shelf.Result], Figures]:
+    """Compute the accuracy in per cent on each of the splits of the breast cancer study."""
+    columns = ("mean radius", "mean texture") if features == 2 else None
+
+    def figures(result: shelf.Result) -> Figures:
+        probability = result.arrays[f"probability, {features}, {name}"]
+        truth = [datasets.breast_cancer(columns, seed=s, positive="malignant").test.y for s in result.about["seeds"]]
+        return np.asarray(100 * np.mean((probability > 0.5) == np.stack(truth), axis=1), dtype=float)
+
+    return figures
+
+
+NUMBER = r"([\d,]*\.?\d+)"
+MOONS, CANCER, ZH = "pymc/moons", "pymc/breast_cancer", "pymc/zh"
+DENSE, HIERARCHICAL, CONVOLUTIONAL = "mnist/dense", "mnist/hierarchical", "mnist/convolutional"
+LENET = "bayes_by_backprop/lenet"
+
+ROWS = [
+    Row(MOONS, "loss (negative ELBO) at the end", "nats", 131.92, Printed(rf"^loss \(nats\) +[\d.]+ +{NUMBER}")),
+    Row(MOONS, "held-out accuracy", "%", 94.2, Printed(rf"^held-out accuracy +[\d.]+% +{NUMBER}%")),
+    Row(MOONS, "time of a fit", "s", 15.3, Printed(rf"^seconds a fit +[\d.]+ +{NUMBER}")),
+    Row(MOONS, "speed, all rows", "steps/s", 2074, Printed(rf"^steps a second, all rows +[\d,]+ +{NUMBER}")),
+    Row(MOONS, "speed, batches of 50", "steps/s", 3587, Printed(rf"^steps a second, batches of 50 +[\d,]+ +{NUMBER}")),
+    Row(
+        MOONS, "predicting by sampled labels", "ms", 2570, Printed(rf"^predicting by sampled labels .*ms +{NUMBER} ms")
+    ),
+    Row(MOONS, "predicting by one function", "ms", 53.5, Printed(rf"^predicting by one function .*ms +{NUMBER} ms")),
+    Row(
+        CANCER,
+        "accuracy, 2 features",
+        "%",
+        91.2281,
+        Stored("breast_cancer", breast_cancer_accuracy(2, "learned scales")),
+    ),
+    Row(CANCER, "time of 30,000 steps", "s", 26, Printed(rf"^seconds of 30,000 steps +[\d.]+ +{NUMBER}")),
+    Row(
+        CANCER,
+        "time of 40,000 mini-batch steps",
+        "s",
+        33,
+        Printed(rf"^seconds of 40,000 mini-batch steps +[\d.]+ +{NUMBER}"),
+    ),
+    Row(ZH, "time of 50,000 steps", "s", 37.2, Printed(rf"^全部数据，50,000 步，秒 +[\d.]+ +{NUMBER}")),
+    Row(
+        ZH,
+        "time of 50,000 mini-batch steps",
+        "s",
+        17.5,
+        Printed(rf"^小批量（pm.Minibatch），50,000 步，秒 +\S+ +{NUMBER}"),
+    ),
+    Row(ZH, "held-out accuracy", "%", 94.2, Printed(rf"^测试集准确率，全部数据 +[\d.]+% +{NUMBER}%")),
+    Row(DENSE, "test accuracy", "%", 89.81, Stored("mnist_dense", of_method("test accuracy", "mean-field", 100))),
+    Row(
+        DENSE,
+        "time of the fit",
+        "s",
+        4 * HOUR + 6 * MINUTE,
+        Stored("mnist_dense", of_method("fit seconds", "mean-field")),
+    ),
+    Row(
+        HIERARCHICAL,
+        "test accuracy",
+        "%",
+        92.26,
+        Stored("mnist_hierarchical", of_method("test accuracy", "learned scales", 100)),
+    ),
+    Row(
+        HIERARCHICAL,
+        "time of the fit",
+        "s",
+        4 * HOUR + 46 * MINUTE,
+        Stored("mnist_hierarchical", of_method("fit seconds", "learned scales")),
+    ),
+    Row(
+        CONVOLUTIONAL,
+        "test accuracy",
+        "%",
+        98.03,
+        Stored("mnist_convolutional", of_method("test accuracy", "mean-field", 100)),
+    ),
+    Row(
+        CONVOLUTIONAL,
+        "time of the fit",
+        "s",
+        12 * HOUR + 40 * MINUTE,
+        Stored("mnist_convolutional", of_method("fit seconds", "mean-field")),
+    ),
+    Row(LENET, "test accuracy, 50 draws", "%", None, Stored("lenet", of_method("test accuracy", "tempered", 100))),
+    Row(LENET, "time of the fit", "s", None, Printed(rf"^6,000 steps in {NUMBER} s")),
+]
