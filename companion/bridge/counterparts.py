@@ -18,11 +18,9 @@ from torch.nn import functional
 __all__ = [
     "ELEMENTWISE",
     "LINEAR_ALGEBRA",
-    "LogErfc",
     "backwards",
     "dimshuffle",
-    "filled_diagonal",
-    "positive_definite",
+    "log_erfc",
 ]
 
 Torch = Callable[..., Any]
@@ -41,14 +39,16 @@ def _log1mexp(x: torch.Tensor) -> torch.Tensor:
     )
 
 
-class LogErfc(ps.UnaryScalarOp):
+class _LogErfc(ps.UnaryScalarOp):
     """The logarithm of the complementary error function, which torch computes where the function itself is 0."""
 
-    nfunc_spec = None
+    def c_code(self, *arguments: Any) -> str:
+        """Refuse: it stands only in graphs that become torch functions."""
+        raise NotImplementedError
 
-    def impl(self, x: float) -> float:
-        """Compute it for a constant."""
-        return _log_erfc(torch.tensor(float(x), dtype=torch.float64)).item()
+
+_new_scalar_op: Callable[..., Any] = _LogErfc
+log_erfc = _new_scalar_op(ps.upgrade_to_float_no_complex)
 
 
 def _log_erfc(x: torch.Tensor) -> torch.Tensor:
@@ -103,7 +103,7 @@ ELEMENTWISE: dict[type, Torch] = {
     ps.math.Psi: torch.digamma,
     ps.math.Erf: torch.erf,
     ps.math.Erfc: torch.erfc,
-    LogErfc: _log_erfc,
+    _LogErfc: _log_erfc,
     ps.math.Log1mexp: _log1mexp,
 }
 
@@ -112,6 +112,7 @@ LINEAR_ALGEBRA: dict[str, Callable[[Any], Torch]] = {
     "Solve": lambda op: lambda a, b: _by_columns(torch.linalg.solve, op, a, b),
     "FillDiagonal": lambda op: _filled_diagonal,
     "MatrixIsPositiveDefinite": lambda op: _positive_definite,
+    "PosDefMatrix": lambda op: _positive_definite,
     "Cholesky": lambda op: lambda a: torch.linalg.cholesky(a, upper=not op.lower),
     "SolveTriangular": lambda op: (
         lambda a, b: _by_columns(

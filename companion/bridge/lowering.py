@@ -30,7 +30,7 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import indices_from_subtensor
 
-from companion.bridge.counterparts import ELEMENTWISE, LINEAR_ALGEBRA, LogErfc, backwards, dimshuffle
+from companion.bridge.counterparts import ELEMENTWISE, LINEAR_ALGEBRA, backwards, dimshuffle, log_erfc
 from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.sources import is_tensor
 from companion.compat import op_kind
@@ -59,16 +59,16 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
     Parameters
     ----------
     inputs, outputs
-        Of the graph. Everything else that it reads must be a constant.
+        Inputs and outputs of the graph. Everything else that it reads must be a constant.
     dtype
-        Of every floating number in it.
+        Dtype of every floating number in it.
     device
-        Where its constants lie.
+        Device on which its constants lie.
 
     Returns
     -------
     callable
-        Tensors, one an input, to a tuple of tensors, one an output.
+        A function of one tensor per input, which gives a tuple of one tensor per output.
 
     Raises
     ------
@@ -120,9 +120,9 @@ def _without_raising(graph: FunctionGraph, tolerance: float) -> None:
             for v in ancestors(conditions)
             if isinstance(v, Constant) and is_tensor(v) and is_float(v) and v.data.size == 1 and 0 < v.data < tolerance
         ]
-        enough = {v: pt.constant(np.full_like(v.data, tolerance)) for v in tiny}
-        check = node.op(value, *clone_replace(conditions, enough)).owner if enough else node
-        instead = local_check_parameter_to_ninf_switch.transform(graph, check)
+        enough: dict[Graph, Graph] = {v: pt.constant(np.full_like(v.data, tolerance)) for v in tiny}
+        checked: Graph = node.op(value, *clone_replace(conditions, enough)) if enough else node.outputs[0]
+        instead = local_check_parameter_to_ninf_switch.transform(graph, checked.owner)
         graph.replace(node.outputs[0], instead[0] if instead else value, reason="no raising in torch")
 
 
@@ -131,7 +131,7 @@ def _with_log_erfc(graph: FunctionGraph) -> None:
     for node in graph.toposort():
         inner = node.inputs[0].owner if _is_scalar(node, ps.Log) else None
         if inner is not None and _is_scalar(inner, ps.math.Erfc):
-            together = Elemwise(LogErfc(ps.upgrade_to_float_no_complex))(inner.inputs[0])
+            together: Graph = Elemwise(log_erfc)(inner.inputs[0])
             graph.replace(node.outputs[0], together, reason="log erfc")
 
 
@@ -180,7 +180,9 @@ def _constant_indices(op: Any, node: Apply[Any]) -> list[Any] | None:
     """Give the indices of a part of an array where one of them is a slice that goes backwards."""
     if not all(isinstance(v, Constant) for v in node.inputs[1:]):
         return None
-    indices = indices_from_subtensor([int(v.data) for v in node.inputs[1:]], op.idx_list)
+    constants: list[Any] = node.inputs[1:]
+    numbers: Any = [int(v.data) for v in constants]
+    indices = indices_from_subtensor(numbers, op.idx_list)
     backward = any(isinstance(i, slice) and i.step is not None and i.step < 0 for i in indices)
     return list(indices) if backward else None
 

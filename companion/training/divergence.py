@@ -90,9 +90,7 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     rounding = (
         ""
         if training.objective.density.dtype == torch.float64 or not _is_rounding(training)
-        else (
-            "In float64 the same numbers are finite: use precision='float64'. Where that is too slow: "
-        )
+        else ("In float64 the same numbers are finite: use precision='float64'. Where that is too slow: ")
     )
     training.restore(good.tensors, good.step)
     return (
