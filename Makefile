@@ -149,8 +149,9 @@ measure: .venv/.test  ## measure time and peak memory of each notebook on two co
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) measure $(NB) \
 	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
 
-pages: .venv/.test  ## write the pages that are made from measured results: scoreboard, and what each chapter takes
+pages: .venv/.test  ## write the pages that are made from results: scoreboard, what each chapter takes, modules
 	@$(TOOLS) pages
+	@.venv/bin/python tests/bridge/test_module_table.py
 
 execute: .venv/.test  ## run the notebooks, store their new outputs and what they took (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) execute $(NB)

@@ -46,8 +46,7 @@ class Predictive:
         """Name the inputs that have an entry for each observation; the others keep the model's values."""
         data = {name: self.objective.density.data[name] for name in self.response.inputs}
         rows = self.objective.density.observed[0].rows
-        value = self.model.rvs_to_values[self.model.observed_RVs[0]]
-        total = len(self.objective.density.data[rows]) if rows is not None else next(iter(value.type.shape), None)
+        total = len(self.objective.density.data[rows]) if rows is not None else self.response.rows
         return tuple(name for name, a in data.items() if a.ndim > 0 and total in (None, len(a)))
 
     def checked(self, draws: Draws) -> dict[str, np.ndarray]:

@@ -95,7 +95,7 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     rounding = (
         ""
         if training.objective.dtype == torch.float64 or not _is_rounding(training)
-        else "In float64 the same numbers are finite: use precision='float64'. Where that is too slow, try this. "
+        else "In float64 the same numbers are finite: use precision='float64'. Where that is too slow: "
     )
     training.restore(good.tensors, good.step)
     return (
