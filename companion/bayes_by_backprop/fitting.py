@@ -173,8 +173,8 @@ def fit(
         ending = run(training, every=every, progressbar=progressbar)
         valued = value(ending, partial(_elbo, begun, ending.training, elbo_draws))
         posterior = make(ending.training, valued, ending.seconds).best()
-    if valued.failed:
-        raise InferenceError(str(valued.stopped), posterior)
+        if valued.failed:  # inside: where this process alone failed, the others must not wait for it
+            raise InferenceError(str(valued.stopped), posterior)
     return posterior
 
 

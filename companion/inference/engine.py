@@ -191,9 +191,9 @@ def fit(
         )
         valued = value(ending, partial(_elbo, ending.training, whole_draws))
         posterior = _posterior(model, ending.training, valued, ending.seconds)
-    posterior = posterior if kept is Keep.MIXTURE else posterior.best()
-    if valued.failed:
-        raise InferenceError(str(valued.stopped), posterior)
+        posterior = posterior if kept is Keep.MIXTURE else posterior.best()
+        if valued.failed:  # inside: where this process alone failed, the others must not wait for it
+            raise InferenceError(str(valued.stopped), posterior)
     return posterior
 
 

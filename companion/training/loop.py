@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from tqdm import tqdm
 
-from companion.errors import InferenceError, first_line
+from companion.errors import CompanionError, InferenceError, first_line
 from companion.machine import faster, generator_for, seed_for
 from companion.training import checkpoints
 from companion.training.batches import Batches
@@ -148,7 +148,8 @@ class Training(Generic[Task]):
 
     def _failed(self, error: Exception, good: Snapshot) -> Exception:
         """Go back to the last good state, where the model or the callback failed by itself."""
-        if isinstance(error, InferenceError):  # another process was lost: nothing here is wrong
+        nothing_lost = isinstance(error, CompanionError) and good.step == 0
+        if isinstance(error, InferenceError) or nothing_lost:  # another process was lost: nothing here is wrong
             return error
         at = self.step
         self.restore(good.tensors, good.step)

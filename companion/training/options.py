@@ -57,7 +57,7 @@ class Start:
     def __post_init__(self) -> None:
         if not isinstance(self.at, Mapping):
             choice(StartKind, "start", self.at, "a mapping from variables to values, or a Start")
-        positive("the start's scale", self.scale)
+        positive("scale", self.scale, owner=self)
         whole("map_steps", self.map_steps, 0)
 
     @classmethod
@@ -92,8 +92,8 @@ class Rates:
     scales: float
 
     def __post_init__(self) -> None:
-        positive("the learning rate of the means", self.means)
-        positive("the learning rate of the scales", self.scales)
+        positive("means", self.means, owner=self)
+        positive("scales", self.scales, owner=self)
 
     @classmethod
     def of(cls, rate: Rates | float) -> Rates:
@@ -122,7 +122,7 @@ class Checkpoint:
     every: int = 1000
 
     def __post_init__(self) -> None:
-        whole("the checkpoint's every", self.every, 1)
+        whole("every", self.every, 1)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint | str | Path | None) -> Checkpoint | None:
