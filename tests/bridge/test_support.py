@@ -17,7 +17,10 @@ GOOD = {
     "Bernoulli": (RNG.integers(0, 2, 60), lambda o, y: pm.Bernoulli("y", logit_p=o[:, 0], observed=y)),
     "Categorical": (RNG.integers(0, 3, 60), lambda o, y: pm.Categorical("y", logit_p=o, observed=y)),
     "Poisson": (RNG.integers(0, 9, 60), lambda o, y: pm.Poisson("y", pm.math.exp(o[:, 0]), observed=y)),
-    "NegativeBinomial": (RNG.integers(0, 9, 60), lambda o, y: pm.NegativeBinomial("y", 1 + o[:, 0] ** 2, 1, observed=y)),
+    "NegativeBinomial": (
+        RNG.integers(0, 9, 60),
+        lambda o, y: pm.NegativeBinomial("y", 1 + o[:, 0] ** 2, 1, observed=y),
+    ),
     "Binomial": (RNG.integers(0, 9, 60), lambda o, y: pm.Binomial("y", 8, logit_p=o[:, 0], observed=y)),
     "Exponential": (abs(X[:, 0]), lambda o, y: pm.Exponential("y", pm.math.exp(o[:, 0]), observed=y)),
     "Gamma": (abs(X[:, 0]), lambda o, y: pm.Gamma("y", 2, pm.math.exp(o[:, 0]), observed=y)),

@@ -304,7 +304,10 @@ def test_keywords_of_before_the_groups_still_work_and_name_the_new_ones():
     )  # fmt: skip
     np.testing.assert_array_equal(old.record.losses, new.record.losses)
     assert old.record.settings == new.record.settings
-    with pytest.raises(TypeError, match="device given beside machine"), pytest.warns(DeprecationWarning):
+    with (
+        pytest.raises(TypeError, match="device given beside machine"),
+        pytest.warns(DeprecationWarning, match="grouped"),
+    ):
         fit(regression(), 5, device="cpu", machine="cpu", **QUICK)
 
 
