@@ -95,7 +95,7 @@ def fastest(build: Callable[[Tools], F], example: Sequence[torch.Tensor]) -> F:
         _raise_ours(error)
         reason: Exception = error
     else:
-        return traced  # type: ignore[no-any-return]
+        return traced
     for loop in (False, True):
         function = build(Tools(loop))
         try:
