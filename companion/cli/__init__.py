@@ -68,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     new.set_defaults(run=_new)
     new.add_argument("data", help="a CSV file with a header, or a folder with one subfolder of images for each class")
     new.add_argument("--target", metavar="COLUMN", help="of a CSV file: the column that holds the classes")
+    new.add_argument(
+        "--leave-out",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="of a CSV file: a column that is not learned from; may be given several times",
+    )
     new.add_argument("--to", metavar="NOTEBOOK", help="what to write; by default the data's name and .ipynb, here")
     for name, text in (
         ("list", "every file: size, licence, and where it was found"),
@@ -104,7 +111,7 @@ def _data(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from companion.cli.new import start
 
-    return start(options.data, options.target, options.to)
+    return start(options.data, options.target, options.to, options.leave_out)
 
 
 def _one_message(

@@ -13,8 +13,9 @@ from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, p
 from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
-from companion.datasets.observations import Dataset, Observations, Scaling, check_labels, whole_labels
+from companion.datasets.observations import Dataset, Observations, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
+from companion.datasets.scaling import Scaling
 from companion.datasets.tables import from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
 from companion.datasets.unfamiliar import KINDS, noise_images, rotated

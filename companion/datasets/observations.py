@@ -18,7 +18,7 @@ from companion.datasets.encoding import Encoding
 from companion.datasets.scaling import Scaling, frozen
 from companion.errors import DataError
 
-__all__ = ["Dataset", "Observations", "Scaling", "check_labels"]
+__all__ = ["Dataset", "Observations", "check_labels", "whole_labels"]
 
 Floats = NDArray[np.floating[Any]]
 

@@ -92,12 +92,12 @@ class Scaling:
             values = np.asarray(x, dtype=np.float64)
         except (TypeError, ValueError):
             raise DataError(
-                "The new values are not an array of numbers; expected numbers (points, features). Rows as a file has "
+                "the new values are not an array of numbers; expected numbers (points, features). Rows as a file has "
                 "them, with words, are for the method encode of the data set."
             ) from None
         if values.shape[-1:] != self.mean.shape:
             raise DataError(
-                f"The new values have shape {values.shape}; expected (points, {len(self.mean)}), one column for each "
+                f"the new values have shape {values.shape}; expected (points, {len(self.mean)}), one column for each "
                 "feature that was standardised."
             )
         return values

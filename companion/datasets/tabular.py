@@ -13,7 +13,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from companion.datasets.encoding import Encoding, NumberColumn
-from companion.datasets.observations import Dataset, Observations, Scaling, check_labels
+from companion.datasets.observations import Dataset, Observations, check_labels
+from companion.datasets.scaling import Scaling
 from companion.datasets.splits import split_rows
 from companion.errors import DataError, notice
 
@@ -201,7 +202,7 @@ def tabular(
     for part, rows in (("to learn from", rows_train), ("held out", rows_test)):
         lacking = [own for label, own in enumerate(class_names) if label not in table.y[rows]]
         if lacking:
-            notice(f"The rows {part} of {name} have none of {', '.join(lacking)}: take more rows, or another seed.")
+            notice(f"the rows {part} of {name} have none of {', '.join(lacking)}: take more rows, or another seed.")
     values = np.asarray(table.x, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         scaler = StandardScaler().fit(values[rows_train])
@@ -209,7 +210,7 @@ def tabular(
     too_large = [feature for feature, scale in zip(features, scaler.scale_, strict=False) if not np.isfinite(scale)]
     if too_large:
         raise DataError(
-            f"The numbers of {', '.join(too_large)} in {name} are too large to be squared: divide them first."
+            f"the numbers of {', '.join(too_large)} in {name} are too large to be squared: divide them first."
         )
     scaling = Scaling(scaler.mean_, scaler.scale_)
     return Dataset(
