@@ -1,8 +1,10 @@
-"""In: the words after ``companion`` on the command line. Out: lines for people, a status for scripts.
+"""Run the command `companion`: lines for people, and a status for scripts.
 
-Explained in the book's introduction (``book/intro``) and its data page (``book/reference/data``).
-The status is 0 when all is well, 1 when something is bad or missing, and 2 when the command isn't understood.
+Explained in the book's introduction (`book/intro`) and its data page (`book/reference/data`).
+The status is 0 when all is well, 1 when something is bad or missing, and 2 when the command is not understood.
 """
+
+from __future__ import annotations
 
 import argparse
 import sys
@@ -17,17 +19,17 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command ``companion``.
+    """Run the command `companion`.
 
     Parameters
     ----------
     argv
-        The words after the program's name; those of the process by default.
+        Words after the program's name; those of the process by default.
 
     Returns
     -------
     int
-        The exit status.
+        Exit status.
     """
     parser = _parser()
     options = parser.parse_args(argv)
@@ -122,5 +124,5 @@ def _one_message(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning without the line of our source that gave it."""
+    """Print a warning without the line of our source that gave it."""
     print(f"warning: {message}", file=sys.stderr)

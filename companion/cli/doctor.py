@@ -84,7 +84,7 @@ def packages() -> list[Finding]:
     return [_package(r) for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
-# What a distribution is called in a sentence and in an import, where that isn't its own name.
+# What a distribution is called in a sentence and in an import, where it differs from its own name.
 _MODULES = {
     "pymc": ("PyMC", "pymc"),
     "pytensor": ("PyTensor", "pytensor"),

@@ -1,9 +1,9 @@
-"""In: a name, and where needed files or a network. Out: a `Dataset`, checked, split and scaled.
+"""Load data sets, the book's and the reader's own, checked, split and scaled.
 
-Files are looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache (``COMPANION_CACHE_DIR``
+Files are looked for in the folder of `COMPANION_DATA_DIR`, then in the cache (`COMPANION_CACHE_DIR`
 chooses another), then on public mirrors, each verified by its SHA-256. `noise_images` and `rotated` make images that a
 network of digits has never seen; `sinusoid` measures a curve; `from_csv` and `from_folder` read data of your own.
-Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (`book/reference/data`).
 """
 
 from companion.datasets.csv_files import csv_columns
