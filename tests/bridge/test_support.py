@@ -17,7 +17,10 @@ GOOD = {
     "Bernoulli": (RNG.integers(0, 2, 60), lambda o, y: pm.Bernoulli("y", logit_p=o[:, 0], observed=y)),
     "Categorical": (RNG.integers(0, 3, 60), lambda o, y: pm.Categorical("y", logit_p=o, observed=y)),
     "Poisson": (RNG.integers(0, 9, 60), lambda o, y: pm.Poisson("y", pm.math.exp(o[:, 0]), observed=y)),
-    "NegativeBinomial": (RNG.integers(0, 9, 60), lambda o, y: pm.NegativeBinomial("y", 1 + o[:, 0] ** 2, 1, observed=y)),
+    "NegativeBinomial": (
+        RNG.integers(0, 9, 60),
+        lambda o, y: pm.NegativeBinomial("y", 1 + o[:, 0] ** 2, 1, observed=y),
+    ),
     "Binomial": (RNG.integers(0, 9, 60), lambda o, y: pm.Binomial("y", 8, logit_p=o[:, 0], observed=y)),
     "Exponential": (abs(X[:, 0]), lambda o, y: pm.Exponential("y", pm.math.exp(o[:, 0]), observed=y)),
     "Gamma": (abs(X[:, 0]), lambda o, y: pm.Gamma("y", 2, pm.math.exp(o[:, 0]), observed=y)),
@@ -77,12 +80,12 @@ def test_one_hot_labels_are_told_what_to_give():
         fit(model("Categorical", np.eye(3)[GOOD["Categorical"][0]]), 10, progressbar=False)
 
 
-def test_missing_numbers_in_data_are_named():
+def test_infinite_numbers_are_named():
     y = X[:, 0].copy()
-    y[7] = np.nan
+    y[7] = np.inf
     with pm.Model() as made:
         pm.Normal("y", bayesian(dense(2, 4, 1), Gaussian(1.0), pm.Data("x", X))[:, 0], 1, observed=pm.Data("obs", y))
-    with pytest.raises(ModelError, match=r"1 of 60 entries of 'y'.*the first is nan in row 7"):
+    with pytest.raises(ModelError, match=r"1 of 60 entries of 'y'.*the first is inf in row 7"):
         fit(made, 10, progressbar=False)
 
 
