@@ -15,7 +15,7 @@ from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.likelihoods import Classifier, Regression
 from companion.bayes_by_backprop.module import BayesianModule, to_bayesian
-from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
+from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 
 __all__ = [
     "BayesianModule",
@@ -23,7 +23,6 @@ __all__ = [
     "GradientNoise",
     "MeanFieldGuide",
     "PyroPosterior",
-    "PyroRecord",
     "Regression",
     "computing",
     "estimate_elbo",

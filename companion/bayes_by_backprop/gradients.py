@@ -16,7 +16,7 @@ from companion.bayes_by_backprop.bound import Pairs, free_energy, rows_of
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
-from companion.machine import seed_for
+from companion.machine import guard, seed_for
 from companion.posterior import Moments
 
 __all__ = ["GradientNoise", "gradient_noise"]
@@ -106,7 +106,7 @@ def gradient_noise(
     wanted = [*guide.means, *guide.rhos]
     total = [torch.zeros_like(p, dtype=torch.float64) for p in wanted]
     squares, seconds = [torch.zeros_like(t) for t in total], []
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), computing(x.device, "float32"):
+    with guard(), computing(x.device, "float32"):
         torch.manual_seed(seed_for(whole("seed", seed, 0), "gradients"))
         names = weights_of_layers(estimator, model, guide, x, y)
         for n in range(1, repeats + 1):

@@ -11,6 +11,7 @@ from companion.posterior.protocol import Draws, Posterior
 from companion.posterior.pruning import Moments, moments, prune
 from companion.posterior.pymc import ApproximationPosterior, SampledPosterior
 from companion.posterior.record import Record
+from companion.posterior.state import FitState
 from companion.posterior.storage import load_posterior, save_posterior
 from companion.posterior.variational import VariationalPosterior
 
@@ -18,6 +19,7 @@ __all__ = [
     "ApproximationPosterior",
     "Convergence",
     "Draws",
+    "FitState",
     "Forward",
     "Moments",
     "Posterior",

@@ -59,7 +59,7 @@ class VariationalPosterior:
 
     def best(self) -> VariationalPosterior:
         """Keep the restart with the highest ELBO: the tightest bound on the evidence."""
-        return self.restart(int(np.argmax(self.record.bounds[:, 0])))
+        return self.restart(self.record.best_restart)
 
     def restart(self, number: int) -> VariationalPosterior:
         """Keep one restart."""

@@ -17,7 +17,7 @@ from companion.errors import ModelError
 from companion.training.batches import Batches, Resident
 from companion.variational import Objective
 
-__all__ = ["fingerprint"]
+__all__ = ["checksum", "fingerprint"]
 
 _FEW = 16
 
@@ -43,10 +43,10 @@ def fingerprint(objective: Objective, batches: Batches, given: torch.Tensor | No
         logps = [density.prior(values), *_likelihoods(density, values, batches)]
     return {
         "model": {name: list(np.shape(a)) for name, a in density.start.items()},
-        "data": {name: _checksum(a) for name, a in density.data.items()},
+        "data": {name: checksum(a) for name, a in density.data.items()},
         "rows": objective.rows,
         "log density": [float(logp) for logp in logps],
-        "start values": None if given is None else _checksum(given),
+        "start values": None if given is None else checksum(given),
     }
 
 
@@ -63,5 +63,6 @@ def _likelihoods(density: LogDensity, values: Mapping[str, torch.Tensor], batche
         ) from error
 
 
-def _checksum(tensor: torch.Tensor) -> str:
+def checksum(tensor: torch.Tensor) -> str:
+    """Tell a tensor from others by its shape and the CRC-32 of its bytes."""
     return f"{list(tensor.shape)} {crc32(np.ascontiguousarray(tensor.cpu().numpy()).data):08x}"

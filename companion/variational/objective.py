@@ -69,6 +69,56 @@ class Objective:
         """Where each value lies in the flat vector."""
         return Layout.of(self.density.start)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.density.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the parameters."""
+        return self.density.dtype
+
+    @property
+    def noise_size(self) -> int:
+        """Number of standard normal numbers in one draw."""
+        return self.family.noise(self.layout.size)
+
+    @property
+    def draws_inside(self) -> bool:
+        """Whether the layers also take random numbers from torch's own generator."""
+        return self.estimator.acts_on_layers
+
+    def is_scale(self, parameter: str) -> bool:
+        """Whether a parameter of the family makes the covariance."""
+        return parameter != "mean"
+
+    def value_at(self, parameter: str, row: int) -> str:
+        """Name the value that a row of a parameter belongs to."""
+        return self.layout.name_at(row)
+
+    def broken_terms(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> list[str]:
+        """Name the terms of the log density that aren't finite at one draw."""
+        values = self.layout.split(self.family.draw(parameters, noise))
+        if not all(torch.isfinite(v).all() for v in values.values()):
+            return []
+        terms = {f"the log likelihood of {n!r}": t for n, t in self.density.likelihoods(values, data).items()}
+        terms["the log prior"] = self.density.prior(values, data)
+        return [name for name, term in terms.items() if not torch.isfinite(term)]
+
+    def finite_in_float64(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> bool:
+        """Whether the log density and its gradient at one draw are finite in float64."""
+        draw = self.family.draw(parameters, noise).double()
+        if not torch.isfinite(draw).all():
+            return False
+        exact = self.density.to(torch.float64, self.density.device)
+        rows = {name: t.double() if t.is_floating_point() else t for name, t in data.items()}
+        with torch.enable_grad():
+            leaf = draw.detach().requires_grad_()
+            density = exact(self.layout.split(leaf), rows)
+            [slope] = torch.autograd.grad(density, [leaf])
+        return bool(torch.isfinite(density) and torch.isfinite(slope).all())
+
     def terms(self, parameters: Parameters, noise: torch.Tensor, data: Data, layers: frozenset[str]) -> Terms:
         """Estimate the loss's terms with one draw."""
         draw = self.family.draw(parameters, noise)
