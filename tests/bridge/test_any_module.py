@@ -93,10 +93,11 @@ def test_a_module_in_evaluation_draws_nothing_and_is_taken():
 
 
 def test_trying_a_module_leaves_every_random_state_as_it_was():
+    modules = [Own(forward) for forward in DRAWS.values()]
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
-    for forward in DRAWS.values():
+    for module in modules:
         with pytest.raises(ModelError):
-            classifier(Own(forward))
+            check_module(module, torch.tensor(X[:4]))
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
     np.testing.assert_array_equal(before[2], np.random.get_state()[1])  # noqa: NPY002
@@ -330,9 +331,8 @@ def test_pixels_may_be_bytes():
     images = RNG.integers(0, 256, size=(20, 3, 6, 6)).astype("uint8")
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(32, 1))
     assert np.isfinite(classifier(module, images).compile_logp()(classifier(module, images).initial_point()))
-    scaled = pm.Data
     with pm.Model():
-        assert bayesian(module, Gaussian(1.0), scaled("x", images) / 255).type.ndim == 2
+        assert bayesian(module, Gaussian(1.0), pm.Data("x", images) / 255).type.ndim == 2
 
 
 class Starts(nn.Module):

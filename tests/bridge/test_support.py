@@ -80,12 +80,12 @@ def test_one_hot_labels_are_told_what_to_give():
         fit(model("Categorical", np.eye(3)[GOOD["Categorical"][0]]), 10, progressbar=False)
 
 
-def test_missing_numbers_in_data_are_named():
+def test_infinite_numbers_are_named():
     y = X[:, 0].copy()
-    y[7] = np.nan
+    y[7] = np.inf
     with pm.Model() as made:
         pm.Normal("y", bayesian(dense(2, 4, 1), Gaussian(1.0), pm.Data("x", X))[:, 0], 1, observed=pm.Data("obs", y))
-    with pytest.raises(ModelError, match=r"1 of 60 entries of 'y'.*the first is nan in row 7"):
+    with pytest.raises(ModelError, match=r"1 of 60 entries of 'y'.*the first is inf in row 7"):
         fit(made, 10, progressbar=False)
 
 
