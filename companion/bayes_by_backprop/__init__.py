@@ -1,4 +1,4 @@
-"""Bayes by Backprop in Pyro: a torch module and a prior in, a fitted posterior out.
+"""Bayes by Backprop in Pyro, from a torch module and a prior to a fitted posterior.
 
 The same priors, estimators and posterior protocol as the PyMC side, so that every score and plot serves both. Explained
 in the chapters `book/bayes_by_backprop/regression`, `book/bayes_by_backprop/lenet` and

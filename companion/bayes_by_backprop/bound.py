@@ -54,7 +54,7 @@ def free_energy(model: Callable[..., Any], guide: Callable[..., Any], x: torch.T
     Returns
     -------
     torch.Tensor
-        In nats, of shape (); it can be differentiated.
+        Free energy in nats, of shape (); it can be differentiated.
 
     Notes
     -----
@@ -110,7 +110,7 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
     Returns
     -------
     elbo, standard_error
-        In nats, for all rows together.
+        Bound for all rows together and its standard error, in nats.
 
     Raises
     ------

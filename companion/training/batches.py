@@ -1,7 +1,8 @@
-"""Mini-batches: a model's data in, the rows of one step out.
+"""Mini-batches: which rows a step sees, and where they come from.
 
 Which rows a step sees follows from the seed and the step alone. Every epoch is a new permutation of all rows, and each
-process of a distributed fit takes its own part of it. Explained in the chapter `book/mnist/dense`.
+process of a distributed fit takes its own part of it.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ def batches_of(
 
 
 def _row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:
-    """Find the data that have one entry a row, and the number of rows."""
+    """Find the data that have one entry per row, and the number of rows."""
     lengths = {o.rows: len(density.data[o.rows]) for o in density.observed if o.rows is not None}
     if not lengths:
         return (), None
@@ -269,4 +270,6 @@ def _check_dataset(dataset: Any, batch_size: int | None, names: Sequence[str]) -
     if batch_size is None:
         raise ModelError("a dataset was given without batch_size; expected the number of rows of one step.")
     if not names:
-        raise ModelError("a dataset was given, but the model's observations are no pm.Data that its rows could fill.")
+        raise ModelError(
+            "a dataset was given, but the model's observations are not in pm.Data, which its rows could fill."
+        )

@@ -1,6 +1,6 @@
 """Losses that become NaN or grow without bound: which restarts are alive, and what was the first to break.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a fit is of: a model, its data and its start in, plain values that tell them from others out.
+"""Fingerprint of a fit: model, data and start, as plain values that a checkpoint compares.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Checkpoints".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def fingerprint(objective: Objective, batches: Batches, given: torch.Tensor | No
     Parameters
     ----------
     given
-        The means (restarts, size) to start from, where the user gave them.
+        Means (restarts, size) to start from, where the user gave them.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def _likelihoods(density: LogDensity, values: Mapping[str, torch.Tensor], batche
     except RuntimeError as error:
         raise ModelError(
             f"the likelihood can't be computed on some of the rows alone ({str(error).splitlines()[0]}). Leave "
-            "batch_size out; or put all that has an entry a row into pm.Data."
+            "batch_size out; or put all that has an entry per row into pm.Data."
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""The training loop: an objective, rows and settings in, fitted parameters out, whatever happens on the way.
+"""The training loop: one for every objective, which loses nothing whatever happens on the way.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Training(Generic[Task]):
     Attributes
     ----------
     parameters
-        Of all restarts: name to tensor (restarts, ...).
+        Parameters of all restarts: name to tensor (restarts, ...).
     step
-        Steps that are done.
+        Number of steps that are done.
     losses
         Estimates of the negative ELBO at full weight, (steps, restarts), in nats.
     compiled

@@ -23,11 +23,11 @@ class StartKind(StrEnum):
     """Where the means of the restarts start."""
 
     MODEL = "model"
-    """At the model's initial point. Restarts after the first shuffle it, variable by variable, and shift it a little
+    """The model's initial point. Restarts after the first shuffle it, variable by variable, and shift it a little
     where it is constant."""
 
     PRIOR = "prior"
-    """At draws from the prior."""
+    """Draws from the prior."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Learning-rate schedules and KL warm-up: how far a fit is in, a factor out.
+"""Learning-rate schedules and KL warm-up, as functions of the share of the steps that is done.
 
-They are functions of the progress alone, so that a fit can go on from any step. Explained in the chapter
-`book/mnist/dense`.
+They depend on nothing else, so that a fit can go on from any step.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations

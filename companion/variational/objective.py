@@ -1,10 +1,10 @@
-r"""The negative ELBO and its gradient: a model's log density and a family in, one torch function for all restarts out.
+r"""The negative ELBO of a lowered model and its gradient, as one torch function for all restarts.
 
 .. math::
 
     -\mathrm{ELBO} = -\mathbb{E}_q[\log p(\mathcal{D} \mid \theta)] + \mathrm{KL}(q(\theta) \,\|\, p(\theta))
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The objective".
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What is minimised.
+    """What is minimised: the negative ELBO of a lowered model.
 
     Attributes
     ----------
     density
-        The model.
+        Lowered model.
     family
-        What approximates its posterior.
+        Family of the approximation.
     estimator
-        Of the gradient.
+        Estimator of the gradient.
     rows
-        In the whole data set; ``None`` where the model has no rows.
+        Number of rows in the whole data set; ``None`` where the model has no rows.
     draws
-        Of the approximation in one estimate.
+        Number of draws of the approximation in one estimate.
     bfloat16
         Whether the likelihood is computed under autocast.
     """
@@ -170,7 +170,7 @@ class Objective:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Give the context of mixed precision."""
+        """Return the context of mixed precision."""
         return torch.autocast(self.density.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
     def gradient(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> Gradient:
@@ -179,17 +179,17 @@ class Objective:
         Parameters
         ----------
         parameters
-            Of all restarts: name to tensor (restarts, ...).
+            Parameters of all restarts: name to tensor (restarts, ...).
         noise
             Standard normal numbers (restarts, draws, noise).
         data
-            Of one step.
+            Data of one step.
 
         Returns
         -------
         callable
             ``gradient(kl_weight, noise, *parameters, *data)``, with `kl_weight` a scalar tensor, gives losses
-            (restarts,), at full weight, and one gradient a parameter. It is a traced graph of torch's own operations:
+            (restarts,), at full weight, and one gradient per parameter. It is a traced graph of torch's own operations:
             neither PyTensor nor vmap nor autograd costs anything when it runs.
         """
         names, inputs = list(parameters), list(data)
