@@ -68,8 +68,8 @@ def to_bayesian(module: torch.nn.Module, prior: Prior, layers: Sequence[str] | N
     Raises
     ------
     ModelError
-        If `prior` is not a prior, `module` is not a module or draws random numbers by itself, as dropout does, or a layer has
-        no parameters.
+        If `prior` is not a prior, `module` is not a module or draws random numbers by itself, as dropout does, or a
+        layer has no parameters.
 
     Examples
     --------

@@ -55,8 +55,8 @@ def fit_advi(
     start_scale
         Standard deviation of every value at the start; ``None`` is PyMC's own, about 0.7.
     callbacks
-        Functions called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`. One that
-        raises ``StopIteration`` ends the fit, which keeps what it has.
+        Functions called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`.
+        One that raises ``StopIteration`` ends the fit, which keeps what it has.
     elbo_draws
         Number of draws that estimate ``record.elbo``. More than in `companion.inference.fit`, where the KL divergence
         is in closed form and a draw says more.

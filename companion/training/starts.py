@@ -30,7 +30,8 @@ def starting_means(
     Raises
     ------
     ModelError
-        If there is no such kind of start, or given values lack a variable, have another shape or lie outside its support.
+        If there is no such kind of start, or given values lack a variable, have another shape or lie outside its
+        support.
     """
     if isinstance(start, Mapping):
         point = layout.join(_unconstrained(model, start))

@@ -192,5 +192,5 @@ def test_datasets_that_do_not_fit_are_named(dataset, size, error, message):
 
 
 def test_a_dataset_needs_a_model_with_data():
-    with pytest.raises(ModelError, match=r"no pm\.Data that its rows could fill"):
+    with pytest.raises(ModelError, match=r"not in pm\.Data, which its rows could fill"):
         fit(regression(plain=True), 3, batch_size=Stream(Table(X, Y), 7), **QUICK)
