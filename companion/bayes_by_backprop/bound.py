@@ -152,10 +152,10 @@ def bound_of_all(
     total, rest, rows = np.zeros(draws), np.zeros(draws), 0
     guided: list[Any] = []
     with torch.no_grad():
-        torch.manual_seed(seed_for(seed, "elbo"))
         for part in parts:
             x, y, seen = part["x"], part["y"], len(part["y"])
-            if not guided:
+            if not guided:  # after the first part: a DataLoader that begins takes a random number
+                torch.manual_seed(seed_for(seed, "elbo"))
                 guided = [poutine.trace(guide).get_trace(x[:1], y[:1]) for _ in range(draws)]
                 total -= [float(free_energy(drawn, poutine.replay(guide, g), x[:1], y[:1])) for g in guided]
             for i, g in enumerate(guided):

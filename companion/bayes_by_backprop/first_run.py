@@ -14,7 +14,7 @@ import torch
 from pyro import poutine
 
 from companion.datasets import check_labels
-from companion.errors import CompanionError, ModelError, first_line
+from companion.errors import CompanionError, ModelError
 
 __all__ = ["FEW", "base_of", "check_rows", "check_scale", "drawn_sites", "first_run", "is_drawn", "words_of"]
 
@@ -77,9 +77,8 @@ def base_of(distribution: Any) -> Any:
 
 def words_of(error: BaseException) -> str:
     """Name an error and give the first line of what it says, if it says anything."""
-    said = first_line(error)
-    name = type(error).__name__
-    return name if said == name else f"{name}: {said}".rstrip(": .")
+    said = str(error).partition("\n")[0]  # what comes after it is Pyro's table of shapes, not the error's
+    return f"{type(error).__name__}: {said}".rstrip(": .")
 
 
 def check_scale(nodes: dict[str, Any], x: torch.Tensor, rows: int) -> bool:

@@ -79,7 +79,7 @@ def alive(training: Repeatable) -> torch.Tensor:
     fine = torch.isfinite(recent) & (recent <= _GROWTH * (first + 1))
     for name, tensor in training.tensors().items():
         if name.startswith("parameters/") or name.endswith("/exp_avg_sq"):
-            fine &= torch.isfinite(tensor).flatten(1).all(dim=1)
+            fine &= torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1)
     return fine
 
 

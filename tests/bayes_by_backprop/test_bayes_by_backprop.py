@@ -82,7 +82,7 @@ def test_part_of_a_network_can_stay_deterministic():
     ("call", "message"),
     [
         (lambda: to_bayesian(dense(1, 1), 1.0), "prior is a float; expected one of companion.priors"),
-        (lambda: to_bayesian("net", priors.Gaussian(1.0)), "str is no torch.nn.Module"),
+        (lambda: to_bayesian("net", priors.Gaussian(1.0)), "str is not a torch.nn.Module"),
         (lambda: to_bayesian(torch.nn.Dropout(), priors.Gaussian()), "Dropout"),
         (
             lambda: to_bayesian(dense(1, 2, 1), priors.Gaussian(), layers=["1"]),
@@ -319,15 +319,14 @@ def test_the_engine_finds_the_same_bound():
     assert abs(p.mean(axis=0) - predict(engine, train.x, draws=50).mean(axis=0)).mean() < 0.05
 
 
-def test_mini_batches_stand_for_all_rows_and_the_temperature_for_the_divergence():
+def test_mini_batches_stand_for_all_rows_and_records_are_at_full_weight():
     model = regression()
     bound = {}
     for name, settings in {"all": {}, "batch": {"batch_size": 5}, "cold": {"temperature": 0.01}}.items():
         found = quick(model, 300, learning_rate=1e-9, **settings)  # the first state again and again
         bound[name] = found.record.history.mean(), stats.sem(found.record.history), found.record.elbo
     assert abs(bound["all"][0] - bound["batch"][0]) < 4 * np.hypot(bound["all"][1], bound["batch"][1])
-    assert bound["cold"][0] < bound["all"][0] - 4 * bound["all"][1]
-    assert bound["cold"][2] == bound["all"][2]  # whatever was minimised, the ELBO is reported at full weight
+    assert bound["cold"] == bound["all"]  # whatever was minimised, history and ELBO are at full weight
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,15 @@ def test_a_plate_with_a_size_counts_rows_once(plate):
     assert posterior.record.elbo == pytest.approx(plain.record.elbo, abs=1.5)
 
 
+@pytest.mark.parametrize("temperature", [0.1, 4.0])
+def test_the_temperature_weighs_the_divergence(temperature):
+    posterior = fit(Linear(), LINE, 3000, temperature=temperature, elbo_draws=2, progressbar=False)
+    exact = 1 / np.sqrt((LINE.x**2).sum(axis=0) / 0.3**2 / temperature + 1 / 10**2)
+    np.testing.assert_allclose(posterior.moments()["weight"].scale.ravel(), exact, rtol=0.1)
+    assert posterior.record.temperature == temperature
+    assert f"T = {temperature:g}" in posterior.record.history_label
+
+
 def test_a_plate_of_another_size_is_refused():
     with pytest.raises(ModelError, match="plate has size 800, and there are 80 rows"):
         fit(Linear(size=800), LINE, 3, **QUICK)
