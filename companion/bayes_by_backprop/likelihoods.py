@@ -64,9 +64,9 @@ class Regression(torch.nn.Module):
     network
         Network from inputs to means (rows, 1), or for ``noise="input"`` to means and raw scales (rows, 2).
     noise
-        Noise around the curve. A number: :math:`\sigma`, taken as known. ``"learned"``: the unknown :math:`\sigma` has a
-        half-normal prior and is called ``"noise"`` in the posterior. ``"input"``: it depends on x, as the softplus of
-        the second output.
+        Noise around the curve. A number is :math:`\sigma`, taken as known. ``"learned"``: the unknown :math:`\sigma`
+        has a half-normal prior and is called ``"noise"`` in the posterior. ``"input"``: it depends on x, as the
+        softplus of the second output.
     noise_scale
         Scale of that half-normal prior, in the units of y.
 

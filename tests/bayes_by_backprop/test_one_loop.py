@@ -164,11 +164,11 @@ def test_a_plate_with_a_size_counts_rows_once(plate):
     assert posterior.record.elbo == pytest.approx(plain.record.elbo, abs=1.5)
 
 
-@pytest.mark.parametrize("temperature", [0.1, 4.0])
+@pytest.mark.parametrize("temperature", [0.3, 4.0])
 def test_the_temperature_weighs_the_divergence(temperature):
-    posterior = fit(Linear(), LINE, 3000, temperature=temperature, elbo_draws=2, progressbar=False)
+    posterior = fit(Linear(), LINE, 3000, temperature=temperature, start=Start(scale=0.03), **QUICK)
     exact = 1 / np.sqrt((LINE.x**2).sum(axis=0) / 0.3**2 / temperature + 1 / 10**2)
-    np.testing.assert_allclose(posterior.moments()["weight"].scale.ravel(), exact, rtol=0.1)
+    np.testing.assert_allclose(posterior.moments()["weight"].scale.ravel(), exact, rtol=0.15)
     assert posterior.record.temperature == temperature
     assert f"T = {temperature:g}" in posterior.record.history_label
 
