@@ -35,7 +35,7 @@ NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-wi
 
 TOOLS = .venv/bin/python -m tools
 
-.PHONY: help book serve test unit notebooks execute measure pages data bench lint english lock clean \
+.PHONY: help book serve test unit fuzz notebooks execute measure pages data bench lint english lock clean \
   chapters changed binder links gpu dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
@@ -123,6 +123,10 @@ test: .venv/.test  ## run the unit tests, and every notebook against its stored 
 # Two at a time, each on one core: most tests are too small for more. Notebooks keep all cores, as their readers have them.
 unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(WORKERS) --dist loadfile
+
+# Hypothesis begins with what failed before, which it keeps in .pytest_cache.
+fuzz: .venv/.test  ## try many more tables and images than the unit tests do, for about ten minutes
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m hypothesis --hypothesis-profile=long
 
 notebooks: .venv/.test  ## run every notebook against its stored outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL)

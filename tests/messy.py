@@ -113,7 +113,7 @@ FOLDERS: dict[str, tuple[str, Maker]] = {
 def write_folder(root: Path, name: str, images: int = 6) -> Path:
     """Write two classes of a messy folder, with a file that is not an image beside them."""
     ending, make = FOLDERS[name]
-    for kind, label in enumerate(("$disc$", "bar & <stem>")):
+    for kind, label in enumerate(("$disc^$", "bar & <stem>")):
         folder = root / name / label
         folder.mkdir(parents=True)
         for number in range(images):

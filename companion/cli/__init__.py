@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from companion import __version__
+from companion.cli import doctor
+from companion.cli.doctor import Finding, examine, report
 from companion.errors import CompanionError, CompanionWarning
 
-__all__ = ["main"]
+__all__ = ["Finding", "doctor", "examine", "main", "report"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None, help=parser.format_help)
     parser.add_argument("--version", action="version", version=f"companion {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
-    doctor = commands.add_parser("doctor", help="is this machine ready for the book?")
-    doctor.set_defaults(run=_doctor)
+    look = commands.add_parser("doctor", help="is this machine ready for the book?")
+    look.set_defaults(run=_doctor)
     data = commands.add_parser("data", help="the data files: list, fetch, verify")
     data.set_defaults(help=data.format_help)
     actions = data.add_subparsers(title="commands", metavar="")
@@ -90,8 +92,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _doctor(_options: argparse.Namespace) -> int:
-    from companion.cli.doctor import examine, report
-
     return report(examine())
 
 

@@ -8,11 +8,13 @@ Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (
 
 from companion.datasets.csv_files import csv_columns
 from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
+from companion.datasets.downloads import MirrorError, download
 from companion.datasets.encoding import Encoding
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, prepare
 from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
+from companion.datasets.notation import Notation
 from companion.datasets.observations import Dataset, Observations, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
 from companion.datasets.scaling import Scaling
@@ -31,6 +33,8 @@ __all__ = [
     "Dataset",
     "Encoding",
     "Measurements",
+    "MirrorError",
+    "Notation",
     "Observations",
     "Scaling",
     "breast_cancer",
@@ -41,6 +45,7 @@ __all__ = [
     "csv_columns",
     "data_dir",
     "digits",
+    "download",
     "fashion_mnist",
     "fetch",
     "from_csv",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
-from companion.datasets.download import MirrorError, download
+from companion.datasets.downloads import MirrorError, download
 from companion.datasets.registry import Collection, DataFile
 from companion.errors import DataUnavailableError, notice
 

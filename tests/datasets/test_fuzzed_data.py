@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from companion import datasets
-from companion.datasets.notation import Notation
 from companion.errors import DataError
 
 WORDS = st.sampled_from(
@@ -155,9 +154,9 @@ def test_a_number_is_read_as_it_was_written(value: float, decimal: str, by: str,
     text = (
         f"({digits}{unit})" if brackets and value < 0 else ("-" if math.copysign(1, value) < 0 else "") + digits + unit
     )
-    own = Notation(decimal, unit.strip().replace("²", "2").replace("³", "3"), grouped=True)
+    own = datasets.Notation(decimal, unit.strip().replace("²", "2").replace("³", "3"), grouped=True)
     assert own.read(text) == value
-    assert Notation(decimal, "lb").read(text) is None
+    assert datasets.Notation(decimal, "lb").read(text) is None
 
 
 @given(

@@ -219,4 +219,4 @@ def test_the_shapes_in_a_messy_folder_can_be_told_apart(name: str, tmp_path: Pat
     images = data.train.x.reshape(len(data.train), -1)
     alike = np.array([[np.corrcoef(image, model)[0, 1] for model in wanted] for image in images])
     best = np.abs(alike).argmax(axis=1)
-    assert (best == np.where(data.train.y == data.class_names.index("$disc$"), 0, 1)).mean() > 0.8
+    assert (best == np.where(data.train.y == data.class_names.index("$disc^$"), 0, 1)).mean() > 0.8
