@@ -25,8 +25,13 @@ __all__ = [
 
 Torch = Callable[..., Any]
 
-# Torch's softplus turns linear from a threshold on, 20 by default; the exact one never does.
-_NEVER_LINEAR = 1e9
+# Where softplus is x to the last bit, and short of where its exponential overflows; torch's default of 20 isn't exact.
+_LINEAR_FROM = {torch.float64: 700.0}
+_LINEAR_FROM_IN_FLOAT32 = 80.0
+
+
+def _softplus(x: torch.Tensor) -> torch.Tensor:
+    return functional.softplus(x, threshold=_LINEAR_FROM.get(x.dtype, _LINEAR_FROM_IN_FLOAT32))
 
 
 def _log1mexp(x: torch.Tensor) -> torch.Tensor:
@@ -98,7 +103,7 @@ ELEMENTWISE: dict[type, Torch] = {
     ps.OR: torch.logical_or,
     ps.XOR: torch.logical_xor,
     ps.math.Sigmoid: torch.sigmoid,
-    ps.math.Softplus: lambda x: functional.softplus(x, threshold=_NEVER_LINEAR),
+    ps.math.Softplus: _softplus,
     ps.math.GammaLn: torch.lgamma,
     ps.math.Psi: torch.digamma,
     ps.math.Erf: torch.erf,
