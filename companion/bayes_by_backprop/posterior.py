@@ -190,7 +190,7 @@ class PyroPosterior:
             raise ModelError("x holds NaN or infinity; expected finite numbers.")
         if array.dtype.kind == "f" and not self.dtype.is_floating_point and (array != np.round(array)).any():
             raise ModelError(f"x holds numbers with fractions; those of the fit are whole ({self.dtype}).")
-        data = {"x": torch.as_tensor(array, device=self.device).to(self.dtype)}
+        data = {"x": torch.tensor(array, device=self.device).to(self.dtype)}
 
         def respond(draw: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
             with _Undrawn():

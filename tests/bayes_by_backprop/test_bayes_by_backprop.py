@@ -407,6 +407,17 @@ def test_a_posterior_keeps_the_protocol():
     assert posterior.means()["0.weight"].shape == (1, 4, 1)
 
 
+def test_predicting_at_read_only_inputs_warns_of_nothing(recwarn):
+    posterior, x = quick(steps=2), CURVE.x.copy()
+    x.flags.writeable = False
+    torch.set_warn_always(True)  # torch says it once in a process, and another test may have heard it
+    try:
+        posterior.predict(x, posterior.draw(2, seed=0))
+    finally:
+        torch.set_warn_always(False)
+    assert not [str(w.message) for w in recwarn if "writable" in str(w.message)]
+
+
 def test_noise_can_depend_on_the_input():
     data = datasets.sinusoid(200, noise=lambda x: 0.1 + 4 * (x > 0))
     network = to_bayesian(dense(1, 20, 2), priors.Gaussian(2.0))
