@@ -95,6 +95,7 @@ def fit_advi(
                 f"the loss became NaN within {steps} steps ({str(error).splitlines()[0]}). "
                 "Lower the learning rate, or scale the inputs to unit variance."
             ) from error
+    inference.approx.hist = np.asarray(inference.hist)  # PyMC leaves there what came before `refine`
     posterior = ApproximationPosterior(inference.approx, model if full_model is None else full_model)
     posterior.record = replace(
         posterior.record,

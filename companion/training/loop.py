@@ -85,6 +85,7 @@ class Training(Generic[Task]):
         self._gradient: Gradient | None = None
         self._interrupted = threading.Event()
         self._why = "interrupted"
+        self._under_way = 0
 
     def run(self, *, every: int, progressbar: bool) -> str | None:
         """Take the remaining steps.
@@ -136,6 +137,7 @@ class Training(Generic[Task]):
 
     def _advance(self) -> bool:
         """Take one step, tell the callback, and say whether that was the last one."""
+        self._under_way = self.step + 1
         loss, gradients, stop = self.averaged()
         self.update(loss, gradients)
         if self.callback is not None and self.group.first:
@@ -151,10 +153,9 @@ class Training(Generic[Task]):
         nothing_lost = isinstance(error, CompanionError) and good.step == 0
         if isinstance(error, InferenceError) or nothing_lost:  # another process was lost: nothing here is wrong
             return error
-        at = self.step
         self.restore(good.tensors, good.step)
         return Halted(
-            f"step {at + 1:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last good "
+            f"step {self._under_way:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last good "
             f"state (step {good.step:,}) is this error's `posterior`"
             + (", and the checkpoint before it is kept." if self.folder is not None else ".")
         )

@@ -29,7 +29,7 @@ class Settings:
     steps: int
     batch_size: int | None
     restarts: int
-    family: str
+    family: str | Family
     estimator: str
     draws: int
     learning_rate: float
@@ -78,7 +78,7 @@ class Settings:
         rates, changes, begin = Rates.of(learning_rate), Schedule.of(schedule), Start.of(start)
         return cls(
             batch_size=batch_size.batch_size if isinstance(batch_size, Stream) else batch_size,
-            family=family if isinstance(family, str) else family_named(family).name,
+            family=family,
             learning_rate=rates.means,
             scale_rate=rates.scales,
             schedule=str(changes.shape),
