@@ -83,9 +83,7 @@ ARROWS = (
     Arrow("models", "bridge", "a pymc.Model", ((116, 132), (116, 176)), (122, 147)),
     Arrow("bridge", "variational", "log p(data, values)", ((116, 224), (116, 252)), (122, 242)),
     Arrow("variational", "training", "loss and gradients", ((116, 300), (116, 328)), (122, 318)),
-    Arrow(
-        "bayes_by_backprop", "training", "", ((348, 168), (348, 188), (240, 188), (240, 353), (222, 353)), (0, 0)
-    ),
+    Arrow("bayes_by_backprop", "training", "", ((348, 168), (348, 188), (240, 188), (240, 353), (222, 353)), (0, 0)),
     Arrow("machine", "training", "", ((304, 290), (304, 364), (222, 364)), (0, 0)),
     Arrow("training", "posterior", "parameters of all restarts", ((116, 376), (116, 430)), (122, 410)),
     Arrow("posterior", "shelf", "", ((232, 455), (246, 455)), (0, 0)),
