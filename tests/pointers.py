@@ -16,7 +16,7 @@ PACKAGE = ROOT / "companion"
 PAGE = re.compile(r"\bbook/((?:[a-z_]+/)*[a-z_]+)")
 SECTIONS = re.compile(r"\bsections?\s+(\"[^\"]+\"(?:\s*(?:,|and|,\s*and)\s*\"[^\"]+\")*)")
 HEADING = re.compile(r"^(#+)\s+(.+?)\s*$", flags=re.MULTILINE)
-FEWEST = 4  # letters: shorter words stand in every page
+FEWEST = 4  # letters: shorter words, and their beginnings, stand in every page
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,40 @@ class Module:
 
     @property
     def pointers(self) -> list[Pointer]:
-        """The pages that the docstring names, each with the sections that stand behind it."""
-        text = " ".join(self.docstring.split())
-        pages = list(PAGE.finditer(text))
-        ends = [*(later.start() for later in pages[1:]), len(text)]
-        found = []
-        for page, end in zip(pages, ends, strict=False):
-            behind = SECTIONS.findall(text[page.end() : end])
-            found.append(Pointer(page.group(1), tuple(re.findall(r'"([^"]+)"', " ".join(behind)))))
-        return found
+        """The pages that the docstring names."""
+        return pointers_in(self.docstring)
 
     @property
     def stems(self) -> list[str]:
-        """The stems of the words of the module's own name."""
-        return [stem(word) for word in self.name.rpartition(".")[2].split("_") if len(word) >= FEWEST]
+        """The stems of the words of the module's name and of its public names, and of its own modules' names."""
+        own = self.name.rpartition(".")[2].split("_")
+        public = [
+            word for name in self.offers for word in re.findall(r"^[a-z]+$|[A-Z][a-z]+", name) if len(word) > FEWEST
+        ]
+        inside = [
+            path.stem for path in (PACKAGE / self.name).glob("*.py") if "." not in self.name and path.stem[0] != "_"
+        ]
+        words = [word.lower() for word in (*own, *public, *inside) if len(word) >= FEWEST - 1]
+        return list(dict.fromkeys(map(stem, words)))
+
+
+def pointers_in(docstring: str) -> list[Pointer]:
+    """The pages that a docstring names, each with the sections that stand behind it."""
+    text = " ".join(docstring.split())
+    pages = list(PAGE.finditer(text))
+    ends = [*(later.start() for later in pages[1:]), len(text)]
+    found = []
+    for page, end in zip(pages, ends, strict=False):
+        behind = SECTIONS.findall(text[page.end() : end])
+        found.append(Pointer(page.group(1), tuple(re.findall(r'"([^"]+)"', " ".join(behind)))))
+    return found
 
 
 def _offered(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
             yield from (str(name) for name in ast.literal_eval(node.value))
 
@@ -87,7 +102,9 @@ def text_of(page: str) -> str:
     if (folder / f"{page}.ipynb").is_file():
         cells = json.loads((folder / f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]
         return "\n\n".join(
-            "".join(cell["source"]) if cell["cell_type"] == "markdown" else re.sub(r"^#", " #", "".join(cell["source"]), flags=re.M)
+            "".join(cell["source"])
+            if cell["cell_type"] == "markdown"
+            else re.sub(r"^#", " #", "".join(cell["source"]), flags=re.M)
             for cell in cells
         )
     file = folder / f"{page}.md"
@@ -116,20 +133,22 @@ def speaks_of(text: str, module: Module) -> bool:
     return any(re.search(pattern, text) for pattern in names + stems)
 
 
+def places(pointer: Pointer) -> dict[str, str | None]:
+    """The text of each place that a pointer names; None where there is no such place."""
+    text = text_of(pointer.page) or None
+    page = f"book/{pointer.page}"
+    if text is None or not pointer.sections:
+        return {page: text}
+    return {f'section "{title}" of {page}': section(text, title) for title in pointer.sections}
+
+
 def faults(module: Module) -> list[str]:
     """Say what is wrong with the pages and sections that a module points to."""
     found = []
     for pointer in module.pointers:
-        text = text_of(pointer.page)
-        if not text:
-            found.append(f"there is no page book/{pointer.page}")
-            continue
-        places = {f"book/{pointer.page}": text}
-        if pointer.sections:
-            places = {f'"{title}" of book/{pointer.page}': section(text, title) for title in pointer.sections}
-        for place, said in places.items():
-            if said is None:
-                found.append(f"there is no section {place}")
-            elif not speaks_of(said, module):
+        for place, text in places(pointer).items():
+            if text is None:
+                found.append(f"there is no {place}")
+            elif not speaks_of(text, module):
                 found.append(f"{place} says none of {[*module.offers, *module.stems]}")
     return found

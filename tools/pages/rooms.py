@@ -1,7 +1,7 @@
 """Draw the rooms of the companion and what flows between them, for the page "How a fit works": `make pages`.
 
 The drawing is as wide as a phone and stands in the page itself, so that it takes the colours of the theme, light or
-dark. A test holds it against the package: every room is in it, and no arrow runs against the order of the rooms.
+dark. A test holds it against the package: every room is in it, and an arrow stands only where one room asks the other.
 """
 
 from dataclasses import dataclass
