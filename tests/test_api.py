@@ -1,4 +1,4 @@
-"""What the companion offers is documented in the book, and says which chapter explains it."""
+"""What the companion offers is documented in the book, and points to the page that speaks of it."""
 
 import importlib
 import inspect
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pointers import Module, faults, modules, places, pointers_in
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "book" / "reference" / "api"
-CHAPTER = re.compile(r"\bbook/((?:[a-z_]+/)*[a-z_]+)")
 # The command line has its own help; these are not for readers.
 NOT_FOR_READERS = {"checks", "cli", "compat", "logs", "moved"}
 
@@ -50,18 +50,45 @@ def test_every_page_is_in_the_contents():
 
 
 @pytest.mark.parametrize("thing", list(offered()))
-def test_everything_says_what_it_is_and_which_chapter_explains_it(thing):
+def test_everything_says_what_it_is_and_which_page_explains_it(thing):
     own = inspect.getdoc(thing) or ""
     assert own, "has no docstring"
     if thing.__name__.endswith(("Error", "Warning")):
         module = sys.modules["companion.errors"]
     else:
         module = inspect.getmodule(thing)
-    named = CHAPTER.findall(own) or CHAPTER.findall(module.__doc__ or "")
-    assert named, f"neither it nor {module.__name__} names a chapter, such as `book/pymc/moons`"
-    for page in named:
-        if (ROOT / "book" / page.partition("/")[0]).is_dir():  # chapters of a part still to come are names alone
-            assert any((ROOT / "book" / f"{page}{ending}").is_file() for ending in (".md", ".ipynb")), page
+    assert pointers_in(own) or pointers_in(module.__doc__ or ""), f"neither it nor {module.__name__} names a page"
+    for pointer in pointers_in(own):
+        assert None not in places(pointer).values(), pointer
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.pointers], ids=lambda module: module.name)
+def test_the_place_that_a_module_points_to_speaks_of_it(module):
+    assert faults(module) == []
+
+
+@pytest.mark.parametrize(
+    ("says", "fault"),
+    [
+        ("Explained in `book/reference/no_such_page`.", "there is no book/reference/no_such_page"),
+        ('Explained in `book/reference/glossary`, section "Lowering".', 'there is no section "Lowering"'),
+        ("Explained in `book/pymc/zh`.", "book/pymc/zh says none of"),
+        (
+            'Explained in `book/reference/how_a_fit_works`, sections "Seeds" and "Checkpoints".',
+            'section "Seeds" of book/reference/how_a_fit_works says none of',
+        ),
+    ],
+)
+def test_a_pointer_that_is_not_true_is_found(says, fault):
+    (found,) = faults(Module("training.checkpoints", f"Files of a fit.\n\n{says}\n", ("Checkpoint", "write_whole")))
+    assert fault in found
+
+
+def test_a_pointer_is_true_by_a_public_name_or_by_the_stem_of_a_name():
+    says = 'Explained in `book/reference/how_a_fit_works`, section "Checkpoints".'
+    for name, offers in (("training.other", ("Checkpoint",)), ("training.checkpointing", ()), ("x.files", ("seals",))):
+        assert faults(Module(name, says, offers)) == []
+    assert faults(Module("training.zebra", says, ("Chec", "heckpoint"))) != []
 
 
 def test_types_are_shipped():

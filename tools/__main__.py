@@ -10,6 +10,7 @@ COMMANDS = {
     "execute": "tools.notebooks.execute",
     "measure": "tools.notebooks.measure",
     "pages": "tools.pages.measured",
+    "picture": "tools.pages.picture",
     "rendered": "tools.pages.links",
     "workflows": "tools.workflows.check",
     "chapters": "tools.workflows.chapters",

@@ -24,6 +24,12 @@ def repository() -> str:
     return str(settings()["repository"]["url"]).rstrip("/")
 
 
+def published(page: str = "") -> str:
+    """Return the address of the book on the web, or of one of its pages."""
+    organisation, name = repository().split("/")[-2:]
+    return f"https://{organisation}.github.io/{name}/" + (f"{page}.html" if page else "")
+
+
 def first(root: Path = ROOT) -> str:
     """Return the first page, without its ending, relative to ``book/``."""
     return str(_read(root / "_toc.yml")["root"])

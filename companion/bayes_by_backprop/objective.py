@@ -1,6 +1,6 @@
 """The free energy as an objective of the training loop: copies of a Pyro model with its guide, one per restart.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations

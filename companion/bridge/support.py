@@ -1,6 +1,6 @@
 """Observations that no weights can explain: found before the first step, with their rows.
 
-Explained in `book/reference/how_a_fit_works`, section "Objective".
+Explained in `book/reference/how_a_fit_works`, section "The objective".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `torch.vmap` has no rule for some of what modules do: recurrent layers on a processor, `torch.autograd.Function` without
 one, code that goes through NumPy. Tracing can't follow what asks a tensor for its value. All of that still computes,
-one draw at a time. Explained in `book/reference/how_a_fit_works`, section "Objective".
+one draw at a time. Explained in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations

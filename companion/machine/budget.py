@@ -1,6 +1,6 @@
-"""How much fits into memory at once: a function and an example in, numbers of draws and points out.
+"""The memory budget of predictions: how many draws and points are computed at once.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Prediction".
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["BUDGET_BYTES", "draws_at_once", "slices"]
 
 Tensors = Mapping[str, torch.Tensor]
 
-# What prediction may take for its activations: enough to be fast, and small beside the memory of a laptop.
+# Memory that prediction may take for activations: enough to be fast, and small beside the memory of a laptop.
 BUDGET_BYTES = 512 * 2**20
 
 
 class _Bytes(TorchDispatchMode):
-    """Adds up the sizes of everything that is computed: more than is alive at once, and so a safe bound."""
+    """Sum of the sizes of everything that is computed: more than is held at once, and so a safe bound."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -36,23 +36,23 @@ class _Bytes(TorchDispatchMode):
 def draws_at_once(
     function: Callable[[Tensors, Tensors], torch.Tensor], draw: Tensors, data: Tensors, budget: int = BUDGET_BYTES
 ) -> tuple[int, int]:
-    """Measure one draw on a few points, and divide the budget by it.
+    """Measure the memory of one draw on a few points, and divide the budget by it.
 
     Parameters
     ----------
     function
-        Of one draw and the data.
+        Function of one draw and the data.
     draw
-        An example (1, ...) of each variable.
+        Name of each variable to an example (1, ...).
     data
-        All points, each (points, ...).
+        Name of each input to all its points (points, ...).
     budget
-        Bytes.
+        Memory to use, in bytes.
 
     Returns
     -------
     draws, points
-        Numbers to compute at once; each 1 or more.
+        Numbers of draws and of points to compute at once, each 1 or more.
     """
     points = len(next(iter(data.values())))
     few = min(points, 16)
@@ -65,5 +65,5 @@ def draws_at_once(
 
 
 def slices(count: int, size: int) -> Iterator[slice]:
-    """Cut ``count`` things into parts of at most ``size``."""
+    """Cut the numbers from 0 to ``count`` into slices of at most ``size``."""
     return (slice(first, first + size) for first in range(0, count, size))

@@ -1,6 +1,6 @@
-"""Compilation where it wins: a traced gradient in, the faster of it and of its compiled form out.
+"""Compilation by `torch.compile`, used where it is measured to be faster.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The machine".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORTH_IT_S = 45.0
 def compiled(function: Function, device: torch.device) -> Function:
     """Compile for the device: C++ kernels on CPU; on GPU a CUDA graph, which launches all of a step's kernels at once.
 
-    Random numbers stay torch's own, the same as without compilation.
+    Random numbers stay the same as without compilation.
     """
     options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": device.type == "cuda"}
     optimised = torch.compile(function, dynamic=False, options=options)
@@ -44,23 +44,35 @@ def compiled(function: Function, device: torch.device) -> Function:
 def faster(
     function: Function, arguments: Sequence[torch.Tensor], *, setting: str | bool, steps: int, device: torch.device
 ) -> tuple[Function, bool]:
-    """Choose by measuring, on copies of the arguments, before the first step.
+    """Choose between a function and its compiled form, by timing both before the first step.
 
     Parameters
     ----------
-    function, arguments
-        What a step calls, and an example of what with.
+    function
+        Function that each step calls.
+    arguments
+        Example of its arguments.
     setting
         True or False decide; "auto" measures.
     steps
-        That are to come: compilation must earn its time back.
+        Number of steps to come: compilation must earn its time back.
     device
-        Of the arguments.
+        Device of the arguments.
 
     Returns
     -------
     callable, bool
-        What to call, and whether it is compiled.
+        The function to call, and whether it is compiled.
+
+    Raises
+    ------
+    ModelError
+        If `setting` is something else.
+
+    Warns
+    -----
+    CompanionWarning
+        If `torch.compile` failed; the function is then used as it is.
     """
     if setting not in (True, False, "auto"):
         raise ModelError(f"compile={setting!r}; expected 'auto', True or False.")
@@ -72,10 +84,10 @@ def faster(
     candidate = compiled(function, device)
     try:
         quick = _seconds(candidate, arguments, device)
-    except Exception as error:  # the compiler has many ways to fail; none of them is a reason not to fit
+    except Exception as error:  # the compiler can fail in many ways, and a fit can do without it
         warnings.warn(
-            f"torch.compile failed ({type(error).__name__}: {str(error).splitlines()[0][:200]}); going on without. "
-            "compile=False keeps it from being tried; on CPU it needs a C++ compiler.",
+            f"torch.compile failed ({type(error).__name__}: {str(error).splitlines()[0][:200]}); the fit goes on "
+            "without it. compile=False doesn't try it; on CPU it needs a C++ compiler.",
             CompanionWarning,
             stacklevel=3,
         )

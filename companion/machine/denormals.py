@@ -1,7 +1,7 @@
-"""Denormal numbers as zeros, in every thread that torch computes with.
+"""Denormal numbers, computed with as zeros in every thread of torch.
 
 Standard deviations of almost zero become denormal numbers, which take a processor ten to a hundred times as long.
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The machine".
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from threadpoolctl import threadpool_info
 
 __all__ = ["denormals_flushed"]
 
-_HARD = 2  # omp_pause_hard of OpenMP 5: the threads are given back
+_HARD = 2  # omp_pause_hard of OpenMP 5: all threads end
 
 
 @contextlib.contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Compute with denormal numbers as zeros, and as before afterwards.
+    """Treat denormal numbers as zeros inside the context, and restore the former state afterwards.
 
-    `torch.set_flush_denormal` acts on the thread that calls it, and threads inherit it when they are made. GNU's OpenMP
-    keeps its threads from one parallel loop to the next, so those are given back before and after: the next loop makes
-    them anew. Other OpenMP libraries hand the caller's state on by themselves.
+    `torch.set_flush_denormal` acts on the thread that calls it, and new threads inherit it. GNU's OpenMP keeps its
+    threads from one parallel loop to the next, so they are ended here, before and after: the next loop starts new ones.
+    Other OpenMP libraries pass the caller's state on by themselves.
     """
     kept = _flushing()
     _set(True)
@@ -35,7 +35,7 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _flushing() -> bool:
-    """Say whether this thread flushes already."""
+    """Tell whether this thread treats denormal numbers as zeros already."""
     tiny = torch.tensor(1e-310, dtype=torch.float64)
     return not bool(tiny * 0.5 != 0)
 
@@ -43,7 +43,7 @@ def _flushing() -> bool:
 def _set(flush: bool) -> None:
     torch.set_flush_denormal(flush)
     if torch.get_num_threads() == 1:
-        return  # no threads to give back; and in a forked process they would be gone, which OpenMP doesn't know
+        return  # there are no threads to end; in a forked process they are gone, which OpenMP doesn't know
     for library in threadpool_info():
         if library["prefix"] == "libgomp":
             pause = getattr(ctypes.CDLL(library["filepath"]), "omp_pause_resource_all", None)

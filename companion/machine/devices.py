@@ -1,4 +1,4 @@
-"""Devices and precisions: where a fit computes, and with which numbers.
+"""Devices and precisions: where a fit computes, and in which numbers.
 
 Explained in `book/reference/how_a_fit_works`, section "The machine".
 """
@@ -80,7 +80,7 @@ def device_named(device: str | torch.device) -> torch.device:
     Raises
     ------
     ModelError
-        If torch knows no such device, or can't reach it.
+        If torch doesn't know the device, or can't reach it.
     """
     if device == "auto":
         if not torch.cuda.is_available():
@@ -97,7 +97,7 @@ def device_named(device: str | torch.device) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 matrices itself; elsewhere they are slower than float32."""
+    """Tell whether the processor multiplies bfloat16 matrices itself; elsewhere they are slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

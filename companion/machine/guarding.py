@@ -1,4 +1,4 @@
-"""One guard around whatever computes at length: the reader's own state comes back as it was.
+"""One guard around long computations, which restores the state of the reader's session afterwards.
 
 Explained in `book/reference/how_a_fit_works`, section "The machine".
 """
@@ -18,7 +18,7 @@ __all__ = ["guard"]
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Flush denormals and keep freed memory inside; leave torch's random numbers as they were afterwards."""
+    """Flush denormals and keep freed memory inside the context; restore torch's random state afterwards."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     with denormals_flushed(), memory_kept(), torch.random.fork_rng(devices=devices):
         yield

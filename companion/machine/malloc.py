@@ -1,8 +1,8 @@
-"""Memory that a training step needs again and again, kept instead of given back.
+"""Memory that every training step needs again, kept by malloc instead of given back to the kernel.
 
-glibc's malloc asks the kernel for every large block anew, and gives it back when it is freed; the kernel then fills it
-with zeros, page by page. For a convolutional network on a CPU that took a third of the time. Explained in
-the chapter `book/mnist/dense`.
+glibc's malloc asks the kernel for every large block anew and gives it back when it is freed, and the kernel fills each
+new one with zeros, page by page. For a convolutional network on a CPU that took a third of the time. Explained in
+`book/reference/how_a_fit_works`, section "The machine".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 __all__ = ["memory_kept"]
 
-# From <malloc.h>, and what glibc's own rule comes to once blocks of 32 MiB have been freed.
+# Options from <malloc.h>, and the values that glibc's own rule reaches once blocks of 32 MiB have been freed.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _KEPT = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * 2**20}
 _AFTERWARDS = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20, _TOP_PAD: 0}

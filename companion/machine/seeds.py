@@ -1,8 +1,8 @@
-"""Random seeds: the fit's own seed and what a number is needed for in, one independent seed out.
+"""Random seeds, derived from the fit's own seed and from the purpose of the numbers.
 
-Every random number of a fit follows from its seed and from where it is used (step, rank, restart), and from no state
-that runs along. So a fit that was killed goes on exactly where it would have been. Explained in the chapter
-`book/mnist/dense`.
+Every random number of a fit follows from its seed and from where it is used (step, process, restart), and not from a
+state that is carried along. So a fit that was killed goes on with the numbers that it would have drawn. Explained in
+`book/reference/how_a_fit_works`, section "Seeds".
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def seed_for(seed: int, purpose: str, *numbers: int) -> int:
 
 
 def generator_for(device: torch.device, seed: int, purpose: str, *numbers: int) -> torch.Generator:
-    """Make a torch generator on a device with such a seed."""
+    """Make a torch generator on a device, seeded by `seed_for`."""
     return torch.Generator(device).manual_seed(seed_for(seed, purpose, *numbers))

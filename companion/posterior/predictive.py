@@ -1,6 +1,6 @@
-"""Prediction: draws of a model's variables and inputs in, its probabilities or means out, as many at once as fit.
+"""Predictions from draws and inputs, as many of both at once as fit into memory.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Prediction".
 """
 
 from __future__ import annotations

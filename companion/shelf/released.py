@@ -100,10 +100,6 @@ def load_posterior(
     >>> posterior = companion.load_posterior("mnist-convolutional")
     >>> posterior.record.temperature
     1.0
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/dense`.
     """
     if source in RELEASES:
         release = RELEASES[str(source)]

@@ -1,6 +1,6 @@
 """The ELBO of a fitted approximation: on all rows, at full weight, with its standard error.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The record".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Data = Mapping[str, torch.Tensor]
 
 
 def standard_noise(objective: Objective, seed: int, purpose: str, number: int) -> torch.Tensor:
-    """Draw the standard normal noise (noise,) of one draw, which depends on its number alone."""
+    """Make the standard normal noise (noise,) of one draw, which depends on the draw's number and not on the others."""
     size = objective.family.noise(objective.layout.size)
     device, dtype = objective.density.device, objective.density.dtype
     generator = generator_for(device, seed, purpose, number)
@@ -37,25 +37,25 @@ def elbo(
     Parameters
     ----------
     objective
-        What was fitted; its temperature and warm-up have no part here.
+        The objective that was minimised. Temperature and warm-up have no part here.
     parameters
-        Of one restart.
+        Parameters of one restart.
     parts
         All rows, some at a time.
     draws
-        Of the approximation, at least 2; the error falls with their square root.
+        Number of draws from the approximation, at least 2; the error falls with their square root.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
     float, float
-        Minus infinity and NaN where a draw has no finite density.
+        The bound and its standard error; minus infinity and NaN where a draw has no finite density.
     """
     with torch.no_grad():
         flat = [objective.family.draw(parameters, standard_noise(objective, seed, "elbo", i)) for i in range(draws)]
         likelihood = _log_likelihoods(objective, flat, parts)
-        # Two unbiased estimates: the closed form is steadier for wide networks, the draws' own where the family fits.
+        # Both estimates are unbiased: the closed form varies less for wide networks, the other one where q fits well.
         estimates = [
             likelihood - [float(exact.kl(parameters, draw, exact.layout.split(draw))) for draw in flat]
             for estimator in (Estimator.REPARAMETERISATION, Estimator.STICKING_THE_LANDING)
@@ -71,7 +71,7 @@ def elbo(
 def log_weights(
     objective: Objective, parameters: Parameters, parts: Iterable[Data], draws: int, seed: int
 ) -> np.ndarray:
-    """Compute log p(data, values) - log q(values) of draws from q, (draws,), as importance sampling needs them."""
+    """Compute log p(data, values) - log q(values) at draws from q, (draws,): the log weights of importance sampling."""
     density, family = objective.density, objective.family
     with torch.no_grad():
         flat = [family.draw(parameters, standard_noise(objective, seed, "weights", i)) for i in range(draws)]
@@ -85,7 +85,7 @@ def _log_likelihoods(objective: Objective, flat: list[torch.Tensor], parts: Iter
     density, rows = objective.density, objective.rows
     total = np.zeros(len(flat))
     for number, data in enumerate(parts):
-        # An observed variable with total_size counts a part for the whole; one without rows is in every part.
+        # The density of a variable with total_size is scaled up to all rows; one without rows is in every part.
         shares = {o.name: 1.0 for o in density.observed}
         for o in density.observed:
             if o.rows is None:

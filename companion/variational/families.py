@@ -1,7 +1,8 @@
-"""Variational families: what a posterior is approximated by, over a model's flat vector of unconstrained values.
+"""Variational families: the distributions that stand in for a posterior over a model's flat vector of values.
 
 Each has the same parts in the same order: ``start`` makes its parameters, ``draw`` turns standard normal noise into a
-draw, then come its log density, its entropy and its marginal variances. Explained in the chapter `book/mnist/dense`.
+draw, then come its log density, its entropy and its marginal variances. Explained in
+`book/reference/how_a_fit_works`, section "Families".
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ class Family(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in settings and checkpoints."""
+        """Name of the family in settings and checkpoints."""
         ...
 
     @property
     def factorised(self) -> bool:
-        """Whether the entries are independent."""
+        """Whether the entries of a draw are independent."""
         ...
 
     def start(self, mean: torch.Tensor, scale: float) -> Parameters:
-        """Make parameters around a vector (size,), with standard deviations `scale`."""
+        """Make the parameters of a member around a vector (size,), with standard deviations `scale`."""
         ...
 
     def noise(self, size: int) -> int:
-        """Count the standard normal numbers that one draw takes."""
+        """Count the standard normal numbers that one draw is made of."""
         ...
 
     def draw(self, parameters: Parameters, noise: torch.Tensor) -> torch.Tensor:
@@ -90,7 +91,7 @@ class MeanField:
 
 @dataclass(frozen=True)
 class FullRank:
-    r"""A normal with any covariance, :math:`\Sigma = L L^\top`: for up to a few thousand values."""
+    r"""A normal distribution with any covariance, :math:`\Sigma = L L^\top`, for up to a few thousand values."""
 
     name: str = "full-rank"
     factorised: bool = False
@@ -135,12 +136,12 @@ class FullRank:
 
 @dataclass(frozen=True)
 class LowRank:
-    r"""A normal with covariance :math:`D + F F^\top`, D diagonal, F of a few columns (Ong et al. 2018).
+    r"""A normal distribution with covariance :math:`D + F F^\top`: D is diagonal, F has few columns (Ong et al. 2018).
 
     Parameters
     ----------
     rank
-        Columns of F.
+        Number of columns of F.
     """
 
     rank: int = 10
@@ -152,7 +153,7 @@ class LowRank:
 
     def start(self, mean: torch.Tensor, scale: float) -> Parameters:
         rank = min(self.rank, len(mean))
-        # Tiny columns, different from each other: at zero all would have the same gradient.
+        # The columns start tiny and different from each other: at zero all would have the same gradient.
         waves = torch.outer(torch.arange(1, len(mean) + 1), torch.arange(1, rank + 1)).to(mean)
         columns = (waves * math.sqrt(2)).sin() * scale * 0.1 / math.sqrt(rank)
         return {"mean": mean.clone(), "log_scale": torch.full_like(mean, math.log(scale)), "factor": columns}
@@ -181,9 +182,10 @@ class LowRank:
 
 @dataclass(frozen=True)
 class PointMass:
-    """One vector: maximum a posteriori, and with restarts the deep ensemble of Lakshminarayanan et al. (2017).
+    """A single vector: the maximum a posteriori estimate.
 
-    Its entropy is minus infinity and counted as zero, so that its loss is minus the log density of data and values.
+    With restarts it is the deep ensemble of Lakshminarayanan et al. (2017). Its entropy, minus infinity, is counted as
+    zero, so that its loss is minus the log density of data and values.
     """
 
     name: str = "map"
@@ -274,7 +276,7 @@ def family_named(family: str | Family) -> Family:
     Raises
     ------
     ModelError
-        If there is none of that name, or the rank isn't a positive number.
+        If there is not a family of that name, or the rank is not a positive number.
     """
     if isinstance(family, Family):
         return family

@@ -1,7 +1,7 @@
 """Layer noise: give every row of a mini-batch its own weights, at the price of one draw.
 
-Local reparameterisation and flipout lower the gradient's variance so. They act on the linear and convolution layers
-inside any wrapped module through a torch function mode: the user's module stays as it is.
+This is how local reparameterisation and flipout lower the variance of the gradient. They act on the linear and
+convolution layers inside any wrapped module through a torch function mode, so that the user's module stays as it is.
 Explained in `book/reference/how_a_fit_works`, section "Estimators".
 """
 
@@ -26,7 +26,7 @@ __all__ = ["Gaussian", "LayerNoise", "layer_weights", "noise_for"]
 
 
 class Gaussian(NamedTuple):
-    """A tensor that was drawn from independent normals: which value it comes from, the draw, its mean and its scale."""
+    """A tensor that was drawn from independent normals: the name of its value, the draw, the mean and the scale."""
 
     name: str
     draw: torch.Tensor
@@ -39,14 +39,14 @@ Parts = tuple[torch.Tensor, torch.Tensor]
 _CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
 _LAYERS = {functional.linear, *_CONVOLUTIONS}
 
-# Functions of one Gaussian tensor and numbers that keep it Gaussian: the same function of its mean, and of its scale.
+# Functions of one Gaussian tensor and of numbers whose result is Gaussian: the same function gives its mean and scale.
 _MOVES = {"reshape", "view", "permute", "transpose", "t", "squeeze", "unsqueeze", "expand", "to", "contiguous"}
 _SCALES = {"mul", "multiply", "__mul__", "__rmul__", "div", "true_divide", "__truediv__"}
 _SHIFTS = {"add", "__add__", "__radd__", "sub", "__sub__"}
 
 
 class LayerNoise(TorchFunctionMode):
-    """Replaces linear and convolution layers whose weights were drawn from normals.
+    """Replacement of linear and convolution layers whose weights were drawn from normals.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class LayerNoise(TorchFunctionMode):
     allowed
         Names of the weights that may be treated so: those that exactly one layer uses. ``None`` only counts.
     rows
-        For counting, numbers of rows. A layer whose input has others first, such as positions, or none, counts as
-        another use: noise for each of those would be that of another model.
+        Numbers of rows that the data have, needed for counting. A layer whose input has another first dimension, such
+        as positions, or none, counts as another use: noise for each of its entries would belong to another model.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LayerNoise(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self._known: dict[int, Gaussian] = {}
-        self._kept: list[Gaussian] = []  # so that no id is given to another tensor
+        self._kept: list[Gaussian] = []  # as long as they are held, their ids belong to no other tensor
         for g in gaussians:
             self.know(g)
         self._estimator = estimator
@@ -80,7 +80,7 @@ class LayerNoise(TorchFunctionMode):
         self.elsewhere: Counter[str] = Counter()
 
     def know(self, gaussian: Gaussian) -> None:
-        """Add a weight that was drawn only now, as Pyro draws them."""
+        """Add a weight that is drawn while the model runs, as Pyro does."""
         self._known[id(gaussian.draw)] = gaussian
         self._kept.append(gaussian)
 
@@ -145,13 +145,13 @@ class LayerNoise(TorchFunctionMode):
 
 
 def _computes(out: Any) -> bool:
-    """Whether a function made something of a tensor, or only looked at its shape or dtype."""
+    """Tell whether a function computed something from a tensor, or only looked at its shape or dtype."""
     return isinstance(out, torch.Tensor | tuple | list) and not isinstance(out, torch.Size)
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer's function with what comes after its weights: stride, padding, dilation, groups."""
+    """The function of a layer with the arguments after its weights: stride, padding, dilation, groups."""
 
     function: Callable[..., torch.Tensor]
     args: tuple[Any, ...]
@@ -162,7 +162,7 @@ class _Layer:
 
 
 def _local(layer: _Layer, x: torch.Tensor, w: Gaussian, b: Gaussian | None, bias: torch.Tensor | None) -> torch.Tensor:
-    """Draw the pre-activations: their means and variances follow from those of the weights."""
+    """Draw the pre-activations, whose means and variances follow from those of the weights."""
     mean = layer(x, w.mean, bias if b is None else b.mean)
     variance = layer(x.square(), w.scale.square(), None if b is None else b.scale.square())
     return mean + variance.clamp_min(1e-12).sqrt() * torch.randn_like(mean)
@@ -171,7 +171,7 @@ def _local(layer: _Layer, x: torch.Tensor, w: Gaussian, b: Gaussian | None, bias
 def _flipout(
     layer: _Layer, x: torch.Tensor, w: Gaussian, b: Gaussian | None, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """Share one deviation from the mean among the rows, with signs of their own for inputs and outputs."""
+    """Share one deviation from the mean among all rows, with random signs of inputs and outputs for each row."""
     mean = layer(x, w.mean, bias if b is None else b.mean)
     channel = 1 if layer.function in _CONVOLUTIONS else -1
     deviation = layer(x * _signs(x, channel), w.draw - w.mean)
@@ -184,7 +184,7 @@ def _flipout(
 def _signs(like: torch.Tensor, channel: int) -> torch.Tensor:
     """Draw +1 or -1 for each row and channel, the same at every position."""
     shape = [n if d in (0, channel % like.ndim) else 1 for d, n in enumerate(like.shape)]
-    # Each random number has bits for eight signs, in the lowest place of its bytes: an eighth of the work.
+    # The lowest bit of each byte is a sign, so that one random number makes eight of them.
     count = math.prod(shape)
     numbers = torch.randint(-(2**63), 2**63 - 1, (-(-count // 8),), dtype=torch.int64, device=like.device)
     bits = numbers.view(torch.int8)[:count].bitwise_and_(1)
@@ -194,21 +194,30 @@ def _signs(like: torch.Tensor, channel: int) -> torch.Tensor:
 def noise_for(
     estimator: Estimator, gaussians: Iterable[Gaussian], allowed: frozenset[str]
 ) -> AbstractContextManager[Any]:
-    """Give the context in which the likelihood is to be computed."""
+    """Return the context in which the likelihood is computed: that of the estimator's layer noise, if it has any."""
     return LayerNoise(gaussians, estimator, allowed) if estimator.acts_on_layers else nullcontext()
 
 
 def layer_weights(
     estimator: Estimator, run: Callable[[], Any], gaussians: Mapping[str, Gaussian], rows: frozenset[int]
 ) -> frozenset[str]:
-    """Find the values that are weights of exactly one layer, by a run that only counts.
+    """Find the values that are weights of exactly one layer, by a run that only counts their uses.
 
     Parameters
     ----------
+    estimator
+        The estimator that asks; the set is empty if it does not act on layers.
     run
-        Computes the likelihood from the draws in `gaussians`.
+        Function that computes the likelihood from the draws in `gaussians`.
+    gaussians
+        Name of each value to its draw, mean and scale.
     rows
-        How many its data have: a layer's input has them first.
+        Numbers of rows that the data have: the first dimension of a layer's input.
+
+    Returns
+    -------
+    frozenset of str
+        Names of the values.
 
     Raises
     ------

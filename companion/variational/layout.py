@@ -1,6 +1,6 @@
 """The layout of a model's values in one flat vector.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Families".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Layout"]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each value lies in the flat vector.
+    """The place of each value in the flat vector.
 
     Attributes
     ----------
@@ -30,12 +30,12 @@ class Layout:
 
     @classmethod
     def of(cls, start: Mapping[str, np.ndarray]) -> Layout:
-        """Lay out values like these."""
+        """Lay out values with the names and shapes of these."""
         return cls(tuple(start), tuple(np.shape(a) for a in start.values()))
 
     @property
     def sizes(self) -> list[int]:
-        """Count the entries of each value."""
+        """Number of entries of each value."""
         return [prod(shape) for shape in self.shapes]
 
     @property
@@ -44,16 +44,16 @@ class Layout:
         return sum(self.sizes)
 
     def split(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
-        r"""Take a vector (size,) apart into views: name to tensor (\*shape)."""
+        r"""Split a vector (size,) into views: name to tensor (\*shape)."""
         parts = flat.split(self.sizes)
         return {n: part.reshape(shape) for n, part, shape in zip(self.names, parts, self.shapes, strict=True)}
 
     def join(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Lay values one after another into a vector (size,)."""
+        """Join values, one after another, to a vector (size,)."""
         return np.concatenate([np.ravel(values[name]) for name in self.names])
 
     def name_at(self, index: int) -> str:
-        """Name the value that holds an entry of the vector."""
+        """Return the name of the value that an entry of the vector belongs to."""
         for name, size in zip(self.names, self.sizes, strict=True):
             if index < size:
                 return name

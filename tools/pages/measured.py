@@ -2,14 +2,16 @@
 
 ``book/reference/scoreboard.md`` is made from the rows of `tools.pages.scoreboard`, and ``runs.md`` from
 ``benchmarks/results/chapters.json`` (what `make measure` found; and ``chapters_gpu.json``, the same on a GPU) and from
-the stored notebooks. With ``--check`` nothing is written, and the exit status is 1 when a page and the results have
-grown apart.
+the stored notebooks. So are the two tables of README.md (`tools.pages.readme`); and the drawing of the rooms on the
+page "How a fit works" (`tools.pages.rooms`) is written here, too. With ``--check`` nothing is written, and the exit
+status is 1 when a page and the results have grown apart.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,14 @@ import numpy as np
 from tools import ROOT
 from tools.contents import chapters, notebook_of, pages
 from tools.notebooks import read
-from tools.pages import scoreboard
+from tools.pages import readme, scoreboard
+from tools.pages.rooms import drawing
 from tools.pages.scoreboard import Row
+from tools.pages.tables import figure, spread, table
 
 REFERENCE = ROOT / "book" / "reference"
+DRAWING = ROOT / "book" / "_static" / "rooms.svg"
+README = ROOT / "README.md"
 FOLDER = ROOT / "benchmarks" / "results"
 MEASURED = {
     "Two processor cores": FOLDER / "chapters.json",
@@ -51,22 +57,6 @@ result files that `make execute` and `make measure` write, and where the outputs
 chapter's last cell."""
 
 
-def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:
-    """Write a table in Markdown; columns from the `right`-th on are aligned to the right."""
-    marks = ["---" if k < right else "---:" for k in range(len(heads))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, marks, *rows))
-
-
-def figure(value: float, unit: str) -> str:
-    """Write a figure with its unit, in as many digits as one reads."""
-    if unit == "s":
-        if value >= 3600:
-            return f"{value // 3600:.0f} h {value % 3600 / 60:.0f} min"
-        return f"{value / 60:.0f} min" if value >= 600 else f"{value:.1f} s"
-    digits = 0 if value >= 1000 or (unit == "ms" and value >= 100) else 1
-    return f"{value:,.{digits}f} {unit}"
-
-
 def ratio(row: Row, ours: float) -> str:
     """Compare ours with the original's in words: times as fast, or points and nats better or worse."""
     if row.original is None:
@@ -90,19 +80,12 @@ def score_page() -> str:
         for row in rows:
             ours = row.ours.figures(chapter)
             middle = float(np.median(ours))
-            spread = f" ({_bare(ours.min(), row.unit)} to {figure(ours.max(), row.unit)})" if len(ours) > 1 else ""
             claimed = "no figure" if row.original is None else figure(row.original, row.unit)
-            lines.append([row.what, claimed, figure(middle, row.unit) + spread, ratio(row, middle)])
+            lines.append([row.what, claimed, figure(middle, row.unit) + spread(ours, row.unit), ratio(row, middle)])
             machines.append(row.ours.machine(chapter))
         text += ["", f"## {{doc}}`/{chapter}`", "", table(["", "the original", "here", "ours"], lines), ""]
         text.append(f"Here: {'; '.join(dict.fromkeys(machines))}.")
     return "\n".join(text) + "\n"
-
-
-def _bare(value: float, unit: str) -> str:
-    """Write a figure without its unit, where the other end of a range has the same one."""
-    text = figure(value, unit)
-    return text.removesuffix(f" {unit}")
 
 
 def run_page() -> str:
@@ -159,22 +142,29 @@ def _status() -> Iterator[list[str]]:
         yield [f"{{doc}}`/{page}`", ran.get("executed", "not kept"), took, *versions]
 
 
-MAKE = {"scoreboard.md": score_page, "runs.md": run_page}
+def made() -> dict[Path, Callable[[], str]]:
+    """Name every file that is made here, or in part, and what makes its text."""
+    return {
+        REFERENCE / "scoreboard.md": score_page,
+        REFERENCE / "runs.md": run_page,
+        DRAWING: drawing,
+        README: lambda: readme.readme(README.read_text(encoding="utf-8")),
+    }
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages; with --check only compare."""
-    stale = []
-    for name, make in MAKE.items():
-        path, text = REFERENCE / name, make()
+    stale, files = [], made()
+    for path, make in files.items():
+        text = make()
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            stale.append(name)
+            stale.append(path.name)
             if "--check" not in arguments:
                 path.write_text(text, encoding="utf-8")
     if "--check" in arguments and stale:
         print(f"{', '.join(stale)}: not what the results say, run: make pages", file=sys.stderr)
         return 1
-    print(f"{len(MAKE)} pages, {len(stale)} {'stale' if '--check' in arguments else 'written anew'}")
+    print(f"{len(files)} pages, {len(stale)} {'stale' if '--check' in arguments else 'written anew'}")
     return 0
 
 

@@ -1,0 +1,93 @@
+"""The page "How a fit works": its examples run as they stand, and its drawing shows the house as it is."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from test_rooms import MODULES, PLACE, room_of, rooms_entered
+
+from tools.pages.picture import examples
+from tools.pages.rooms import ARROWS, BOXES, DOOR, HEIGHT, WIDTH, drawing
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "book" / "reference" / "how_a_fit_works.md"
+# What the text under the drawing names instead.
+SMALL = {"errors", "checks", "compat", "logs", "versions", "originals", "book", "cli", "moved"}
+ROOMS = {room for room in PLACE if not room.startswith("_")}
+
+
+def test_the_examples_run_as_they_stand_one_after_another(capsys):
+    named = {}
+    for number, example in enumerate(examples(PAGE)):
+        exec(compile(example, f"example {number} of {PAGE.name}", "exec"), named)
+    said = capsys.readouterr().out
+    assert "-0.7258" in said
+    assert "bit for bit: True" in said
+    assert "stopped by the callback after step 150 of 300 [50, 100, 150]" in said
+
+
+def test_every_room_is_in_the_drawing_or_under_it():
+    drawn = {box.room for box in (*BOXES, DOOR)}
+    assert drawn | SMALL == ROOMS
+    text = PAGE.read_text(encoding="utf-8")
+    for room in SMALL:
+        assert f"`{room}`" in text or f"`companion.{room}`" in text, room
+    for room in drawn:
+        assert f">{room}</text>" in drawing()
+
+
+def know_each_other(one, other):
+    """Whether the source of either room imports the other."""
+    for room, asked in ((one, other), (other, one)):
+        for path in MODULES:
+            if room_of(path) == room and asked in rooms_entered(ast.parse(path.read_text(encoding="utf-8"))):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("arrow", ARROWS, ids=lambda arrow: f"{arrow.start} to {arrow.end}")
+def test_an_arrow_stands_between_rooms_of_which_one_asks_the_other(arrow):
+    by_the_reader = {("networks", "models")}  # a model takes any torch module
+    assert know_each_other(arrow.start, arrow.end) or (arrow.start, arrow.end) in by_the_reader
+
+
+def test_arrows_begin_and_end_at_their_rooms_and_boxes_stay_apart():
+    at = {box.room: box for box in BOXES}
+    for arrow in ARROWS:
+        for room, (x, y) in ((arrow.start, arrow.points[0]), (arrow.end, arrow.points[-1])):
+            box = at[room]
+            assert box.x - 3 <= x <= box.x + box.width + 3, arrow
+            assert box.y - 3 <= y <= box.y + box.height + 3, arrow
+    for box in BOXES:
+        assert box.x >= 0
+        assert box.x + box.width <= WIDTH
+        assert box.y + box.height <= HEIGHT
+        for other in BOXES:
+            apart = box.x + box.width <= other.x or box.y + box.height <= other.y
+            assert apart or box is other or other.x + other.width <= box.x or other.y + other.height <= box.y
+
+
+def test_the_drawing_is_for_phones_both_themes_and_people_who_do_not_see_it():
+    text = drawing()
+    assert WIDTH <= 360
+    assert min(map(float, re.findall(r"font-size: ([\d.]+)px", text))) >= 11
+    colours = re.findall(r"(?:fill|stroke): ([^;]+);", text)
+    assert all(colour == "none" or colour.startswith("var(--pst-") for colour in colours)
+    assert 'role="img"' in text
+    (named,) = re.findall(r'aria-labelledby="([^"]+)"', text)
+    for mark in named.split():
+        assert f'id="{mark}"' in text
+    (words,) = re.findall(r"<desc[^>]*>([^<]+)</desc>", text)
+    for box in (*BOXES, DOOR):
+        assert box.room in words
+
+
+def test_every_citation_and_formula_is_of_the_book():
+    text = PAGE.read_text(encoding="utf-8")
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    for keys in re.findall(r"\{cite:[pt]\}`([^`]+)`", text):
+        for key in keys.split(","):
+            assert f"{{{key}," in bibliography, key
+    sections = re.findall(r"^## .+$", text, flags=re.MULTILINE)
+    assert len(sections) == 14
