@@ -97,6 +97,7 @@ def fit_advi(
                 f"the loss became NaN within {steps} steps ({str(error).splitlines()[0]}). "
                 "Lower the learning rate, or scale the inputs to unit variance."
             ) from error
+    inference.approx.hist = inference.hist  # of all steps; PyMC sets it in its own front door alone
     posterior = ApproximationPosterior(inference.approx, model if full_model is None else full_model)
     posterior.record = replace(
         posterior.record,
