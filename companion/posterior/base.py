@@ -15,7 +15,7 @@ import numpy as np
 import pymc as pm
 
 from companion.checks import whole
-from companion.compat import from_dict
+from companion.compat import from_dict, observed_once
 from companion.errors import ModelError
 from companion.posterior.container import container_of
 from companion.posterior.given import checked_names
@@ -180,6 +180,7 @@ class ModelPosterior(PosteriorBase):
             If `n` is below 1, a name is unknown, or the log likelihood is asked for of some variables alone or of a
             model on mini-batches.
         """
+        observed_once(self.model)
         known = [*self.variables, *(v.name for v in self.model.deterministics)]
         chosen = checked_names(names, known, "free variables and deterministics")
         free = [name for name in self.variables if name in chosen]

@@ -24,6 +24,15 @@ from companion.posterior.protocol import Draws
 
 __all__ = ["compare", "dependence", "frozen"]
 
+# What is compared by name: its key, its words, and what to do.
+_NAMED = (
+    (
+        "fixed",
+        "frozen parameters and buffers",
+        "Build the module with those of the fit, for example by module.load_state_dict(...) of what was saved then.",
+    ),
+    ("data", "data without rows", "Give the model those of the fit, for example by pm.set_data(...)."),
+)
 _POINTS = 3
 _ROUNDING = 5e-3  # of predictions at the same weights, on another device or in another precision
 
@@ -67,13 +76,12 @@ def compare(was: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
     """
     if was is None:
         return
-    for kind, what in (("fixed", "frozen parameters and buffers"), ("data", "data without rows")):
+    for kind, what, how in _NAMED:
         before, after = was[kind], now[kind]
         if different := sorted(n for n in {*before, *after} if before.get(n) != after.get(n)):
             raise ModelError(
                 f"predictions depend on its {what}, and {', '.join(map(repr, different))} "
-                f"{'differs' if len(different) == 1 else 'differ'} from what was fitted. Build the model with the "
-                "same values, for example with module.load_state_dict(...) of those that were fitted."
+                f"{'differs' if len(different) == 1 else 'differ'} from what was fitted. {how}"
             )
     if was["prediction"] is None or now["prediction"] is None:
         return
@@ -89,7 +97,7 @@ def compare(was: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
 def frozen(model: pm.Model) -> dict[str, torch.Tensor]:
     """Collect the frozen parameters and the buffers of a PyMC model's torch modules, by name."""
     modules = dict(_modules(model))
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for number, (module, drawn) in enumerate(modules.items()):
         where = "" if len(modules) == 1 else f"module {number}: "
         own = [*module.named_parameters(), *module.named_buffers()]
@@ -100,7 +108,7 @@ def frozen(model: pm.Model) -> dict[str, torch.Tensor]:
 def _modules(model: pm.Model) -> Iterator[tuple[torch.nn.Module, tuple[str, ...]]]:
     """Find the modules in a model's graph, each with the names of the parameters that are drawn."""
     for variable in ancestors([*model.basic_RVs, *model.deterministics, *model.potentials]):
-        function = getattr(getattr(variable.owner, "op", None), "function", None)
+        function: Any = getattr(getattr(variable.owner, "op", None), "function", None)
         while hasattr(function, "function"):  # a derivative, or the vectorised form
             function = function.function
         module = getattr(function, "module", None)

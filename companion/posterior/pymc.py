@@ -17,6 +17,7 @@ from pymc.pytensorf import find_rng_nodes, reseed_rngs
 
 from companion.bridge import Response
 from companion.checks import whole
+from companion.compat import observed_once
 from companion.errors import ModelError
 from companion.posterior.base import ModelPosterior
 from companion.posterior.container import pack, with_log_likelihood
@@ -27,7 +28,7 @@ from companion.posterior.predictive import Predictive, predictive_of
 from companion.posterior.protocol import Draws
 from companion.posterior.record import Record
 from companion.posterior.storage import Packed, register
-from companion.posterior.variables import constrained, unconstrained
+from companion.posterior.variables import constrained, deterministics, unconstrained
 
 __all__ = ["ApproximationPosterior", "SampledPosterior"]
 
@@ -51,7 +52,7 @@ class _PyMCPosterior(ModelPosterior):
 
     @cached_property
     def _response(self) -> Response:
-        return Response(self.model, torch.float64, _CPU)
+        return Response(observed_once(self.model), torch.float64, _CPU)
 
     @property
     def _predictive(self) -> Predictive:
@@ -115,7 +116,8 @@ class ApproximationPosterior(_PyMCPosterior):
         `Approximation.sample` draws the same, and then takes each draw apart in Python, which takes many times as long.
         """
         size = pt.iscalar("size")
-        drawn = self.approximation.sample_node(list(self.approximation.model.free_RVs), size=size)
+        found = self.approximation.sample_node(list(self.approximation.model.free_RVs), size=size)
+        drawn = list(found) if isinstance(found, list | tuple) else [found]  # PyMC gives one variable as it is
         return pm.compile([size], drawn), find_rng_nodes(drawn)
 
     def moments(self) -> dict[str, Moments]:
@@ -272,16 +274,22 @@ class SampledPosterior(_PyMCPosterior):
 
     def packed(self, half: bool) -> Packed:
         """Pack draws and statistics in their chains; see `companion.posterior.Storable`."""
+        recorded = _arrays(self.samples, "posterior")
+        groups = {
+            "posterior": {n: recorded[n] for n in self.variables},
+            "sample_stats": _arrays(self.samples, "sample_stats"),
+        }
         arrays = {
             f"{group}/{name}": torch.as_tensor(np.ascontiguousarray(a))
-            for group in ("posterior", "sample_stats")
-            for name, a in _arrays(self.samples, group).items()
+            for group, own in groups.items()
+            for name, a in own.items()
         }
         posterior = dict(self.samples["posterior"].attrs)
         kept = {name: posterior[name] for name in ("sampling_time", "tuning_steps") if name in posterior}
         about = {
             "layout": {name: list(a.shape[1:]) for name, a in self.draws.items()},
             "attributes": kept,
+            "deterministics": [v.name for v in self.model.deterministics if v.name in recorded],
             "depends": self._depends(self._first()),
         }
         return Packed(about, arrays, self.record)
@@ -299,6 +307,7 @@ class SampledPosterior(_PyMCPosterior):
         for name, tensor in tensors.items():
             group, _, own = name.partition("/")
             groups[group][own] = tensor.numpy()
+        groups["posterior"] |= _recomputed(model, groups["posterior"], about["deterministics"])
         samples = pack(model, groups["posterior"], groups["sample_stats"], about["attributes"])
         found = cls(samples, model)
         compare(about["depends"], found._depends(found._first()))
@@ -307,6 +316,17 @@ class SampledPosterior(_PyMCPosterior):
     def _first(self) -> Draws:
         """Return the first draw."""
         return {name: a[:1] for name, a in self.draws.items()}
+
+
+def _recomputed(model: pm.Model, draws: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    r"""Compute deterministics of draws (chains, draws, \*shape) anew: the model may hold other rows."""
+    known = [v.name for v in model.deterministics if v.name in names]
+    if not known:
+        return {}
+    chains = len(next(iter(draws.values())))
+    flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in draws.items()}
+    found = deterministics(model, flat, known)
+    return {name: a.reshape(chains, -1, *a.shape[1:]) for name, a in found.items()}
 
 
 def _check_model(model: Any) -> None:

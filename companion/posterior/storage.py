@@ -198,7 +198,8 @@ def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
     ModelError
         If one is too large for it.
     """
-    largest = max(float(p.abs().max()) for p in tensors.values())
+    # the logarithm of a pruned weight's scale is minus infinity, which half precision has
+    largest = max(float(torch.where(p == -torch.inf, 0, p).abs().max()) for p in tensors.values())
     if largest > torch.finfo(torch.float16).max:
         raise ModelError(f"a parameter is {largest:.3g}, too large for half precision; save with half=False.")
     return {name: p.half() for name, p in tensors.items()}

@@ -16,7 +16,7 @@ import pymc as pm
 import torch
 
 from companion.bridge import Response
-from companion.compat import psis_k
+from companion.compat import observed_once, psis_k
 from companion.errors import ModelError
 from companion.machine import BUDGET_BYTES, device_named, seed_for, slices
 from companion.posterior.base import ModelPosterior
@@ -210,7 +210,7 @@ class VariationalPosterior(ModelPosterior):
     @cached_property
     def _predictive(self) -> Predictive:
         density = self.objective.density
-        response = Response(self.model, density.dtype, density.device)
+        response = Response(observed_once(self.model), density.dtype, density.device)
         return predictive_of(
             response, density.data, self._rows_held, density.dtype, density.device, self.objective.autocast
         )
