@@ -35,7 +35,7 @@ NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-wi
 
 TOOLS = .venv/bin/python -m tools
 
-.PHONY: help book serve test unit notebooks execute measure pages data bench lint english lock clean \
+.PHONY: help book serve test unit fuzz notebooks execute measure pages data bench lint english lock clean \
   chapters changed binder links gpu dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
@@ -124,6 +124,10 @@ test: .venv/.test  ## run the unit tests, and every notebook against its stored 
 unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(WORKERS) --dist loadfile
 
+# Hypothesis begins with what failed before, which it keeps in .pytest_cache.
+fuzz: .venv/.test  ## try many more tables and images than the unit tests do, for about ten minutes
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m hypothesis --hypothesis-profile=long
+
 notebooks: .venv/.test  ## run every notebook against its stored outputs (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL)
 
@@ -149,8 +153,9 @@ measure: .venv/.test  ## measure time and peak memory of each notebook on two co
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) measure $(NB) \
 	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
 
-pages: .venv/.test  ## write the pages that are made from measured results: scoreboard, and what each chapter takes
+pages: .venv/.test  ## write the pages that are made from results: scoreboard, what each chapter takes, modules
 	@$(TOOLS) pages
+	@.venv/bin/python tests/bridge/test_module_table.py
 
 execute: .venv/.test  ## run the notebooks, store their new outputs and what they took (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) execute $(NB)

@@ -19,8 +19,6 @@ from ours import Ours
 from problem import Problem, problem
 from report import Report, Target
 
-from companion.machine import compilation
-
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 ROUNDS, BLOCKS, STEPS = 10, 5, 20
@@ -28,7 +26,9 @@ ROUNDS, BLOCKS, STEPS = 10, 5, 20
 
 def without_graph(problem: Problem, device: torch.device, *, precision: str) -> Ours:
     """Compile the engine's step into kernels that are launched one by one."""
-    plain = mock.patch.object(compilation, "compiled", lambda function, _: torch.compile(function, dynamic=False))
+    plain = mock.patch(
+        "companion.machine.compilation.compiled", lambda function, _: torch.compile(function, dynamic=False)
+    )
     with plain:
         return Ours(problem, device, precision=precision, compile=True)
 

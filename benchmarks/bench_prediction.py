@@ -23,7 +23,7 @@ from report import Report, Target
 
 from companion.bridge import bayesian
 from companion.compat import from_dict
-from companion.inference import fit
+from companion.inference import Machine, Start, fit
 from companion.models import torch_classifier
 from companion.posterior import VariationalPosterior
 from companion.prediction import predict
@@ -42,10 +42,10 @@ def posed(tiny: bool) -> tuple[Problem, int]:
 def fitted(p: Problem, precision: str = "float32") -> VariationalPosterior:
     """Fit for a few steps: what is predicted doesn't matter, only how long it takes."""
     model = torch_classifier(p.observations, p.network(), Gaussian(p.prior))
+    machine = Machine("cpu", precision, compile=False)
     return fit(
-        model, 5, batch_size=p.batch, start_scale=p.scale, precision=precision, device="cpu", compile=False,
-        elbo_draws=2, progressbar=False,
-    )  # fmt: skip
+        model, 5, batch_size=p.batch, start=Start(scale=p.scale), machine=machine, elbo_draws=2, progressbar=False
+    )
 
 
 def ours(tiny: bool, precision: str = "float32", at_hand: bool = False) -> Call:

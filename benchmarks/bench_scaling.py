@@ -18,7 +18,7 @@ from ours import Ours
 from problem import problem
 from report import Report, Target
 
-from companion.inference import fit
+from companion.inference import Machine, fit
 from companion.models import torch_classifier
 from companion.priors import Gaussian
 
@@ -82,7 +82,8 @@ def prepare(size: Size, tiny: bool) -> Callable[[], Any]:
         contestant = Ours(posed, torch.device("cpu"), draws=size.draws, restarts=size.restarts)
         return lambda: contestant.steps(STEPS)
     model = torch_classifier(posed.observations, posed.network(), Gaussian(posed.prior))
-    posterior = fit(model, 1, batch_size=posed.batch, device="cpu", compile=False, elbo_draws=2, progressbar=False)
+    machine = Machine("cpu", compile=False)
+    posterior = fit(model, 1, batch_size=posed.batch, machine=machine, elbo_draws=2, progressbar=False)
     return lambda: posterior.predictive(posed.x, size.draws, seed=0)
 
 

@@ -97,7 +97,7 @@ def start_engine(steps: int) -> dict[str, float]:
     data = datasets.moons(n_samples=1000, noise=0.2, seed=0).train
     for name in ("first fit", "second fit"):
         clock()
-        fit(binary_classifier(data), steps, restarts=16, device="cpu", elbo_draws=2, progressbar=False)
+        fit(binary_classifier(data), steps, restarts=16, machine="cpu", elbo_draws=2, progressbar=False)
         found[name] = clock()
     return found
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from companion.errors import CompanionError, ModelError
 
-__all__ = ["fraction", "is_number", "positive", "whole"]
+__all__ = ["choice", "fraction", "is_number", "positive", "whole"]
+
+E = TypeVar("E", bound=StrEnum)
 
 
 def is_number(value: Any) -> bool:
@@ -65,6 +68,32 @@ def fraction(name: str, value: Any, expected: str = "such as 0.5", owner: object
             f"{name}={value!r}{_inside(owner)}; expected a share between 0 and 1, both excluded, {expected}."
         )
     return float(value)
+
+
+def choice(kinds: type[E], name: str, value: Any, also: str = "") -> E:
+    """Return the member of an enumeration that a word names.
+
+    Parameters
+    ----------
+    kinds
+        Enumeration of the words that are allowed.
+    name
+        Name of the setting, for the message.
+    value
+        Word that the setting was given, or a member of `kinds`.
+    also
+        What else the setting takes, for the end of the message, such as "or a mapping".
+
+    Raises
+    ------
+    ModelError
+        If there is no such word.
+    """
+    try:
+        return kinds(value)
+    except ValueError:
+        more = f", {also}" if also else ""
+        raise ModelError(f"{name}={value!r}; expected one of {[k.value for k in kinds]}{more}.") from None
 
 
 def whole(name: str, value: Any, least: int, *, error: type[CompanionError] = ModelError) -> int:

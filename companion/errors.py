@@ -1,8 +1,8 @@
-"""The errors and warnings of the companion: few, and each says what came, what was expected and what to do.
+"""The errors and warnings of the companion: each says what was given, what was expected and what to do next.
 
-All errors derive from `CompanionError`, so ``except CompanionError`` catches everything that is ours and
-nothing that is not. Where one comes from and what to do is told in the chapter that uses it first, `book/pymc/moons`,
-and for files in the book's data page (`book/reference/data`).
+All errors derive from `CompanionError`, so that ``except CompanionError`` catches every error that the companion raises
+on purpose, and nothing else. Listed on the page `book/reference/api/others`; the data page (`book/reference/data`) says
+what to do when a file can't be had.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class CompanionError(Exception):
-    """Base class of every error that the companion raises on purpose."""
+    """The base class of all errors that the companion raises on purpose."""
 
 
 class DataError(CompanionError, ValueError):
@@ -31,11 +31,11 @@ class DataError(CompanionError, ValueError):
 
 
 class DataUnavailableError(CompanionError, OSError):
-    """A data file that neither a folder, nor the cache, nor a mirror could give."""
+    """A data file that was found in no folder, not in the cache and on no mirror."""
 
 
 class ModelError(CompanionError, ValueError):
-    """A model, a posterior or a prediction asked for something that it can't give."""
+    """A model, a posterior, a prediction or a setting that can't be used as was asked."""
 
 
 class InferenceError(CompanionError, RuntimeError):
@@ -44,7 +44,7 @@ class InferenceError(CompanionError, RuntimeError):
     Attributes
     ----------
     posterior
-        Fitted up to the last good step; None where there is nothing to keep.
+        Posterior that was fitted up to the last good step; None if there is nothing to keep.
     """
 
     def __init__(self, message: str, posterior: object | None = None) -> None:
@@ -62,7 +62,7 @@ def notice(message: str) -> None:
     Parameters
     ----------
     message
-        What was done differently from what was asked for, and why.
+        Message that says what was done differently from what was asked for, and why.
     """
     level = 2
     frame = sys._getframe(1)

@@ -1,4 +1,4 @@
-"""Models: observations in, a `pymc.Model` out.
+"""Ready-made PyMC models for observations.
 
 `binary_classifier` is the network of Wiecki's posts, written in PyMC: two hidden layers of tanh units, no biases, a
 standard normal prior on every weight. `torch_classifier` takes any torch network and any prior. Explained in the
@@ -51,7 +51,7 @@ def binary_classifier(
     total_size
         Rows that `data` stands for, where it is the first of many batches that `companion.inference.feed` puts in.
     seed
-        Of the starting weights, drawn from the prior as in the posts: at zero the hidden units are all alike
+        Seed of the starting weights, drawn from the prior as in the posts: at zero the hidden units are all alike
         and their gradients vanish.
     feature_names
         The model's coordinates of its dimension ``feature``, one for each column; numbers from 0 by default.
@@ -59,7 +59,7 @@ def binary_classifier(
     Returns
     -------
     pymc.Model
-        With weights ``w_in_1`` (features, hidden), ``w_1_2`` (hidden, hidden) and ``w_2_out`` (hidden,), the
+        A model with weights ``w_in_1`` (features, hidden), ``w_1_2`` (hidden, hidden) and ``w_2_out`` (hidden,), the
         probability ``p`` of class 1, the labels ``y``, and, without mini-batches, the data ``x`` and ``labels``.
 
     Raises
@@ -71,7 +71,7 @@ def binary_classifier(
 
     Notes
     -----
-    Explained in the chapter `book/pymc/moons`; the network is that of Wiecki (2016), "Bayesian Deep Learning".
+    The network is that of Wiecki (2016), "Bayesian Deep Learning".
     """
     _check(data, hidden, batch_size, total_size)
     rows, features = data.x.shape
@@ -100,7 +100,7 @@ def network(
     seed: int = 0,
     total_size: int | None = None,
     dims: str | None = None,
-) -> None:
+) -> Any:
     """Lay the network of `binary_classifier` into the model whose context this runs in.
 
     Parameters
@@ -110,15 +110,16 @@ def network(
     features, hidden
         Width of the inputs and of each hidden layer.
     seed
-        Of the starting weights.
+        Seed of the starting weights.
     total_size
-        Rows that a mini-batch stands for; its likelihood counts ``total_size / rows`` times.
+        Number of rows that a mini-batch stands for; its likelihood counts ``total_size / rows`` times.
     dims
         Name of the rows' dimension, where the model has one.
 
-    Notes
-    -----
-    Explained in the chapter `book/pymc/moons`.
+    Returns
+    -------
+    TensorVariable
+        The probability ``p`` of class 1 (rows,).
     """
     rng = np.random.default_rng(seed)
     start_1, start_2 = rng.normal(size=(features, hidden)), rng.normal(size=(hidden, hidden))
@@ -132,6 +133,7 @@ def network(
     layer_2 = pm.math.tanh(layer_1 @ w_1_2)
     p = pm.Deterministic("p", pm.math.sigmoid(layer_2 @ w_2_out), dims=dims)
     pm.Bernoulli("y", p, observed=y, total_size=total_size, dims=dims)
+    return p
 
 
 def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) -> pm.Model:
@@ -147,16 +149,16 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
     data
         Training rows: ``x`` of shape (rows, ...) as the module takes it, ``y`` of shape (rows,) with labels from 0.
     module
-        From ``x`` to logits (rows, outputs): one output for labels 0 and 1, otherwise one a class. Its own weights are
-        where inference starts; it is not changed.
+        A network that turns ``x`` into logits (rows, outputs): one output for labels 0 and 1, otherwise one per class.
+        Its own weights are where inference starts; it is not changed.
     prior
-        From `companion.priors`.
+        One of `companion.priors`.
 
     Returns
     -------
     pymc.Model
-        With the data ``x`` and ``labels``, the weights under the module's names, and the labels ``y``; for one output
-        also the probability ``p`` of class 1.
+        A model with the data ``x`` and ``labels``, the weights under the module's names, and the labels ``y``; for one
+        output also the probability ``p`` of class 1.
 
     Raises
     ------
@@ -164,10 +166,6 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
         If there are labels that the module has no output for.
     ModelError
         If the module doesn't take the data, or gives no logits (rows, outputs).
-
-    Notes
-    -----
-    Explained in the chapter `book/pymc/moons`, section "The same model, in torch".
     """
     if not isinstance(data, Observations):
         raise DataError(f"data is a {type(data).__name__}; expected companion.datasets.Observations(x, y).")
@@ -188,7 +186,7 @@ def _outputs(logits: Any, y: np.ndarray) -> int:
     if logits.type.ndim != 2:
         raise ModelError(
             f"the module's output has shape {logits.type.shape}; expected logits (rows, outputs). End it with a "
-            "layer that gives one number a class, or one for two classes."
+            "layer that gives one number per class, or one for two classes."
         )
     outputs: int = logits.type.shape[1]
     most = 1 if outputs == 1 else outputs - 1

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MOVED_MODULES", "MOVED_NAMES", "install", "moved_name"]
+__all__ = ["GONE", "MOVED_MODULES", "MOVED_NAMES", "install", "moved_name"]
 
 MOVED_MODULES = {
     "companion.forward": "companion.posterior.forward",

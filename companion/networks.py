@@ -32,27 +32,23 @@ def dense(
     Parameters
     ----------
     widths
-        Of the inputs, of each hidden layer, and of the outputs: ``dense(784, 800, 800, 10)``.
+        Widths of the inputs, of each hidden layer, and of the outputs: ``dense(784, 800, 800, 10)``.
     activation
-        Between the layers; the last one gives its sums as they are (logits, or means).
+        Class of the modules between the layers; the last layer gives its sums as they are (logits, or means).
     bias
         Whether the layers have biases.
     seed
-        Of the starting weights: normal with standard deviation :math:`1/\sqrt{\text{inputs}}`, biases zero.
+        Seed of the starting weights: normal with standard deviation :math:`1/\sqrt{\text{inputs}}`, biases zero.
 
     Returns
     -------
     torch.nn.Sequential
-        From (rows, widths[0]) to (rows, widths[-1]).
+        A network that turns (rows, widths[0]) into (rows, widths[-1]).
 
     Raises
     ------
     ModelError
-        If there are fewer than two widths, or one is no positive whole number.
-
-    Notes
-    -----
-    Explained in the chapter `book/pymc/moons`.
+        If there are fewer than two widths, or one is not a positive whole number.
     """
     if len(widths) < 2:
         raise ModelError(f"widths={widths}; expected two or more positive whole numbers, such as dense(2, 5, 5, 1).")
@@ -84,34 +80,33 @@ def convolutional(
     Parameters
     ----------
     filters
-        Of each convolution.
+        Number of filters of each convolution.
     kernel
         Side of a filter, in pixels.
     hidden
-        Units of the hidden layer.
+        Number of units of the hidden layer.
     classes
-        Outputs.
+        Number of outputs.
     side
-        Of an image, in pixels.
+        Side of an image, in pixels.
     activation
-        After each layer but the last, which gives its sums as they are: logits.
+        Class of the modules after each layer but the last, which gives its sums as they are: logits.
     seed
-        Of the starting weights: normal with standard deviation :math:`1/\sqrt{\text{inputs}}`, biases zero.
+        Seed of the starting weights: normal with standard deviation :math:`1/\sqrt{\text{inputs}}`, biases zero.
 
     Returns
     -------
     torch.nn.Sequential
-        From images (rows, side, side) to logits (rows, classes).
+        A network that turns images (rows, side, side) into logits (rows, classes).
 
     Raises
     ------
     ModelError
-        If a size is no positive whole number, or nothing is left of an image after the last pooling.
+        If a size is not a positive whole number, or nothing is left of an image after the last pooling.
 
     Notes
     -----
-    The network is that of Wiecki (2016), "Bayesian Deep Learning Part II". Explained in the chapter
-    `book/mnist/convolutional`.
+    The network is that of Wiecki (2016), "Bayesian Deep Learning Part II".
     """
     if not isinstance(filters, Sequence) or not filters:
         raise ModelError(f"filters={filters!r}; expected the number of filters of each convolution, such as (32, 32).")
@@ -145,24 +140,24 @@ def lenet(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
     Parameters
     ----------
     classes
-        Outputs.
+        Number of outputs.
     seed
-        Of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
+        Seed of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
 
     Returns
     -------
     torch.nn.Sequential
-        From images (rows, 28, 28) to logits (rows, classes): 545,310 weights and 236 biases for ten classes.
+        A network that turns images (rows, 28, 28) into logits (rows, classes): 545,310 weights and 236 biases for ten
+        classes.
 
     Raises
     ------
     ModelError
-        If `classes` is no positive whole number.
+        If `classes` is not a positive whole number.
 
     Notes
     -----
-    McAteer (2019), "A quick intro to Bayesian neural networks", after an example of TensorFlow Probability. Explained
-    in the chapter `book/bayes_by_backprop/lenet`.
+    McAteer (2019), "A quick intro to Bayesian neural networks", after an example of TensorFlow Probability.
     """
     return _lenet((6, 16, 120), (2, 2, 2), 7 * 7 * 120, (84,), classes, seed)
 
@@ -173,25 +168,24 @@ def lenet5(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
     Parameters
     ----------
     classes
-        Outputs.
+        Number of outputs.
     seed
-        Of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
+        Seed of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
 
     Returns
     -------
     torch.nn.Sequential
-        From images (rows, 28, 28) to logits (rows, classes): 61,706 parameters for ten classes.
+        A network that turns images (rows, 28, 28) into logits (rows, classes): 61,706 parameters for ten classes.
 
     Raises
     ------
     ModelError
-        If `classes` is no positive whole number.
+        If `classes` is not a positive whole number.
 
     Notes
     -----
     LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition", figure 2, whose
     images were padded to 32x32, whose units were tanh and whose second convolution saw only some of the first's maps.
-    Explained in the chapter `book/bayes_by_backprop/lenet`.
     """
     return _lenet((6, 16), (2, 0), 5 * 5 * 16, (120, 84), classes, seed)
 

@@ -16,6 +16,7 @@ from judging import scores, unfamiliar
 
 from companion import book, datasets, uncertainty
 from companion.bayes_by_backprop import Classifier, fit, to_bayesian
+from companion.inference import Machine, Rates, Start
 from companion.networks import lenet5
 from companion.prediction import mean_probabilities, predict
 from companion.priors import Gaussian, Laplace, LearnedScale, RegularisedHorseshoe, ScaleMixture
@@ -38,12 +39,28 @@ SETTINGS = {
 LAYERS = {"first": ["1"], "last": ["14"]}
 
 
-def backprop(prior, layers=None, **settings):
+def backprop(prior, layers=None, temperature=1.0, **settings):
     """Bayes by Backprop on the classical LeNet-5."""
+
+    s = SETTINGS | settings
 
     def method(data, seed):
         model = Classifier(to_bayesian(lenet5(seed=seed), prior, layers))
-        posterior = fit(model, data, STEPS, **SETTINGS | settings, seed=seed, device="cpu", progressbar=False)
+        posterior = fit(
+            model,
+            data,
+            STEPS,
+            batch_size=s["batch_size"],
+            estimator=s["estimator"],
+            learning_rate=Rates(means=s["learning_rate"], scales=s["scale_rate"]),
+            schedule=s["schedule"],
+            start=Start(scale=s["start_scale"]),
+            temperature=temperature,
+            machine=Machine("cpu", s["precision"]),
+            elbo_draws=s["elbo_draws"],
+            seed=seed,
+            progressbar=False,
+        )
         return partial(predict, posterior, draws=DRAWS, seed=seed), posterior
 
     return method

@@ -40,7 +40,7 @@ def main():
             rows, loss = [], []
             for seed in range(SPLITS):
                 split = datasets.breast_cancer(features, seed=seed, positive="malignant")
-                posterior = fit(make(split.train, seed), **SETTINGS, seed=seed, device="cpu", progressbar=False)
+                posterior = fit(make(split.train, seed), **SETTINGS, seed=seed, machine="cpu", progressbar=False)
                 p = predict(posterior, split.test.x, draws=DRAWS, seed=seed)
                 rows.append([mean_probabilities(p)[:, 1], uncertainty.decompose_entropy(p).epistemic])
                 loss.append(-posterior.record.elbo)

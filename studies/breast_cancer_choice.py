@@ -53,7 +53,7 @@ def main():
                     settings = {"restarts": 8, "learning_rate": rate, "schedule": "one-cycle", "family": family}
                     try:
                         posterior = fit(
-                            model, 1500, **settings, keep="best", seed=seed, device="cpu", progressbar=False
+                            model, 1500, **settings, keep="best", seed=seed, machine="cpu", progressbar=False
                         )
                     except InferenceError as error:
                         print(f"{count} features, {name}, {family}, seed {seed}: {str(error)[:80]}", flush=True)

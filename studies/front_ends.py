@@ -16,14 +16,22 @@ from companion.bayes_by_backprop import Classifier, to_bayesian
 from companion.bayes_by_backprop import fit as fit_pyro
 from companion.bridge import bayesian
 from companion.datasets import Observations
-from companion.inference import fit, fit_advi
+from companion.inference import Machine, Start, fit, fit_advi
 from companion.models import torch_classifier
 from companion.networks import lenet5
 from companion.priors import Gaussian
 
 IMAGES, TEST, BATCH, STEPS, RATE, START, DRAWS = 8000, 5000, 128, 6000, 0.003, 0.02, 20
 PRIOR = Gaussian(0.1)
-COMMON = {"batch_size": BATCH, "learning_rate": RATE, "schedule": "constant", "start_scale": START, "device": "cpu"}
+COMMON = {
+    "steps": STEPS,
+    "batch_size": BATCH,
+    "learning_rate": RATE,
+    "schedule": "constant",
+    "start": Start(scale=START),
+    "elbo_draws": DRAWS,
+    "progressbar": False,
+}
 
 
 def by_pymc(data, seed):
@@ -40,12 +48,12 @@ def by_pymc(data, seed):
 
 def by_engine(data, seed):
     model = torch_classifier(data, lenet5(seed=seed), PRIOR)
-    return fit(model, STEPS, **COMMON, compile=False, seed=seed, elbo_draws=DRAWS, progressbar=False)
+    return fit(model, **COMMON, machine=Machine("cpu", compile=False), seed=seed)
 
 
 def by_pyro(data, seed):
     model = Classifier(to_bayesian(lenet5(seed=seed), PRIOR))
-    return fit_pyro(model, data, STEPS, **COMMON, seed=seed, elbo_draws=DRAWS, progressbar=False)
+    return fit_pyro(model, data, **COMMON, machine="cpu", seed=seed)
 
 
 def predicted(draws, images):

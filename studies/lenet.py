@@ -12,12 +12,22 @@ from judging import measures, scores, unfamiliar
 
 from companion import datasets, uncertainty
 from companion.bayes_by_backprop import Classifier, fit, to_bayesian
+from companion.inference import Machine, Start
 from companion.networks import lenet, lenet5
 from companion.priors import Gaussian
 
 DRAWS = 50
 REFUSED = 0.01
-POST = {"steps": 6000, "batch_size": 128, "learning_rate": 0.001, "start_scale": 0.05, "estimator": "flipout"}
+POST = {
+    "steps": 6000,
+    "batch_size": 128,
+    "learning_rate": 0.001,
+    "schedule": "constant",
+    "start": Start(scale=0.05),
+    "estimator": "flipout",
+    "machine": Machine(precision="bfloat16"),
+    "elbo_draws": 20,
+}
 TEMPERED = {"temperature": 0.3, "schedule": "cosine"}
 METHODS = {
     "the post's": (lenet, Gaussian(1.0), {}),
@@ -43,7 +53,7 @@ def run(method, seed):
     digits = datasets.mnist()
     network, prior, settings = METHODS[method]
     model = Classifier(to_bayesian(network(seed=seed), prior))
-    posterior = fit(model, digits.train, **POST | settings, precision="bfloat16", seed=seed, progressbar=False)
+    posterior = fit(model, digits.train, **POST | settings, seed=seed, progressbar=False)
     begun = time.perf_counter()
     p = posterior.predictive(digits.test.x, DRAWS, seed)
     row = {"prediction seconds": time.perf_counter() - begun, "fit seconds": posterior.record.seconds}
@@ -63,7 +73,7 @@ def main():
     given = runs.parser(__doc__, "lenet").parse_args()
     runs.restore(given, "lenet")
     runs.complete(given, METHODS, run)
-    settings = {m: {"prior": repr(prior), **POST, **own} for m, (_, prior, own) in METHODS.items()}
+    settings = {m: runs.described({"prior": prior, **POST, **own}) for m, (_, prior, own) in METHODS.items()}
     runs.collect(given, METHODS, "lenet", {"script": "studies/lenet.py", "settings": settings, "draws": DRAWS})
 
 

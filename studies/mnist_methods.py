@@ -10,13 +10,14 @@ import alternatives
 import numpy as np
 import torch
 
-from companion.inference import fit
+from companion.inference import Machine, Rates, Start, fit
 from companion.models import torch_classifier
 from companion.networks import convolutional, dense
 from companion.prediction import predict
 from companion.priors import FanIn, Gaussian, LearnedScale, RelevanceDetermination
 
 DRAWS = 50
+CPU = Machine("cpu", "bfloat16")
 
 
 def dense_network(seed, hidden=(800, 800)):
@@ -34,7 +35,7 @@ def engine(network, prior, draws=DRAWS, **settings):
         model = torch_classifier(data, network(seed), prior)
         start = settings.get("start")
         given = settings | ({"start": start(model, seed)} if callable(start) else {})
-        posterior = fit(model, **given, precision="bfloat16", elbo_draws=20, seed=seed, device="cpu", progressbar=False)
+        posterior = fit(model, **given, machine=CPU, elbo_draws=20, seed=seed, progressbar=False)
         return partial(predict, posterior, draws=draws, seed=seed), posterior
 
     return method
@@ -49,14 +50,15 @@ def of_the_post(model, seed):
     """Start where the post did: the weights from N(0, 1), as it says; scales at 1, and deviations of 1 by PyMC3."""
     rng = np.random.default_rng(seed)
     shapes = model.eval_rv_shapes()
-    return {
+    values = {
         rv.name: np.ones(shapes[rv.name]) if rv.name.endswith("scale") else rng.normal(size=shapes[rv.name])
         for rv in model.free_RVs
     }
+    return Start(values, scale=1.0)
 
 
 # Local reparameterisation takes twice as long a step: half the steps are the same budget.
-COMMON = {"batch_size": 500, "steps": 5000, "learning_rate": 0.003, "start_scale": 0.01}
+COMMON = {"batch_size": 500, "steps": 5000, "learning_rate": 0.003, "start": Start(scale=0.01)}
 LOCAL = COMMON | {"steps": 2500, "estimator": "local", "learning_rate": 0.005}
 EACH = {"each": "parameter"}
 
@@ -64,8 +66,10 @@ DENSE = {
     "mean-field": engine(dense_network, Gaussian(0.1), **LOCAL),
     "mean-field, 10,000 steps": engine(dense_network, Gaussian(0.1), **LOCAL | {"steps": 10_000}),
     "one draw for all rows": engine(dense_network, Gaussian(0.1), **COMMON),
-    "the post's start": engine(dense_network, Gaussian(0.1), **COMMON | {"start_scale": 1.0}, start=of_the_post),
-    "start at the mode": engine(dense_network, Gaussian(0.1), **COMMON | {"map_steps": 1000, "steps": 4000}),
+    "the post's start": engine(dense_network, Gaussian(0.1), **COMMON | {"start": of_the_post}),
+    "start at the mode": engine(
+        dense_network, Gaussian(0.1), **COMMON | {"start": Start(scale=0.01, map_steps=1000), "steps": 4000}
+    ),
     "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
     "learned scales, 50 units": engine(
         partial(dense_network, hidden=(50,)), LearnedScale(1.0, **EACH), **LOCAL | {"learning_rate": 0.01}
@@ -91,22 +95,25 @@ HIERARCHICAL = {
         partial(dense_network, hidden=(50,)), RelevanceDetermination(1.0), **LOCAL | {"learning_rate": 0.01}
     ),
     "learned scales, cold": engine(
-        dense_network, LearnedScale(1.0, **EACH), **COMMON | {"scale_rate": 0.005}, temperature=0.03
+        dense_network, LearnedScale(1.0, **EACH), **COMMON | {"learning_rate": Rates(0.003, 0.005)}, temperature=0.03
     ),
     **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
     "fixed at 0.1, cold": DENSE["cold"],
 }
 
-CONVOLUTION = {"batch_size": 250, "steps": 5000, "learning_rate": 0.005, "scale_rate": 0.02, "start_scale": 0.03}
-COLD = CONVOLUTION | {"steps": 8000, "learning_rate": 0.003, "scale_rate": 0.003, "temperature": 0.1}
+CONVOLUTION = {"batch_size": 250, "steps": 5000, "learning_rate": Rates(0.005, 0.02), "start": Start(scale=0.03)}
+COLD = CONVOLUTION | {"steps": 8000, "learning_rate": 0.003, "temperature": 0.1}
 CONVOLUTIONAL = {
     "mean-field, the post's prior": engine(convolutional_network, Gaussian(0.1), 30, **CONVOLUTION),
     "the post's prior and start": engine(
-        convolutional_network, Gaussian(0.1), 30, **CONVOLUTION | {"start_scale": 1.0}, start=of_the_post
+        convolutional_network, Gaussian(0.1), 30, **CONVOLUTION | {"start": of_the_post}
     ),
     "mean-field": engine(convolutional_network, FanIn(1.5), 30, **CONVOLUTION),
     "start at the mode": engine(
-        convolutional_network, FanIn(1.5), 30, **CONVOLUTION | {"map_steps": 1000, "steps": 4000}
+        convolutional_network,
+        FanIn(1.5),
+        30,
+        **CONVOLUTION | {"start": Start(scale=0.03, map_steps=1000), "steps": 4000},
     ),
     "cold, 8,000 steps": engine(convolutional_network, FanIn(1.5), 30, **COLD),
     "learned scales": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION),
@@ -117,7 +124,7 @@ CONVOLUTIONAL = {
         convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **COLD
     ),
     "learned scales, the post's start": engine(
-        convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION | {"start_scale": 1.0}, start=of_the_post
+        convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION | {"start": of_the_post}
     ),
     "plain": other(alternatives.plain, convolutional_network, 5000, decay=1.0, batch=250),
     "ensemble of 5": other(alternatives.ensemble, convolutional_network, 5000, decay=1.0, batch=250),

@@ -13,11 +13,13 @@ import numpy as np
 import pymc as pm
 import pyro
 import pyro.distributions as dist
+import runs
 import torch
 from pyro.infer import MCMC, NUTS
 
 from companion import book, datasets, shelf, uncertainty
 from companion.bayes_by_backprop import Regression, fit, to_bayesian
+from companion.inference import Start
 from companion.networks import dense
 from companion.posterior import diagnose
 from companion.priors import Gaussian, TrainedLocation
@@ -26,7 +28,15 @@ CHAINS, ACCEPT, SEED = 2, 0.9, 0
 SAMPLERS = {"PyMC": {"warmup": 500, "draws": 500, "depth": 8}, "Pyro": {"warmup": 300, "draws": 400, "depth": 7}}
 SETS = {"warmup": 250, "draws": 250, "depth": 8}
 DATA_SEEDS = (1, 2, 3)
-FIT = {"steps": 1500, "learning_rate": 0.03, "schedule": "cosine", "estimator": "local", "start_scale": 0.02}
+FIT = {
+    "steps": 1500,
+    "learning_rate": 0.03,
+    "schedule": "cosine",
+    "estimator": "local",
+    "start": Start(scale=0.02),
+    "elbo_draws": 20,
+    "machine": "cpu",
+}
 VARIATIONAL = {"all layers": (TrainedLocation(), None), "last layer": (Gaussian(1.0), ["4"])}
 GRID = np.linspace(-1.5, 1.5, 151, dtype=np.float32)[:, None]
 SHAPES = {
@@ -125,7 +135,7 @@ def compared(fresh):
         for name, (prior, layers) in VARIATIONAL.items():
             torch.set_default_dtype(torch.float32)
             net = to_bayesian(dense(1, 20, 20, 1, seed=seed), prior, layers)
-            posterior = fit(Regression(net, noise="learned"), data, **FIT, seed=seed, device="cpu", progressbar=False)
+            posterior = fit(Regression(net, noise="learned"), data, **FIT, seed=seed, progressbar=False)
             draws = posterior.draw(500, seed)
             found[name] = [posterior.predict(x, draws) for x in (GRID, fresh.x)], draws["noise"][:, None]
         torch.set_default_dtype(torch.float64)
@@ -137,7 +147,8 @@ def compared(fresh):
             rows[name].append(row)
             print(f"data set {seed}, {name}: {np.round(row, 3)}", flush=True)
     arrays = {f"sets, {name}": np.array(values, dtype=np.float32) for name, values in rows.items()}
-    said = {**SETS, "data seeds": list(DATA_SEEDS), "fit": FIT, "CPU seconds": round(time.process_time() - begun)}
+    said = {**SETS, "data seeds": list(DATA_SEEDS), "fit": runs.described(FIT)}
+    said["CPU seconds"] = round(time.process_time() - begun)
     return arrays | {"sets, realised noise": np.array(realised, dtype=np.float32)}, said
 
 

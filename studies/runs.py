@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,11 @@ def collect(
     path = shelf.FILES / f"{file}.npz"
     earlier = shelf.load_result(file).machines() if path.is_file() and not given.anew else []
     shelf.write_result(path, arrays, about | {"machines": list(dict.fromkeys([*earlier, machine()]))})
+
+
+def described(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings as JSON holds them: whatever isn't a number or a word by its repr."""
+    return {name: own if isinstance(own, str | int | float) else repr(own) for name, own in settings.items()}
 
 
 def _place(work: Path, name: str, seed: int) -> Path:

@@ -9,8 +9,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from companion.datasets import Collection, DataFile
+
+# What Hypothesis tries: a few examples, always the same, with the unit tests; many new ones in `make fuzz`, which
+# begins with those that failed before.
+settings.register_profile("short", max_examples=25, derandomize=True, database=None, deadline=None)
+settings.register_profile(
+    "long", max_examples=2000, database=DirectoryBasedExampleDatabase(".pytest_cache/hypothesis"), deadline=None
+)
+settings.load_profile("short")
 
 
 class Mirror(ThreadingHTTPServer):

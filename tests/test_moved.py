@@ -1,14 +1,28 @@
 """Import lines that readers knew: they work, and say what the new line is."""
 
+import ast
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import companion
 from companion import moved
+from companion.training import old_words
 
+ROOT = Path(__file__).parents[1]
+PLACES = (
+    "book/**/*.md",
+    "companion/cli/notebooks/*.md",
+    "README.md",
+    "studies/*.py",
+    "benchmarks/*.py",
+    "tools/**/*.py",
+)
+FITS = {"fit", "fit_pyro"}
 NAMES = [(room, name) for room, names in moved.MOVED_NAMES.items() for name in names]
 
 
@@ -53,3 +67,44 @@ def test_a_name_that_never_was_is_an_attribute_error():
 def test_the_front_door_opens(name):
     assert getattr(companion, name) is not None
     assert name in dir(companion)
+
+
+def code_in(path):
+    """Give the Python of a file: all of it, or the cells and folded solutions of a page, without IPython's commands."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    blocks = re.findall(r"^```(?:\{code-cell\} ipython3|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = [re.sub(r"\A(?:---\n.*?\n---\n|(?::.*\n)+)", "", block, flags=re.DOTALL) for block in blocks]
+    return re.sub(r"^( *)%.*$|(?:\{\{\w+\}\})+", r"\1...", "\n".join(blocks), flags=re.MULTILINE)
+
+
+def old_ways(code):
+    """Name the old import lines and keywords that code uses."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [alias.name for alias in node.names]
+            gone = [*moved.MOVED_NAMES.get(node.module, ()), *(n for room, n in moved.GONE if room == node.module)]
+            if node.module in moved.MOVED_MODULES:
+                yield node.module
+            found = {name: f"{node.module}.{name}" for name in names}
+            yield from (full for name, full in found.items() if full in moved.MOVED_MODULES or name in gone)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in moved.MOVED_MODULES)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            words = [word.arg for word in node.keywords if called in FITS]
+            yield from (f"{called}({word}=...)" for word in words if word in (*old_words._NEW, "snapshots"))
+
+
+@pytest.mark.parametrize("path", [p for place in PLACES for p in sorted(ROOT.glob(place))], ids=lambda p: str(p.name))
+def test_nothing_here_uses_old_ways(path):
+    assert not [*old_ways(code_in(path))]
+
+
+def test_old_ways_are_seen():
+    code = (
+        "from companion import results\nfrom companion.inference import trend, Fit\nfit(model, device='cpu', steps=3)"
+    )
+    seen = ["companion.results", "companion.inference.trend", "companion.inference.Fit", "fit(device=...)"]
+    assert [*old_ways(code)] == seen

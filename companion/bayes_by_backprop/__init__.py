@@ -1,4 +1,4 @@
-"""Bayes by Backprop in Pyro: a torch module and a prior in, a fitted posterior out.
+"""Bayes by Backprop in Pyro, from a torch module and a prior to a fitted posterior.
 
 The same priors, estimators and posterior protocol as the PyMC side, so that every score and plot serves both. Explained
 in the chapters `book/bayes_by_backprop/regression`, `book/bayes_by_backprop/lenet` and
@@ -15,7 +15,7 @@ from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.likelihoods import Classifier, Regression
 from companion.bayes_by_backprop.module import BayesianModule, to_bayesian
-from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
+from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 
 __all__ = [
     "BayesianModule",
@@ -23,7 +23,6 @@ __all__ = [
     "GradientNoise",
     "MeanFieldGuide",
     "PyroPosterior",
-    "PyroRecord",
     "Regression",
     "computing",
     "estimate_elbo",

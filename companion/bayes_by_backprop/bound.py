@@ -1,11 +1,11 @@
-"""The variational free energy, and the evidence lower bound that is its opposite: a model and a guide in, nats out.
+"""The variational free energy, and the evidence lower bound that is its opposite, in nats.
 
 Explained in the chapter `book/bayes_by_backprop/regression`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +15,19 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import prune_subsample_sites
 from torch.distributions import kl_divergence
 
-from companion.bayes_by_backprop.first_run import check_rows, first_run
+from companion.bayes_by_backprop.first_run import check_rows, check_scale, first_run
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
 from companion.errors import DataError
-from companion.machine import seed_for
+from companion.machine import guard, seed_for
+from companion.variational import Terms
 
-__all__ = ["Pairs", "estimate_elbo", "free_energy", "rows_of"]
+__all__ = ["PART", "Pairs", "bound_of_all", "estimate_elbo", "free_energy", "free_energy_terms", "rows_of", "tensor_of"]
 
-_PART = 5000
+PART = 5000
+"""Rows that a bound is computed on at a time."""
+
+Data = Mapping[str, torch.Tensor]
 
 
 class Pairs(Protocol):
@@ -50,14 +54,20 @@ def free_energy(model: Callable[..., Any], guide: Callable[..., Any], x: torch.T
     Returns
     -------
     torch.Tensor
-        In nats, of shape (); it can be differentiated.
+        Free energy in nats, of shape (); it can be differentiated.
 
     Notes
     -----
     The same number as `pyro.infer.TraceMeanField_ELBO`, in less time: that class computes the density of every weight
     under guide and prior, too, and then does without them. The guide's sites must be independent of each other.
-    Blundell et al. (2015), equation 1. Explained in the chapter `book/bayes_by_backprop/regression`.
+    Blundell et al. (2015), equation 1.
     """
+    terms = free_energy_terms(model, guide, x, y)
+    return terms.kl - terms.log_likelihood
+
+
+def free_energy_terms(model: Callable[..., Any], guide: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> Terms:
+    """Estimate the two terms of the free energy from one draw; see `free_energy`."""
     guided = prune_subsample_sites(poutine.trace(guide).get_trace(x, y))
     trace = prune_subsample_sites(poutine.trace(poutine.replay(model, guided)).get_trace(x, y))
     divergence, sampled = torch.zeros(()), set()
@@ -73,8 +83,10 @@ def free_energy(model: Callable[..., Any], guide: Callable[..., Any], x: torch.T
             divergence = divergence + scale_and_mask(kl, own["scale"], own["mask"]).sum()
     guided.compute_log_prob(lambda name, _: name in sampled)
     trace.compute_log_prob(lambda name, site: name in sampled or site["is_observed"])
-    surprise = sum(guided.nodes[name]["log_prob_sum"] for name in sampled)
-    return divergence + surprise - sum(s["log_prob_sum"] for s in trace.nodes.values() if "log_prob_sum" in s)
+    for name in sampled:
+        divergence = divergence + guided.nodes[name]["log_prob_sum"] - trace.nodes[name]["log_prob_sum"]
+    observed = (s["log_prob_sum"] for s in trace.nodes.values() if s["type"] == "sample" and s["is_observed"])
+    return Terms(sum(observed, torch.zeros(())), divergence)
 
 
 def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: int = 0) -> tuple[float, float]:
@@ -87,18 +99,18 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
     Parameters
     ----------
     posterior
-        From `fit`, or one of its snapshots.
+        What `fit` gave.
     data
-        The rows :math:`\mathcal{D}`, as `fit` takes them.
+        Rows :math:`\mathcal{D}`, as `fit` takes them.
     draws
-        Of all values; every row is seen with each. 2 or more.
+        Number of draws of all values, 2 or more; every row is seen with each.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
     elbo, standard_error
-        In nats, for all rows together.
+        Bound for all rows together and its standard error, in nats.
 
     Raises
     ------
@@ -109,37 +121,61 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
 
     Notes
     -----
-    Blundell et al. (2015), equation 1, with the opposite sign. Explained in the chapter
-    `book/bayes_by_backprop/regression`.
+    Blundell et al. (2015), equation 1, with the opposite sign.
     """
-    device, model, guide = posterior.device, posterior.model, posterior.guide
     whole("draws", draws, 2)
-    x, y = rows_of(data, device)
+    x, y = rows_of(data, posterior.device)
     if tuple(x.shape[1:]) != posterior.shape:
         raise DataError(f"data has x {tuple(x.shape)}; expected {('points', *posterior.shape)}, as in the fit.")
+    x = x.to(posterior.dtype)
+    parts = [{"x": x[at : at + PART], "y": y[at : at + PART]} for at in range(0, len(y), PART)]
+    with guard(), computing(posterior.device, posterior.precision):
+        nodes = first_run(posterior.model, x, y)
+        check_rows(nodes, y)
+        scaled = check_scale(nodes, x, len(y))
+        return bound_of_all(posterior.model, posterior.guide, parts, draws, seed, scaled)
+
+
+def bound_of_all(
+    model: Callable[..., Any], guide: Callable[..., Any], parts: Iterable[Data], draws: int, seed: int, scaled: bool
+) -> tuple[float, float]:
+    """Estimate the evidence lower bound on rows that come in parts, and its standard error, in nats.
+
+    Parameters
+    ----------
+    parts
+        All rows, some at a time: tensors ``x`` and ``y``. They are gone through once.
+    scaled
+        Whether the model counts the rows that it sees for all of them by itself, by a plate with a size.
+    """
     drawn = poutine.block(model, hide_fn=lambda msg: bool(msg["is_observed"]))
-    found = []
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        torch.no_grad(),
-        computing(device, str(posterior.record.settings["precision"])),
-    ):
-        check_rows(first_run(model, x, y), y)
-        torch.manual_seed(seed_for(seed, "elbo"))
-        for _ in range(draws):
-            guided = poutine.trace(guide).get_trace(x, y)
-            total = -float(free_energy(drawn, guide, x[:1], y[:1]))
-            for part in range(0, len(y), _PART):
-                at = slice(part, part + _PART)
-                trace = poutine.trace(poutine.replay(model, guided)).get_trace(x[at], y[at])
+    total, rest, rows = np.zeros(draws), np.zeros(draws), 0
+    guided: list[Any] = []
+    with torch.no_grad():
+        for part in parts:
+            x, y, seen = part["x"], part["y"], len(part["y"])
+            if not guided:  # after the first part: a DataLoader that begins takes a random number
+                torch.manual_seed(seed_for(seed, "elbo"))
+                guided = [poutine.trace(guide).get_trace(x[:1], y[:1]) for _ in range(draws)]
+                total -= [float(free_energy(drawn, poutine.replay(guide, g), x[:1], y[:1])) for g in guided]
+            for i, g in enumerate(guided):
+                trace = poutine.trace(poutine.replay(model, g)).get_trace(x, y)
                 trace.compute_log_prob(lambda _, site: site["is_observed"])
-                total += sum(float(s["log_prob_sum"]) for s in trace.nodes.values() if s.get("is_observed"))
-            found.append(total)
-    return float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws))
+                found = sum(float(s["log_prob_sum"]) for s in trace.nodes.values() if s.get("is_observed"))
+                rest[i] += found * seen if scaled else found
+            rows += seen
+    total += rest / rows if scaled else rest
+    return float(total.mean()), float(total.std(ddof=1) / np.sqrt(draws))
 
 
 def rows_of(data: Pairs, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Take the rows over: inputs as float32, labels as int64 and measurements as float32."""
+    """Take the rows over: whole numbers as int64, other inputs and measurements as float32.
+
+    Raises
+    ------
+    DataError
+        If the rows don't belong together, or hold NaN or infinity.
+    """
     x, y = (np.asarray(getattr(data, name, None)) for name in ("x", "y"))
     if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub" or x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
         raise DataError(
@@ -148,8 +184,9 @@ def rows_of(data: Pairs, device: torch.device) -> tuple[torch.Tensor, torch.Tens
         )
     if not np.isfinite(x).all() or not np.isfinite(y).all() or not len(y):
         raise DataError("the data have no rows, or hold NaN or infinity; expected finite numbers.")
-    whole_numbers = y.dtype.kind in "iub"
-    return (
-        torch.tensor(x, dtype=torch.float32, device=device),
-        torch.tensor(y, dtype=torch.int64 if whole_numbers else torch.float32, device=device),
-    )
+    return tensor_of(x, device), tensor_of(y, device)
+
+
+def tensor_of(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Make a tensor of an array: int64 of whole numbers and truth values, float32 of others."""
+    return torch.tensor(array, dtype=torch.int64 if array.dtype.kind in "iub" else torch.float32, device=device)

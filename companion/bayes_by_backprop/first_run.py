@@ -16,7 +16,7 @@ from pyro import poutine
 from companion.datasets import check_labels
 from companion.errors import CompanionError, ModelError
 
-__all__ = ["FEW", "base_of", "check_rows", "drawn_sites", "first_run", "is_drawn", "words_of"]
+__all__ = ["FEW", "base_of", "check_rows", "check_scale", "drawn_sites", "first_run", "is_drawn", "words_of"]
 
 FEW = 16
 """Rows that a first run sees."""
@@ -77,8 +77,42 @@ def base_of(distribution: Any) -> Any:
 
 def words_of(error: BaseException) -> str:
     """Name an error and give the first line of what it says, if it says anything."""
-    said = str(error).partition("\n")[0]
+    said = str(error).partition("\n")[0]  # what comes after it is Pyro's table of shapes, not the error's
     return f"{type(error).__name__}: {said}".rstrip(": .")
+
+
+def check_scale(nodes: dict[str, Any], x: torch.Tensor, rows: int) -> bool:
+    """Say whether a model counts the rows that it sees for all of them by itself, by a plate with a size.
+
+    Parameters
+    ----------
+    nodes
+        Sites of a first run.
+    x
+        All inputs, of which that run saw the first.
+    rows
+        Number of rows in the whole data set.
+
+    Raises
+    ------
+    ModelError
+        If the plate's size is another number.
+    """
+    few = min(len(x), FEW)
+    sizes = {
+        frame.size
+        for site in _observed(nodes).values()
+        for frame in site["cond_indep_stack"]
+        if frame.vectorized and frame.size != few
+    }
+    if not sizes:
+        return False
+    if sizes != {rows}:
+        raise ModelError(
+            f"the model's plate has size {sizes.pop():,}, and there are {rows:,} rows. Give pyro.plate the number of "
+            "all rows as its size, or leave the size out: the fit counts rows by itself."
+        )
+    return True
 
 
 def check_rows(nodes: dict[str, Any], y: torch.Tensor) -> None:

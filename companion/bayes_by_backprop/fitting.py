@@ -1,4 +1,4 @@
-r"""Bayes by Backprop: a Pyro model and rows in, a fitted posterior out, by one torch optimiser.
+r"""Bayes by Backprop: a Pyro model fitted by the loop that every fit of the companion runs.
 
 .. math::
 
@@ -10,87 +10,120 @@ Explained in the chapter `book/bayes_by_backprop/regression`.
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from pyro.poutine.messenger import Messenger
-from tqdm import tqdm
 
-from companion.bayes_by_backprop.bound import Pairs, estimate_elbo, free_energy, rows_of
-from companion.bayes_by_backprop.first_run import FEW, check_rows, first_run, words_of
+from companion.bayes_by_backprop.bound import PART, Pairs, bound_of_all, free_energy, rows_of
+from companion.bayes_by_backprop.first_run import FEW, check_rows, check_scale, first_run
 from companion.bayes_by_backprop.guide import MeanFieldGuide
-from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
-from companion.bayes_by_backprop.posterior import PyroPosterior, PyroRecord, computing
+from companion.bayes_by_backprop.layers import weights_of_layers
+from companion.bayes_by_backprop.member import Member, members_of
+from companion.bayes_by_backprop.objective import PyroObjective
+from companion.bayes_by_backprop.posterior import PyroPosterior, computing
+from companion.bayes_by_backprop.starting import move_to_start
 from companion.bridge import check_module
-from companion.checks import positive, whole
+from companion.checks import whole
 from companion.errors import InferenceError, ModelError
-from companion.machine import denormals_flushed, device_named, memory_kept, seed_for
-from companion.training import Rows, schedule_named
+from companion.machine import Machine, guard, seed_for
+from companion.posterior import FitState, Record
+from companion.training import (
+    Checkpoint,
+    Processes,
+    Rates,
+    Schedule,
+    Settings,
+    Start,
+    Stream,
+    Training,
+    Valued,
+    batches_of,
+    checksum,
+    processes,
+    run,
+    takes_old_words,
+    value,
+)
 from companion.variational import Estimator
 
 __all__ = ["fit"]
 
-_CHECK_EVERY = 100
 
-
+@takes_old_words
 def fit(
     model: Callable[..., Any],
     data: Pairs,
-    steps: int = 1500,
+    steps: int = 10_000,
     *,
-    batch_size: int | None = None,
+    batch_size: int | Stream | None = None,
+    restarts: int = 1,
     estimator: str = "reparameterisation",
-    learning_rate: float = 0.001,
-    scale_rate: float | None = None,
-    schedule: str = "constant",
-    start_scale: float = 0.05,
+    learning_rate: float | Rates = 0.01,
+    schedule: str | Schedule = "cosine",
+    start: str | Mapping[str, np.ndarray] | Start = "model",
     temperature: float = 1.0,
-    precision: str = "float32",
-    device: str | torch.device = "auto",
+    machine: str | torch.device | Machine = "auto",
+    checkpoint: str | Path | Checkpoint | None = None,
     seed: int = 0,
-    snapshots: Sequence[int] = (),
-    elbo_draws: int = 20,
+    elbo_draws: int = 100,
+    callback: Callable[[int, FitState], None] | None = None,
     progressbar: bool = True,
 ) -> PyroPosterior:
     r"""Fit a mean-field posterior of a Pyro model by Bayes by Backprop.
 
+    The words mean what they mean for `companion.inference.fit`, with the same defaults. The KL divergence is in closed
+    form where torch has one; see `free_energy`. Ctrl-C returns what was fitted so far.
+
     Parameters
     ----------
     model
-        Called as ``model(x, y)`` in the fit and as ``model(x)`` in prediction, it returns the distribution of y:
-        `Classifier`, `Regression`, or your own. What it holds of ordinary parameters is trained along.
+        Pyro model, called as ``model(x, y)`` in the fit and as ``model(x)`` in prediction, which returns the
+        distribution of y: `Classifier`, `Regression`, or your own. Ordinary parameters in it are trained along. A
+        `pyro.plate` with a size counts the rows of a batch for all of them; without one the fit does so.
     data
         Rows: ``x`` (points, ...), and ``y`` (points,), labels from 0 or measurements.
     steps
-        Of Adam.
+        Number of optimiser steps.
     batch_size
-        Rows in one step, drawn without repetition until all were seen; ``None`` takes all.
+        Number of rows in one step, drawn without repetition until all were seen. ``None``, and a number above that of
+        the rows, take all; a `Stream` reads rows ``(x, y)`` from a `torch.utils.data.Dataset`, and `data` then only
+        gives shapes.
+    restarts
+        Number of fits from different starting points, one after the other in each step. The posterior is the one with
+        the highest ELBO; ``restart(number)`` gives the others.
     estimator
-        Of the gradient: "reparameterisation", "local" or "flipout".
-    learning_rate, scale_rate
-        Of everything, and of the standard deviations; the same where the second is left out.
+        Estimator of the gradient: "reparameterisation", "local" or "flipout".
+    learning_rate
+        Learning rate of Adam; `Rates` gives the standard deviations another one.
     schedule
-        Of both: "constant", "cosine" or "one-cycle".
-    start_scale
-        Standard deviations at the start.
+        Shape of the learning rates over the steps, "cosine", "one-cycle" or "constant"; a `Schedule` also warms the KL
+        divergence up.
+    start
+        Where the means start: "model" at the weights of the model's torch modules, "prior", or values of the sites by
+        name. A `Start` also sets the standard deviations at the start, 0.1 otherwise.
     temperature
-        T above: 1 is Bayes; below 1 the posterior is "cold".
-    precision
-        "float32", or "bfloat16": float32 with the network's products in bfloat16, where the processor has it.
-    device
-        "auto" is a GPU where there is one.
+        Weight T of the KL divergence: 1 is Bayes, below 1 the likelihood counts for more (a tempered posterior). The
+        record's ELBO and history are at T = 1 all the same.
+    machine
+        Name of a torch device, "auto" for a GPU where there is one; a `Machine` also sets the precision. A Pyro model
+        is not compiled: it may do at each call what it likes.
+    checkpoint
+        Folder of a checkpoint, or a `Checkpoint`. A call with a folder that holds a checkpoint of this fit goes on from
+        there, and on CPU ends bit for bit where an uninterrupted one ends.
     seed
-        Every random number follows from it.
-    snapshots
-        Steps after which a copy of the posterior is kept; `estimate_elbo` finds its bound, which is NaN in its record.
+        Seed of every random number.
     elbo_draws
-        Behind `PyroRecord.elbo`, which is at T = 1.
+        Number of draws that estimate the record's ELBO.
+    callback
+        Function ``callback(step, state)``, called after every step with the number of steps that are done and a
+        `companion.posterior.FitState`. One that raises ``StopIteration`` ends the fit, which keeps what it has.
     progressbar
-        Shows loss and time left, and clears itself.
+        Whether to show loss and time left, in a bar that clears itself.
 
     Returns
     -------
@@ -103,8 +136,8 @@ def fit(
     DataError
         If the rows don't belong together, or a label is outside the classes.
     InferenceError
-        If the loss is no number any more, or the model failed in the middle; its ``posterior`` is that of the last
-        good state.
+        If every restart diverged, the model failed at a step, or the checkpoint can't be written; its ``posterior`` is
+        that of the last good state. If the checkpoint is of another fit or damaged, or another process was lost.
 
     Examples
     --------
@@ -113,133 +146,141 @@ def fit(
     >>> from companion.networks import dense
     >>> from companion.priors import Gaussian
     >>> network = to_bayesian(dense(1, 20, 20, 1), Gaussian(1.0))
-    >>> posterior = fit(Regression(network, noise=1.0), datasets.sinusoid(), 200, learning_rate=0.03, progressbar=False)
+    >>> posterior = fit(Regression(network, noise=1.0), datasets.sinusoid(), 200, elbo_draws=10, progressbar=False)
     >>> posterior.predict(datasets.sinusoid().x, posterior.draw(10, seed=0)).shape
     (10, 32)
 
     Notes
     -----
-    Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks". The KL divergence is
-    in closed form where torch has one; see `free_energy`. Ctrl-C returns what was fitted so far.
-    Explained in the chapter `book/bayes_by_backprop/regression`.
+    Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks".
     """
-    settings = {
-        "steps": whole("steps", steps, 1), "batch_size": batch_size, "estimator": Estimator.of(estimator).value,
-        "learning_rate": learning_rate, "scale_rate": learning_rate if scale_rate is None else scale_rate,
-        "schedule": schedule, "start_scale": start_scale, "temperature": temperature, "precision": precision,
-        "seed": whole("seed", seed, 0),
-    }  # fmt: skip
-    kept_at = _check(settings, snapshots)
-    whole("elbo_draws", elbo_draws, 2)
-    factor, where = schedule_named(schedule), device_named(device)
-    x, y = rows_of(data, where)
-    rows = Rows(len(y), len(y) if batch_size is None else min(whole("batch_size", batch_size, 1), len(y)), seed)
+    begin, place = Start.of(start), Machine.of(machine)
+    settings = Settings.of(
+        steps=steps, batch_size=batch_size, restarts=restarts, family="mean-field", draws=1, estimator=estimator,
+        learning_rate=learning_rate, schedule=schedule, start=begin, temperature=temperature, machine=place, seed=seed,
+    )  # fmt: skip
+    _check(settings, whole("elbo_draws", elbo_draws, 2))
+    device, stored = place.place, Checkpoint.of(checkpoint)
+    with guard(), computing(device, settings.precision), processes(device) as group, torch.no_grad():
+        every = 1000 if stored is None else stored.every
+        group.agree(settings.as_json() | {"checkpoint": stored is not None, "checkpoint_every": every}, 0)
+        begun = _begun(model, data, settings, begin, device)
+        training = _training(begun, settings, batch_size, group)
+        training.folder = None if stored is None else Path(stored.folder)
+        make = partial(_posterior, begun)
+        if callback is not None:
+            training.callback = lambda step, at: callback(step, FitState.of(at, partial(make, at)))
+        ending = run(training, every=every, progressbar=progressbar)
+        valued = value(ending, partial(_elbo, begun, ending.training, elbo_draws))
+        posterior = make(ending.training, valued, ending.seconds).best()
+        if valued.failed:  # inside: where this process alone failed, the others must not wait for it
+            raise InferenceError(str(valued.stopped), posterior)
+    return posterior
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A fit before its first step: the rows, and a model with its guide for every restart."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    members: list[Member]
+    scaled: bool
+    settings: Settings
+
+
+def _check(settings: Settings, elbo_draws: int) -> None:
+    """Refuse what the engine offers and a Pyro model doesn't."""
+    if settings.estimator == Estimator.STICKING_THE_LANDING:
+        raise ModelError(
+            f"estimator={settings.estimator!r} is the engine's; expected 'reparameterisation', 'local' or 'flipout'."
+        )
+    if settings.precision == "float64":
+        raise ModelError("precision='float64'; expected 'float32' or 'bfloat16', the numbers that Pyro computes with.")
+    if settings.map_steps:
+        raise ModelError(
+            f"map_steps={settings.map_steps}; a Pyro model starts without a walk to its mode. Train its network first, "
+            "and make that Bayesian: the means start at its weights."
+        )
+
+
+def _begun(model: Callable[..., Any], data: Pairs, settings: Settings, start: Start, device: torch.device) -> _Begun:
+    """Run the model once, and make a guide for every restart."""
+    x, y = rows_of(data, device)
     if isinstance(model, torch.nn.Module):
         check_module(model)
-        model = copy.deepcopy(model).to(where)
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[where] if where.type == "cuda" else []))
-        stack.enter_context(denormals_flushed())
-        stack.enter_context(memory_kept())
-        stack.enter_context(computing(where, precision))
-        check_rows(first_run(model, x, y), y)
-        torch.manual_seed(seed_for(seed, "steps"))
-        guide = MeanFieldGuide(model, x, y, start_scale=start_scale, seed=seed).to(where)
-        names = weights_of_layers(estimator, model, guide, x[:FEW], y[:FEW])
-        own = model.parameters() if isinstance(model, torch.nn.Module) else ()
-        groups = [
-            {"params": [*guide.means, *(p for p in own if p.requires_grad)], "rate": settings["learning_rate"]},
-            {"params": list(guide.rhos), "rate": settings["scale_rate"]},
-        ]
-        adam = torch.optim.Adam(groups, lr=learning_rate, fused=True)
-        history = torch.full((steps,), float("nan"), device=where)
-        stopped, failure, kept, done = None, None, {}, 0
-        good, good_at = _copy(model, guide), 0
-        begun = time.perf_counter()
-        try:
-            for step in tqdm(range(steps), disable=not progressbar, leave=False, unit="step"):
-                at = torch.from_numpy(rows.at(step)).to(where)
-                for group in adam.param_groups:
-                    group["lr"] = group["rate"] * factor(step / steps)
-                with _Weighted(len(y) / len(at), temperature), layer_noise(estimator, names):
-                    loss = free_energy(model, guide, x[at], y[at])
-                adam.zero_grad(set_to_none=True)
-                loss.backward()
-                adam.step()
-                history[step], done = loss.detach(), step + 1
-                if done in kept_at:
-                    kept[done] = _copy(model, guide)
-                if done % _CHECK_EVERY == 0 or done == steps:
-                    if not _finite(guide, history[:done]):
-                        break
-                    good, good_at = _copy(model, guide), done
-        except KeyboardInterrupt:
-            stopped = f"interrupted after {done} of {steps} steps"
-        except Exception as error:
-            stopped, failure = f"failed after {done} of {steps} steps", error
-        seconds = time.perf_counter() - begun
-        if not _finite(guide, history[:done]):
-            stopped = "diverged"
-    ended = done
-    if failure is not None or stopped == "diverged":
-        (model, guide), done = good, good_at
-        kept = {step: own for step, own in kept.items() if step <= good_at}
+        model = copy.deepcopy(model).to(device)
+    x, nodes = _first_run(model, x, y)
+    check_rows(nodes, y)
+    scaled = check_scale(nodes, x, len(y))
+    torch.manual_seed(seed_for(settings.seed, "guide"))
+    members = []
+    for r in range(settings.restarts):
+        guide = MeanFieldGuide(model, x, y, start_scale=settings.start_scale, seed=settings.seed).to(device)
+        move_to_start(guide, model, {"x": x[:FEW], "y": y[:FEW]}, start, settings.seed, r)
+        members.append(Member(model, guide) if r == 0 else Member(copy.deepcopy(model), guide))
+    return _Begun(x, y, members, scaled, settings)
 
-    def posterior(model: Any, guide: MeanFieldGuide, until: int, elbo: tuple[float, float]) -> PyroPosterior:
-        record = PyroRecord(settings, history[:until].cpu().numpy(), *elbo, seconds, str(where), stopped)
-        return PyroPosterior(model, guide, tuple(x.shape[1:]), record)
 
-    unknown = float("nan"), float("nan")
-    bound_of_all = unknown
+def _first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Run the model on whole numbers as they are, or as floating ones where it takes only those."""
+    if x.is_floating_point():
+        return x, first_run(model, x, y)
     try:
-        if failure is None:
-            bound_of_all = estimate_elbo(posterior(model, guide, done, unknown), data, elbo_draws, seed)
-    except KeyboardInterrupt:
-        stopped = stopped or "interrupted before its ELBO was estimated"
-    except Exception as error:
-        stopped, failure = "failed when its ELBO was estimated", error
-    found = posterior(model, guide, done, bound_of_all)
-    found = replace(found, snapshots={k: posterior(*own, k, unknown) for k, own in kept.items()})
-    where_it_is = f"The posterior of step {done} is in this error's .posterior."
-    if failure is not None:
-        raise InferenceError(f"the fit {stopped}: {words_of(failure)}. {where_it_is}", found) from failure
-    if stopped == "diverged":
-        raise InferenceError(
-            f"the loss is no number after {ended} of {steps} steps; expected a finite one. Lower learning_rate "
-            f"({learning_rate}) or start_scale ({start_scale}). {where_it_is}",
-            found,
-        )
-    return found
+        return x, first_run(model, x, y)
+    except ModelError:
+        return x.float(), first_run(model, x.float(), y)
 
 
-class _Weighted(Messenger):
-    """Weighs what is observed by the rows that each row stands for, and what is drawn by the temperature."""
+def _training(
+    begun: _Begun, settings: Settings, batch_size: int | Stream | None, group: Processes
+) -> Training[PyroObjective]:
+    """Set the loop up: rows, parameters of all restarts, and what tells this fit from another."""
+    x, y, members = begun.x, begun.y, begun.members
+    stream = batch_size if isinstance(batch_size, Stream) else None
+    size = settings.batch_size if settings.batch_size is None or stream else min(settings.batch_size, len(y))
+    batches, rows = batches_of(
+        {"x": x, "y": y}, ("x", "y"), len(y), size, None if stream is None else stream.dataset,
+        settings.seed, group.rank, group.world, 0 if stream is None else stream.workers,
+    )  # fmt: skip
+    layers = weights_of_layers(settings.estimator, members[0].model, members[0].guide, x[:FEW], y[:FEW])
+    estimator = Estimator.of(settings.estimator)
+    objective = PyroObjective(members, rows or len(y), begun.scaled, estimator, layers, x.device)
+    named = [member.parameters for member in members]
+    stacked = {name: group.same(torch.stack([p[name].detach() for p in named]), 0) for name in named[0]}
+    members_of(stacked, members)
+    return Training(objective, settings, batches, group, stacked, False, fingerprint=_fingerprint(begun))
 
-    def __init__(self, rows: float, temperature: float) -> None:
-        super().__init__()
-        self._rows, self._temperature = rows, temperature
 
-    def _pyro_sample(self, msg: Any) -> None:
-        msg["scale"] = msg["scale"] * (self._rows if msg["is_observed"] else self._temperature)
-
-
-def _copy(model: Any, guide: MeanFieldGuide) -> tuple[Any, MeanFieldGuide]:
-    return copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model, copy.deepcopy(guide)
-
-
-def _finite(guide: MeanFieldGuide, history: torch.Tensor) -> bool:
-    return all(bool(torch.isfinite(numbers).all()) for numbers in (history, *guide.parameters()))
+def _fingerprint(begun: _Begun) -> dict[str, Any]:
+    """Describe a fit beyond its settings, for its checkpoint: shapes, data, and the free energy at the start."""
+    x, y, member = begun.x, begun.y, begun.members[0]
+    torch.manual_seed(seed_for(0, "fingerprint"))
+    return {
+        "model": {site.name: list(site.mean.shape) for site in member.guide.sites()},
+        "data": {"x": checksum(x), "y": checksum(y)},
+        "free energy": [float(free_energy(member.model, member.guide, x[:FEW], y[:FEW]))],
+    }
 
 
-def _check(settings: dict[str, Any], snapshots: Sequence[int]) -> frozenset[int]:
-    """Refuse settings out of range, and give the steps of the snapshots."""
-    for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
-        positive(name, settings[name])
-    if settings["precision"] not in ("float32", "bfloat16"):
-        raise ModelError(f"precision={settings['precision']!r}; expected 'float32' or 'bfloat16'.")
-    if not isinstance(snapshots, Iterable):
-        raise ModelError(f"snapshots={snapshots!r}; expected steps, such as [{snapshots}] or range(100, 1001, 100).")
-    steps = [whole("a step of snapshots", step, 1) for step in snapshots]
-    if any(step > settings["steps"] for step in steps):
-        raise ModelError(f"snapshots={steps}; expected steps from 1 to {settings['steps']}.")
-    return frozenset(steps)
+def _elbo(begun: _Begun, training: Training[PyroObjective], draws: int, restart: int) -> tuple[float, float]:
+    member = training.objective.members[restart]
+    parts = (
+        {name: a[at : at + PART] for name, a in part.items()}
+        for part in training.batches.parts(PART)
+        for at in range(0, len(part["y"]), PART)
+    )
+    return bound_of_all(member.model, member.guide, parts, draws, training.settings.seed, begun.scaled)
+
+
+def _posterior(
+    begun: _Begun,
+    training: Training[PyroObjective],
+    valued: Valued | None = None,
+    seconds: float = float("nan"),
+) -> PyroPosterior:
+    """Make the posterior of a fit as it is now: a copy of the members where the fit goes on."""
+    record = Record.of(training, "mean-field", valued, seconds, bfloat16=training.settings.precision == "bfloat16")
+    members = training.objective.members
+    own = tuple(members if valued is not None else [member.copy() for member in members])
+    return PyroPosterior(own, tuple(begun.x.shape[1:]), begun.x.dtype, record)

@@ -1,4 +1,4 @@
-"""How noisy is a gradient? A posterior, some rows and an estimator in, moments of its gradients out.
+"""How noisy a gradient is: its moments over repeated estimates at one posterior.
 
 Explained in the chapter `book/bayes_by_backprop/design_choices`, section "Three gradients".
 """
@@ -16,7 +16,7 @@ from companion.bayes_by_backprop.bound import Pairs, free_energy, rows_of
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
-from companion.machine import seed_for
+from companion.machine import guard, seed_for
 from companion.posterior import Moments
 
 __all__ = ["GradientNoise", "gradient_noise"]
@@ -74,15 +74,15 @@ def gradient_noise(
     Parameters
     ----------
     posterior
-        Where. It is not changed.
+        Posterior at which the gradient is estimated; it is not changed.
     data
-        The rows of one step, each counted once.
+        Rows of one step, each counted once.
     estimator
-        "reparameterisation", "local" or "flipout".
+        Estimator of the gradient: "reparameterisation", "local" or "flipout".
     repeats
-        Estimates, 2 or more.
+        Number of estimates, 2 or more.
     seed
-        Of their noise.
+        Seed of their noise.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def gradient_noise(
     Notes
     -----
     Kingma, Salimans and Welling (2015), section 2.2, on why one draw for all rows is noisy. In float32, whatever the
-    fit was in. Explained in the chapter `book/bayes_by_backprop/design_choices`, section "Three gradients".
+    fit was in.
     """
     whole("repeats", repeats, 2)
     model, guide = copy.deepcopy(posterior.model), copy.deepcopy(posterior.guide)
@@ -106,7 +106,7 @@ def gradient_noise(
     wanted = [*guide.means, *guide.rhos]
     total = [torch.zeros_like(p, dtype=torch.float64) for p in wanted]
     squares, seconds = [torch.zeros_like(t) for t in total], []
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), computing(x.device, "float32"):
+    with guard(), computing(x.device, "float32"):
         torch.manual_seed(seed_for(whole("seed", seed, 0), "gradients"))
         names = weights_of_layers(estimator, model, guide, x, y)
         for n in range(1, repeats + 1):

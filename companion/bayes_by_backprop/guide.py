@@ -1,4 +1,4 @@
-r"""The mean-field guide: a Pyro model in, an independent normal for every value that it draws out.
+r"""The mean-field guide: an independent normal for every value that a Pyro model draws.
 
 Every site is an explicit normal, so that the free energy finds a closed form for its KL divergence where there is one.
 Explained in the chapter `book/bayes_by_backprop/regression`.
@@ -7,7 +7,7 @@ Explained in the chapter `book/bayes_by_backprop/regression`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro
@@ -22,7 +22,29 @@ from companion.bayes_by_backprop.module import BayesianModule
 from companion.checks import positive
 from companion.errors import ModelError
 
-__all__ = ["MeanFieldGuide", "normal_of"]
+__all__ = ["MeanFieldGuide", "Site", "normal_of"]
+
+_MEDIAN_OF = 101
+"""Draws whose median is a positive value's start: an odd number, so that it is one of them."""
+
+
+class Site(NamedTuple):
+    """One site of a guide.
+
+    Attributes
+    ----------
+    name
+        Its name, as in the model.
+    transform
+        Map from the space without constraints to the site's support.
+    mean, scale
+        Mean and standard deviation of the normal in the space without constraints.
+    """
+
+    name: str
+    transform: Transform
+    mean: torch.Tensor
+    scale: torch.Tensor
 
 
 class MeanFieldGuide(torch.nn.Module):
@@ -37,13 +59,13 @@ class MeanFieldGuide(torch.nn.Module):
     Parameters
     ----------
     model
-        A Pyro model, called as ``model(x, y)``, whose drawn values are continuous.
+        Pyro model, called as ``model(x, y)``, whose drawn values are continuous.
     x, y
         Some rows: the model is run on them once to see which values it draws.
     start_scale
         Standard deviation of every value at the start.
     seed
-        Of the starting values that no module gives.
+        Seed of the starting values that no module gives.
 
     Raises
     ------
@@ -55,11 +77,11 @@ class MeanFieldGuide(torch.nn.Module):
     -----
     Means start at the weights of the model's torch modules. A value that belongs to none starts at a draw from its
     prior, and one that must be positive at its prior's median. Blundell et al. (2015), "Weight uncertainty in neural
-    networks", section 3.2. Explained in the chapter `book/bayes_by_backprop/regression`.
+    networks", section 3.2.
     """
 
     def __init__(
-        self, model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor, *, start_scale: float = 0.05, seed: int = 0
+        self, model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor, *, start_scale: float = 0.1, seed: int = 0
     ) -> None:
         super().__init__()
         positive("start_scale", start_scale, "such as 0.05")
@@ -80,13 +102,13 @@ class MeanFieldGuide(torch.nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the sites, in the model's order."""
+        """Names of the sites, in the model's order."""
         return tuple(self._transforms)
 
-    def sites(self) -> Iterator[tuple[str, Transform, torch.Tensor, torch.Tensor]]:
-        """Go through names, maps from the space without constraints, means and standard deviations."""
+    def sites(self) -> Iterator[Site]:
+        """Go through the sites."""
         for (name, transform), mean, rho in zip(self._transforms.items(), self.means, self.rhos, strict=True):
-            yield name, transform, mean, softplus(rho)
+            yield Site(name, transform, mean, softplus(rho))
 
     def forward(self, *_: Any) -> None:
         """Sample every site."""
@@ -128,5 +150,5 @@ def _start(site: Any, given: np.ndarray | None, transform: Transform) -> torch.T
         return torch.tensor(given).to(site["value"])
     value: torch.Tensor = site["value"]
     if transform != identity_transform:
-        value = transform.inv(torch.stack([site["fn"]() for _ in range(101)]).median(dim=0).values)
+        value = transform.inv(torch.stack([site["fn"]() for _ in range(_MEDIAN_OF)]).median(dim=0).values)
     return value.detach().clone()

@@ -30,19 +30,18 @@ def layer_noise(estimator: str | Estimator, names: frozenset[str]) -> Iterator[N
     Parameters
     ----------
     estimator
-        "reparameterisation", "local" or "flipout".
+        Estimator of the gradient: "reparameterisation", "local" or "flipout".
     names
-        Of the sites that are weights of one layer each; see `weights_of_layers`.
+        Names of the sites that are weights of one layer each; see `weights_of_layers`.
 
     Raises
     ------
     ModelError
-        If there is no estimator of that name, or it is none of the three.
+        If there is no estimator of that name, or it is not one of the three.
 
     Notes
     -----
-    Kingma, Salimans and Welling (2015); Wen et al. (2018). Explained in the chapter
-    `book/bayes_by_backprop/design_choices`.
+    Kingma, Salimans and Welling (2015); Wen et al. (2018).
     """
     kind = Estimator.of(estimator)
     if kind is Estimator.STICKING_THE_LANDING:

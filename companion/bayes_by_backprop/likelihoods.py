@@ -1,4 +1,4 @@
-"""Pyro models of labels and of measurements: a Bayesian module in, the distribution of what is observed out.
+"""Pyro models of labels and of measurements, around a Bayesian module.
 
 Each is called with inputs and, in a fit, with what was observed; it returns the distribution of the latter. A model of
 the reader's own that does the same can be fitted and predicted with just as well. Explained in the chapters
@@ -32,11 +32,7 @@ class Classifier(torch.nn.Module):
     Parameters
     ----------
     network
-        From inputs to logits (rows, classes): a `BayesianModule`, or any torch module.
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/lenet`.
+        Network from inputs to logits (rows, classes): a `BayesianModule`, or any torch module.
     """
 
     def __init__(self, network: torch.nn.Module) -> None:
@@ -66,21 +62,18 @@ class Regression(torch.nn.Module):
     Parameters
     ----------
     network
-        From inputs to means (rows, 1), or for ``noise="input"`` to means and raw scales (rows, 2).
+        Network from inputs to means (rows, 1), or for ``noise="input"`` to means and raw scales (rows, 2).
     noise
-        A number: :math:`\sigma`, taken as known. ``"learned"``: the unknown :math:`\sigma` has a half-normal prior and
-        is called ``"noise"`` in the posterior. ``"input"``: it depends on x, as the softplus of the second output.
+        Noise around the curve. A number is :math:`\sigma`, taken as known. ``"learned"``: the unknown :math:`\sigma`
+        has a half-normal prior and is called ``"noise"`` in the posterior. ``"input"``: it depends on x, as the
+        softplus of the second output.
     noise_scale
         Scale of that half-normal prior, in the units of y.
 
     Raises
     ------
     ModelError
-        If `noise` is none of these, a scale isn't positive and finite, or the network's output doesn't fit.
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/regression`.
+        If `noise` is something else, a scale isn't positive and finite, or the network's output doesn't fit.
     """
 
     def __init__(self, network: torch.nn.Module, noise: float | str = "learned", noise_scale: float = 1.0) -> None:

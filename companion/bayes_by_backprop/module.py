@@ -1,4 +1,4 @@
-"""From a deterministic network to a Bayesian one: a torch module and a prior in, a Pyro model of its output out.
+"""From a deterministic network to a Bayesian one: a Pyro model of a torch module's output.
 
 Explained in the chapter `book/bayes_by_backprop/design_choices`, section "One line".
 """
@@ -25,11 +25,11 @@ class BayesianModule(torch.nn.Module):
     Attributes
     ----------
     module
-        A copy of the network. Parameters that have a prior are frozen in it; the others are trained as they are.
+        Copy of the network. Parameters that have a prior are frozen in it; the others are trained as they are.
     weights
-        The parameters that have a prior.
+        Parameters that have a prior.
     prior
-        Theirs.
+        Prior of those parameters.
     """
 
     def __init__(self, module: torch.nn.Module, prior: Prior, weights: Sequence[Parameter]) -> None:
@@ -52,9 +52,9 @@ def to_bayesian(module: torch.nn.Module, prior: Prior, layers: Sequence[str] | N
     Parameters
     ----------
     module
-        The network. Its own weights are where a `MeanFieldGuide` starts; it is not changed.
+        Network; its own weights are where a `MeanFieldGuide` starts; it is not changed.
     prior
-        From `companion.priors`, or one whose settings are trained, from this package.
+        Prior of `companion.priors`, those whose settings are trained among them.
     layers
         Names of submodules, such as ``["5"]``, whose parameters get the prior. The others stay ordinary parameters,
         fitted by maximum likelihood. ``None`` takes all.
@@ -68,8 +68,8 @@ def to_bayesian(module: torch.nn.Module, prior: Prior, layers: Sequence[str] | N
     Raises
     ------
     ModelError
-        If `prior` is no prior, `module` is no module or draws random numbers by itself, as dropout does, or a layer has
-        no parameters.
+        If `prior` is not a prior, `module` is not a module or draws random numbers by itself, as dropout does, or a
+        layer has no parameters.
 
     Examples
     --------
@@ -80,10 +80,6 @@ def to_bayesian(module: torch.nn.Module, prior: Prior, layers: Sequence[str] | N
     >>> network = to_bayesian(dense(2, 5, 1), Gaussian(1.0))
     >>> network(torch.zeros(3, 2)).shape
     torch.Size([3, 1])
-
-    Notes
-    -----
-    Explained in the chapter `book/bayes_by_backprop/design_choices`, section "One line".
     """
     if not isinstance(prior, Prior):
         raise ModelError(

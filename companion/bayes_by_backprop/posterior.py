@@ -1,4 +1,4 @@
-"""What Bayes by Backprop fitted: a guide in, draws, predictions, moments and an ArviZ container out.
+"""The posterior that Bayes by Backprop fits: draws, predictions, moments and an ArviZ container.
 
 Explained in the chapter `book/bayes_by_backprop/regression`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,51 +18,14 @@ from pyro.poutine.messenger import Messenger
 
 from companion.bayes_by_backprop.first_run import is_drawn
 from companion.bayes_by_backprop.guide import MeanFieldGuide
+from companion.bayes_by_backprop.member import Member
 from companion.checks import whole
 from companion.compat import from_dict
 from companion.errors import ModelError
 from companion.machine import generator_for, has_bfloat16
-from companion.posterior import Draws, Moments, Trend, in_parts, trend
+from companion.posterior import Draws, Moments, Record, in_parts
 
-__all__ = ["PyroPosterior", "PyroRecord", "computing"]
-
-
-@dataclass(frozen=True, eq=False)
-class PyroRecord:
-    """How a posterior was fitted.
-
-    Attributes
-    ----------
-    settings
-        What was asked for, by name: steps, batch_size, estimator and the others of `companion.bayes_by_backprop.fit`.
-    history
-        Estimates of what was minimised, (steps,), in nats: the negative ELBO where the temperature is 1.
-    elbo, elbo_se
-        On all rows at full weight, whatever the temperature, and its standard error, in nats; NaN in a snapshot.
-    seconds
-        Wall time of the steps.
-    device
-        Where it was computed.
-    stopped
-        Why it ended early; None where it didn't.
-    """
-
-    settings: Mapping[str, Any]
-    history: np.ndarray
-    elbo: float
-    elbo_se: float
-    seconds: float
-    device: str
-    stopped: str | None = None
-
-    @property
-    def temperature(self) -> float:
-        """Weight of the KL divergence in what was minimised; 1 is Bayes."""
-        return float(self.settings["temperature"])
-
-    def trend(self, share: float = 0.2) -> Trend:
-        """Say whether the loss still falls; see `companion.posterior.losses`."""
-        return trend(self.history, share)
+__all__ = ["PyroPosterior", "computing"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,23 +34,57 @@ class PyroPosterior:
 
     Attributes
     ----------
-    model
-        Called as ``model(x)``, it returns the distribution of what is observed.
-    guide
-        The fitted approximation.
+    members
+        A model and a guide for each restart.
     shape
-        Of one input.
+        Shape of one input.
+    dtype
+        Dtype of the inputs.
     record
-        How it was fitted.
-    snapshots
-        The posterior as it was after so many steps, for those that were asked for.
+        How it was fitted, with the weights of the restarts: one restart has all the weight, but for a posterior that a
+        callback looks at.
     """
 
-    model: Callable[..., Any]
-    guide: MeanFieldGuide
+    members: tuple[Member, ...]
     shape: tuple[int, ...]
-    record: PyroRecord
-    snapshots: Mapping[int, PyroPosterior] = field(default_factory=dict)
+    dtype: torch.dtype
+    record: Record
+
+    @property
+    def _member(self) -> Member:
+        """The only restart that has weight."""
+        kept = np.flatnonzero(self.record.weights)
+        if len(kept) > 1:
+            raise ModelError(
+                f"this is a mixture of {len(kept)} restarts; take one with best() or restart(number). Predictions of "
+                "several can be averaged: each restart may have trained parameters of its own."
+            )
+        return self.members[kept[0]]
+
+    @property
+    def model(self) -> Callable[..., Any]:
+        """The Pyro model: called as ``model(x)``, it returns the distribution of what is observed."""
+        return self._member.model
+
+    @property
+    def guide(self) -> MeanFieldGuide:
+        """The fitted approximation."""
+        return self._member.guide
+
+    @property
+    def precision(self) -> str:
+        """Precision of its products."""
+        return str(self.record.settings["precision"])
+
+    def best(self) -> PyroPosterior:
+        """Keep the restart with the highest ELBO: the tightest bound on the evidence."""
+        return self.restart(self.record.best_restart)
+
+    def restart(self, number: int) -> PyroPosterior:
+        """Keep one restart."""
+        if not 0 <= number < len(self.members):
+            raise ModelError(f"restart {number} asked for; there are {len(self.members)}, counted from 0.")
+        return replace(self, record=self.record.weighted(np.eye(len(self.members))[number]))
 
     @property
     def device(self) -> torch.device:
@@ -116,12 +113,12 @@ class PyroPosterior:
         For a weight this is its posterior mean; for a value that must be positive, such as a scale, its median.
         """
         with torch.no_grad():
-            return {name: to(mean)[None].cpu().numpy() for name, to, mean, _ in self.guide.sites()}
+            return {s.name: s.transform(s.mean)[None].cpu().numpy() for s in self.guide.sites()}
 
     def moments(self) -> dict[str, Moments]:
         """Mean and standard deviation of every value, in the space of the fit; see `companion.inference.moments`."""
         with torch.no_grad():
-            return {n: Moments(mean.cpu().numpy(), s.cpu().numpy()) for n, _, mean, s in self.guide.sites()}
+            return {s.name: Moments(s.mean.cpu().numpy(), s.scale.cpu().numpy()) for s in self.guide.sites()}
 
     def predict(self, x: np.ndarray, draws: Draws) -> np.ndarray:
         """Class probabilities (draws, points, classes) or means (draws, points) at inputs; see `Posterior.predict`.
@@ -153,9 +150,9 @@ class PyroPosterior:
         with torch.no_grad():
             for i in numbers:
                 generator = generator_for(self.device, seed, "draw", int(i))
-                for name, to, mean, scale in self.guide.sites():
-                    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-                    made[name].append(to(mean + scale * noise))
+                for s in self.guide.sites():
+                    noise = torch.randn(s.mean.shape, generator=generator, device=s.mean.device, dtype=s.mean.dtype)
+                    made[s.name].append(s.transform(s.mean + s.scale * noise))
         return {name: torch.stack(parts) for name, parts in made.items()}
 
     def _given(self, draws: Draws) -> tuple[int, Callable[[slice], dict[str, torch.Tensor]]]:
@@ -165,7 +162,7 @@ class PyroPosterior:
                 f"draws is a {type(draws).__name__}; expected a mapping of names to arrays, such as "
                 "posterior.draw(50, seed=0) gives."
             )
-        shapes = {name: tuple(to(mean).shape) for name, to, mean, _ in self.guide.sites()}
+        shapes = {s.name: tuple(s.transform(s.mean).shape) for s in self.guide.sites()}
         found = {}
         for name, shape in shapes.items():
             array = np.asarray(draws[name]) if name in draws else np.empty(0)
@@ -191,13 +188,15 @@ class PyroPosterior:
             )
         if not np.isfinite(array).all():
             raise ModelError("x holds NaN or infinity; expected finite numbers.")
-        data = {"x": torch.tensor(array, dtype=torch.float32, device=self.device)}
+        if array.dtype.kind == "f" and not self.dtype.is_floating_point and (array != np.round(array)).any():
+            raise ModelError(f"x holds numbers with fractions; those of the fit are whole ({self.dtype}).")
+        data = {"x": torch.tensor(array, device=self.device).to(self.dtype)}
 
         def respond(draw: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
             with _Undrawn():
                 return of(poutine.condition(self.model, data=dict(draw))(rows["x"]))
 
-        with computing(self.device, str(self.record.settings["precision"])):
+        with computing(self.device, self.precision):
             found: np.ndarray = in_parts(respond, count, draws, data).float().numpy()
         return found
 

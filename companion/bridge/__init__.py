@@ -1,6 +1,6 @@
 """Two bridges between PyMC and torch: a torch module in a PyMC model, and a PyMC model as a torch function.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in the chapter `book/mnist/dense` and in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from companion.bridge.density import LogDensity, torch_log_density

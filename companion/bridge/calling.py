@@ -13,8 +13,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 __all__ = ["called_with"]
+
+# Functions that create a tensor in the default dtype, where none is named.
+_CREATORS = frozenset({
+    torch.arange, torch.empty, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones, torch.zeros,
+})  # fmt: skip
 
 # The other names of each tied parameter, one for each layer that holds it. Weak keys, as everywhere.
 _tied: WeakKeyDictionary[torch.nn.Module, dict[str, list[str]]] = WeakKeyDictionary()
@@ -80,7 +86,18 @@ def _at_home(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         if dtype is not default:
             torch.set_default_dtype(dtype)
             stack.callback(torch.set_default_dtype, default)
+            stack.enter_context(_DtypeNamed())
         yield
+
+
+class _DtypeNamed(TorchFunctionMode):
+    """Names the dtype of every floating tensor that is created: a traced graph runs when the default is another."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in _CREATORS and (kwargs or {}).get("dtype") is None and out.is_floating_point():
+            return func(*args, **(kwargs or {}), dtype=out.dtype)
+        return out
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""The bridge out: a `pymc.Model` in, its log density as torch functions out.
+"""The bridge out: the log density of any continuous PyMC model, as torch functions.
 
 Priors, transforms with their Jacobians, the likelihood, ``total_size`` and wrapped modules become torch code of the
-unconstrained values and of the data, so that a training loop can run in torch alone, on CPU or GPU. Explained in the
-chapter `book/mnist/dense`.
+unconstrained values and of the data, so that a training loop can run in torch alone, on CPU or GPU. Explained in
+`book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class LogDensity(Description):
         values
             A draw of all values.
         means, variances
-            Of the approximation, for the names in `gaussian`.
+            Moments of the approximation, for the names in `gaussian`.
         """
         if self._expected is None:
             graph = self._graph
@@ -123,7 +123,7 @@ class LogDensity(Description):
         Parameters
         ----------
         names
-            Which; the free variables when left out.
+            Names of what to compute; the free variables when left out.
         """
         names = tuple(self._graph.free) if names is None else names
         if names not in self._constrained:
@@ -161,9 +161,9 @@ def torch_log_density(
     model
         Any model of continuous free variables.
     dtype
-        Of every floating number: float64 as PyMC computes by default, float32 for speed.
+        Floating dtype of the computation: float64 as PyMC computes by default, float32 for speed.
     device
-        Where it computes.
+        Device of the computation.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def torch_log_density(
     Raises
     ------
     ModelError
-        If `model` is no model, has discrete or no free variables, or holds an Op without a torch counterpart; the
+        If `model` is not a model, has discrete or no free variables, or holds an Op without a torch counterpart; the
         message names the Op, the variable and what to use instead.
 
     Examples
@@ -184,10 +184,6 @@ def torch_log_density(
     >>> density = torch_log_density(model)
     >>> round(float(density({"scale_log__": torch.tensor(0.0, dtype=torch.float64)})), 4)
     -0.7258
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/dense`.
     """
     if not isinstance(model, pm.Model):
         raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")

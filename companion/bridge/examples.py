@@ -49,7 +49,7 @@ def example_rows(inputs: Sequence[Graph], shapes: Sequence[Shape]) -> list[torch
     Returns
     -------
     list of torch.Tensor
-        Of real data the first two rows, and those with the smallest and the largest number of each input: an index
+        The first two rows of real data, and those with the smallest and the largest number of each input: an index
         that is out of range is among them. All inputs have the same rows. Where there is no data, normal numbers, or
         zeros of a whole-number or truth type.
     """

@@ -1,8 +1,8 @@
 """Torch functions with an identity: a module as a function of its weights, its derivative, its vectorised form.
 
-What comes in are tensors, what goes out is a tuple of tensors. PyTensor compares the Ops that carry these functions,
-merges equal ones and pickles them, so each is a small frozen dataclass that compares by what it computes. Explained in
-the chapter `book/mnist/dense`.
+Each takes tensors and gives a tuple of tensors. PyTensor compares the Ops that carry these functions, merges equal
+ones and pickles them, so each is a small frozen dataclass that compares by what it computes. Explained in
+`book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ELSEWHERE = " on "
 
 
 class TorchFunction(Protocol):
-    """A function of tensors that can stand in an Op: hashable, comparable, picklable."""
+    """A function of tensors that can stand in an Op: it can be hashed, compared and pickled."""
 
     @property
     def label(self) -> str:
@@ -48,12 +48,12 @@ class TorchFunction(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; inputs are moved there."""
+        """Device on which it computes; inputs are moved there."""
         ...
 
     @property
     def example(self) -> tuple[Shape, ...]:
-        """Shapes of inputs that it accepts; where a size may vary, any."""
+        """Shapes of inputs that it accepts; where a size may vary, any of those sizes."""
         ...
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> TorchFunction:
@@ -74,11 +74,12 @@ class ModuleCall:
     module
         Any `torch.nn.Module` whose ``forward`` gives a tensor, or a tuple or list of them.
     names
-        Of the parameters that are arguments, in their order. The others keep the module's own values.
+        Names of the parameters that are arguments, in their order. The others keep the module's own values.
     example
         Shapes of arguments that it accepts: those of ``forward``, then the weights'.
     identity
-        Two calls with one identity compute the same. It travels with a pickle, as the module itself does.
+        Name of what it computes: two calls with one identity compute the same. It travels with a pickle, as the module
+        itself does.
 
     Raises
     ------

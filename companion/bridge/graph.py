@@ -1,6 +1,6 @@
-"""A `pymc.Model` in, the graphs of its log density out, as functions of values and data alone.
+"""The graphs of a PyMC model's log density, as functions of its unconstrained values and its data alone.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class ModelGraph:
         return [*self.value_inputs.values(), *self.data_inputs.values()]
 
     def variable(self, name: str) -> Graph:
-        """Give the graph of a variable or deterministic of the model, from the values and the data."""
+        """Look up the graph of a variable or deterministic of the model."""
         if name not in self.variables:
             raise ModelError(f"the model has no variable {name!r}; it has {sorted(self.variables)}.")
         return self.variables[name]

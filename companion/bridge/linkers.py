@@ -1,7 +1,9 @@
-"""What the linkers other than C and Python are told about torch Ops.
+"""Torch Ops in PyTensor's linkers other than C and Python.
 
 Numba runs them in object mode, as it would by itself, but without a warning that the user can do nothing about.
-PyTensor's PYTORCH mode gets the torch function itself. Explained in the chapter `book/mnist/dense`.
+PyTensor's PYTORCH mode gets the torch function itself.
+
+Explained in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations

@@ -1,24 +1,24 @@
-"""A PyTensor graph in, one torch function out: differentiable, vectorisable by `torch.vmap`, in one floating dtype.
+"""Converts a PyTensor graph to one torch function, which is differentiable and vectorisable, in one floating dtype.
 
 PyTensor's PYTORCH mode knows most Ops; this adds those that it lacks, replaces those that `torch.vmap` or autograd
-can't take, and keeps every number in the dtype and on the device of the fit. Explained in the chapter
-`book/mnist/dense`.
+can't take, and keeps every number in the dtype and on the device of the fit. Explained in
+`book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 import torch
 from pymc.logprob.utils import local_check_parameter_to_ninf_switch
 from pytensor import scalar as ps
 from pytensor.compile.mode import PYTORCH
-from pytensor.graph.basic import Apply
+from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.pytorch.dispatch.basic import pytorch_funcify
 from pytensor.link.utils import fgraph_to_python
@@ -28,9 +28,11 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import SpecifyShape
-from torch.nn import functional
+from pytensor.tensor.subtensor import indices_from_subtensor
 
+from companion.bridge.counterparts import ELEMENTWISE, LINEAR_ALGEBRA, backwards, dimshuffle, log_erfc
 from companion.bridge.ops import TorchOp, is_float
+from companion.bridge.sources import is_tensor
 from companion.compat import op_kind
 from companion.errors import ModelError
 
@@ -40,53 +42,12 @@ Torch = Callable[..., Any]
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
 
-# Torch's softplus turns linear from a threshold on, 20 by default; the exact one never does.
-_NEVER_LINEAR = 1e9
+# Powers stay powers: nested squares would be one Op with a graph inside, which PYTORCH mode can't convert. The
+# logarithm of erfc stays one: PyTensor's series for it holds from a number on that is right in float64 alone.
+_REWRITES = PYTORCH.excluding("local_pow_to_nested_squaring", "local_log_erfc").optimizer
 
-
-def _log1mexp(x: torch.Tensor) -> torch.Tensor:
-    return torch.where(x < -math.log(2), torch.log1p(-torch.exp(x)), torch.log(-torch.expm1(x)))
-
-
-# Elementwise Ops whose own conversion is missing, loops over elements, or branches on a tensor's value.
-_ELEMENTWISE: dict[type, Torch] = {
-    ps.Switch: lambda c, a, b: torch.where(torch.as_tensor(c).bool(), a, b),
-    ps.Clip: lambda x, low, high: torch.minimum(torch.maximum(x, low), high),
-    ps.EQ: torch.eq,  # PyTensor takes torch.equal, which compares whole tensors
-    ps.NEQ: torch.ne,
-    ps.Identity: lambda x: x,
-    ps.Second: lambda a, b: torch.broadcast_tensors(a, b)[1],
-    ps.Mod: torch.remainder,
-    ps.Pow: torch.pow,
-    ps.Reciprocal: torch.reciprocal,
-    ps.Sqr: torch.square,
-    ps.Add: lambda *xs: sum(xs[1:], start=xs[0]),
-    ps.Mul: lambda *xs: _product(xs),
-    ps.AND: torch.logical_and,
-    ps.OR: torch.logical_or,
-    ps.XOR: torch.logical_xor,
-    ps.math.Sigmoid: torch.sigmoid,
-    ps.math.Softplus: lambda x: functional.softplus(x, threshold=_NEVER_LINEAR),
-    ps.math.GammaLn: torch.lgamma,
-    ps.math.Psi: torch.digamma,
-    ps.math.Erf: torch.erf,
-    ps.math.Erfc: torch.erfc,
-    ps.math.Log1mexp: _log1mexp,
-}
-
-# Powers stay powers: nested squares would be one Op with a graph inside, which PYTORCH mode can't convert.
-_REWRITES = PYTORCH.excluding("local_pow_to_nested_squaring").optimizer
-
-# Linear algebra that PyTensor's PYTORCH mode lacks, by the name of the Op's class.
-_LINEAR_ALGEBRA: dict[str, Callable[[Any], Torch]] = {
-    "Solve": lambda op: lambda a, b: _by_columns(torch.linalg.solve, op, a, b),
-    "Cholesky": lambda op: lambda a: torch.linalg.cholesky(a, upper=not op.lower),
-    "SolveTriangular": lambda op: (
-        lambda a, b: _by_columns(
-            partial(torch.linalg.solve_triangular, upper=not op.lower, unitriangular=op.unit_diagonal), op, a, b
-        )
-    ),
-}
+# Relative rounding that a check of a parameter must bear, in units of the dtype's epsilon.
+_ROUNDING = 1024
 
 # Ops that write into a part of an array, by name as well.
 _INCREMENTS = frozenset({"IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
@@ -98,16 +59,16 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
     Parameters
     ----------
     inputs, outputs
-        Of the graph. Everything else that it reads must be a constant.
+        Inputs and outputs of the graph. Everything else that it reads must be a constant.
     dtype
-        Of every floating number in it.
+        Dtype of every floating number in it.
     device
-        Where its constants lie.
+        Device on which its constants lie.
 
     Returns
     -------
     callable
-        Tensors, one an input, to a tuple of tensors, one an output.
+        A function of one tensor per input, which gives a tuple of one tensor per output.
 
     Raises
     ------
@@ -115,11 +76,9 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
         If an Op has no torch counterpart; the message names it, the variable that it computes and what to do.
     """
     graph = FunctionGraph(list(inputs), list(outputs), clone=True)
-    for node in graph.toposort():
-        if isinstance(node.op, CheckAndRaise):  # branching on a tensor breaks vmap and compilation
-            instead = local_check_parameter_to_ninf_switch.transform(graph, node)  # as `model.compile_logp` does
-            graph.replace(node.outputs[0], instead[0] if instead else node.inputs[0], reason="no raising in torch")
+    _without_raising(graph, torch.finfo(dtype).eps * _ROUNDING)
     _REWRITES.rewrite(graph)
+    _with_log_erfc(graph)
 
     def convert(op: Any, *, node: Apply[Any] | None = None, **kwargs: Any) -> Torch:
         if node is None:
@@ -146,6 +105,40 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
     return lambda *tensors: tuple(function(*tensors))
 
 
+def _without_raising(graph: FunctionGraph, tolerance: float) -> None:
+    """Make checks of parameters choices between the density and minus infinity, as `model.compile_logp` does.
+
+    Branching on a tensor would break `torch.vmap` and compilation. Where a check compares with a smaller number than
+    the dtype resolves, such as whether values sum to zero, it compares with `tolerance` instead.
+    """
+    for node in graph.toposort():
+        if not isinstance(node.op, CheckAndRaise):
+            continue
+        value, *conditions = node.inputs
+        tiny = [
+            v
+            for v in ancestors(conditions)
+            if isinstance(v, Constant) and is_tensor(v) and is_float(v) and v.data.size == 1 and 0 < v.data < tolerance
+        ]
+        enough: dict[Graph, Graph] = {v: pt.constant(np.full_like(v.data, tolerance)) for v in tiny}
+        checked: Graph = node.op(value, *clone_replace(conditions, enough)) if enough else node.outputs[0]
+        instead = local_check_parameter_to_ninf_switch.transform(graph, checked.owner)
+        graph.replace(node.outputs[0], instead[0] if instead else value, reason="no raising in torch")
+
+
+def _with_log_erfc(graph: FunctionGraph) -> None:
+    """Compute the logarithm of erfc in one go."""
+    for node in graph.toposort():
+        inner = node.inputs[0].owner if _is_scalar(node, ps.Log) else None
+        if inner is not None and _is_scalar(inner, ps.math.Erfc):
+            together: Graph = Elemwise(log_erfc)(inner.inputs[0])
+            graph.replace(node.outputs[0], together, reason="log erfc")
+
+
+def _is_scalar(node: Apply[Any], kind: type) -> bool:
+    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kind)
+
+
 def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str, Any]) -> Torch:
     """Find the torch function for one node."""
     if isinstance(op, Elemwise):
@@ -154,7 +147,7 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
             to = getattr(torch, scalar.o_type.dtype)
             kind = dtype if to.is_floating_point else to
             return lambda x: x.to(kind)
-        found = next((_ELEMENTWISE[kind] for kind in type(scalar).__mro__ if kind in _ELEMENTWISE), None)
+        found = next((ELEMENTWISE[kind] for kind in type(scalar).__mro__ if kind in ELEMENTWISE), None)
         if found is None:
             found = _converted(op, node, kwargs)
         mixed = is_float(node.outputs[0]) and not all(map(is_float, node.inputs))
@@ -168,17 +161,30 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
     if isinstance(op, MakeVector):
         return lambda *xs: torch.stack([torch.as_tensor(x) for x in xs])
     if isinstance(op, DimShuffle):
-        return lambda x: _dimshuffle(x, op)
+        return lambda x: dimshuffle(x, op)
     core = op.core_op if isinstance(op, Blockwise) else op  # torch takes batches of matrices as they are
     if isinstance(core, Dot):
         return _with_floats(torch.matmul, dtype) if is_float(node.outputs[0]) else torch.matmul
-    if (known := _LINEAR_ALGEBRA.get(op_kind(core))) is not None:
+    if (known := LINEAR_ALGEBRA.get(op_kind(core))) is not None:
         return known(core)
+    if op_kind(op) == "Subtensor" and (indices := _constant_indices(op, node)) is not None:
+        return lambda x, *_: backwards(x, indices)
     found = _converted(op, node, kwargs)
     if op_kind(op) in _INCREMENTS:
         # vmap can't write a batch into what has none: the sum of zeros gives it one
         return lambda x, y, *at: found(x + torch.zeros_like(y).sum().to(x.dtype), y, *at)
     return found
+
+
+def _constant_indices(op: Any, node: Apply[Any]) -> list[Any] | None:
+    """Give the indices of a part of an array where one of them is a slice that goes backwards."""
+    if not all(isinstance(v, Constant) for v in node.inputs[1:]):
+        return None
+    constants: list[Any] = node.inputs[1:]
+    numbers: Any = [int(v.data) for v in constants]
+    indices = indices_from_subtensor(numbers, op.idx_list)
+    backward = any(isinstance(i, slice) and i.step is not None and i.step < 0 for i in indices)
+    return list(indices) if backward else None
 
 
 def _module(op: TorchOp, dtype: torch.dtype, device: torch.device) -> Torch:
@@ -231,31 +237,3 @@ def _refusal(op: Any, node: Apply[Any]) -> ModelError:
         "counterpart. Express it with elementwise functions, sums and matrix products, put it into a torch.nn.Module "
         "with companion.bridge.wrap_torch, or fit the model with pymc.fit or companion.inference.fit_advi instead."
     )
-
-
-def _product(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    product = tensors[0]
-    for tensor in tensors[1:]:
-        product = product * tensor
-    return product
-
-
-def _by_columns(solve: Torch, op: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Solve for a vector as for a matrix of one column; without the dimension, vmap couldn't tell the two apart."""
-    x: torch.Tensor = solve(a, b.unsqueeze(-1) if op.b_ndim == 1 else b)
-    return x.squeeze(-1) if op.b_ndim == 1 else x
-
-
-def _dimshuffle(x: torch.Tensor, op: DimShuffle) -> torch.Tensor:
-    """Permute, drop and add dimensions without a reshape, which would copy under `torch.vmap`."""
-    x = x.squeeze(op.drop) if op.drop else x
-    x = x.permute(list(op.shuffle)) if not op.drop else x.permute(_ranks(op.shuffle))
-    for at in op.augment:
-        x = x.unsqueeze(at)
-    return x
-
-
-def _ranks(shuffle: Sequence[int]) -> list[int]:
-    """Renumber the kept dimensions after others were dropped."""
-    order = sorted(shuffle)
-    return [order.index(i) for i in shuffle]

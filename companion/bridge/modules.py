@@ -6,7 +6,6 @@ Explained in `book/reference/how_a_fit_works`, section "Lowering".
 from __future__ import annotations
 
 import copy
-from types import MethodType
 from weakref import WeakKeyDictionary
 
 import torch
@@ -145,8 +144,8 @@ def _copied(module: torch.nn.Module) -> torch.nn.Module:
     for part in new.modules():
         vars(part).pop("_compiled_call_impl", None)  # made of the reader's module, it would compute with that one
         original = getattr(vars(part).get("forward"), _ORIGINAL, None)
-        if original is not None:
-            part.forward = MethodType(getattr(original, "__func__", original), part)
+        if getattr(original, "__qualname__", "") == type(part).forward.__qualname__:
+            del vars(part)["forward"]  # compiled from the reader's module as well; the class has it
     return new
 
 

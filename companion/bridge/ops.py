@@ -2,8 +2,9 @@
 
 `TorchOp` computes the value. Its gradient asks for a second output, a handle, under which the autograd graph of the
 forward pass is kept until `TorchVjpOp` walks it backwards; both Ops are plain functions of their inputs all the same,
-because a handle that is no longer known makes the backward Op repeat the forward pass. Explained in the chapter
-`book/mnist/dense`; the shape of the module follows PyTensor's own `pytensor.link.jax.ops`.
+because a handle that is no longer known makes the backward Op repeat the forward pass. Explained in
+`book/reference/how_a_fit_works`, section "Lowering"; the shape of this file follows PyTensor's own
+`pytensor.link.jax.ops`.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ _tapes = _Tapes()
 
 @with_both_gradient_names
 class TorchOp(Op):
-    """A torch function as an Op: numbers in as NumPy arrays, through torch, out as NumPy arrays.
+    """A torch function as an Op: PyTensor hands it NumPy arrays, and gets NumPy arrays back.
 
     Parameters
     ----------
     function
-        What is computed. Floating inputs are cast to its dtype and moved to its device.
+        The torch function. Floating inputs are cast to its dtype and moved to its device.
     tape
         Whether the autograd graph is kept for the gradient; the handle to it is then the last output.
     """
@@ -141,14 +142,16 @@ class TorchOp(Op):
 
 @with_both_gradient_names
 class TorchVjpOp(Op):
-    """The vector-Jacobian product of a `TorchOp`: handle, inputs and cotangents to the floating inputs' gradients.
+    """The vector-Jacobian product of a `TorchOp`.
+
+    It takes a handle, the inputs and the cotangents, and gives the gradients of the floating inputs.
 
     Parameters
     ----------
     function
         The function that was run forward.
     inputs
-        How many inputs it has; what follows them are the cotangents of its outputs.
+        Number of its inputs; what follows them are the cotangents of its outputs.
     """
 
     __props__ = ("function", "inputs")
@@ -190,7 +193,7 @@ class TorchVjpOp(Op):
             seen.append(gradient)
 
     def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
-        """Connect every floating input with every gradient; the handle is no number."""
+        """Connect every floating input with every gradient, and the handle with none."""
         return [[i > 0 and is_float(v)] * len(node.outputs) for i, v in enumerate(node.inputs)]
 
     def infer_shape(self, *arguments: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """What a model predicts: its observed variable's probabilities or mean as a torch function of weights and inputs.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Prediction".
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ from typing import Any
 import pymc as pm
 import torch
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
+from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
 from pytensor.tensor.random.basic import BernoulliRV, CategoricalRV, NormalRV, StudentTRV
 
 from companion.bridge.lowering import lower
 from companion.bridge.sources import Sources
+from companion.compat import op_kind
 from companion.errors import ModelError
 
 __all__ = ["Response"]
+
+# Ops that take some entries of an array.
+_PICKS = frozenset({"AdvancedSubtensor", "AdvancedSubtensor1", "AdvancedBooleanSubtensor", "BooleanSubtensor"})
 
 _MEANS = {BernoulliRV: 0, CategoricalRV: 0, NormalRV: 0, StudentTRV: 1}  # which parameter is the mean
 
@@ -29,9 +34,9 @@ class Response:
     Parameters
     ----------
     model
-        With one observed variable: Bernoulli, Categorical, Normal or StudentT.
+        A model with one observed variable: Bernoulli, Categorical, Normal or StudentT.
     dtype, device
-        Of the computation.
+        Floating dtype and device of the computation.
 
     Attributes
     ----------
@@ -39,6 +44,8 @@ class Response:
         Name of each free variable to its shape.
     inputs
         Names of the data that it reads.
+    rows
+        Number of observations, those that are missing among them, where the model was given them as a plain array.
 
     Raises
     ------
@@ -49,6 +56,7 @@ class Response:
     def __init__(self, model: pm.Model, dtype: torch.dtype, device: torch.device) -> None:
         rv, self._kind = _observed(model)
         parameter = rv.owner.op.dist_params(rv.owner)[_MEANS[self._kind]]
+        parameter, self.rows = _with_missing(model, parameter)
         stand_ins = {v: v.type(name=v.name) for v in model.free_RVs}
         sources = Sources.of(model)
         [graph] = clone_replace([parameter], replace=stand_ins)
@@ -66,6 +74,22 @@ class Response:
         if self._kind is BernoulliRV:
             out = torch.stack([1 - out, out], dim=-1)
         return torch.as_tensor(out)
+
+
+def _with_missing(model: pm.Model, parameter: Any) -> tuple[Any, int | None]:
+    """Find the parameter of all observations where PyMC imputes some, and count the observations.
+
+    PyMC splits a variable ``y`` with missing values into ``y_observed`` and ``y_unobserved``, whose parameters are the
+    whole's at the places of either.
+    """
+    observed = model.observed_RVs[0]
+    whole = observed.name.removesuffix("_observed")
+    if f"{whole}_unobserved" not in model.named_vars:
+        return parameter, next(iter(model.rvs_to_values[observed].type.shape), None)
+    rows = next(iter(model[whole].type.shape), None)
+    node = parameter.owner
+    picks = node is not None and op_kind(node.op) in _PICKS and all(isinstance(v, Constant) for v in node.inputs[1:])
+    return (node.inputs[0] if picks else parameter), rows
 
 
 def _observed(model: pm.Model) -> tuple[Any, Any]:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.type import TensorType
 
@@ -124,8 +123,8 @@ def _shape_of_data(variable: Any) -> Shape | None:
     """Give the shape of the data that a variable holds or is computed from entry by entry; None for anything else."""
     if isinstance(variable, SharedVariable):
         return tuple(variable.get_value(borrow=True).shape)
-    if isinstance(variable, Constant):
-        return tuple(variable.data.shape)
+    if None not in variable.type.shape:
+        return tuple(variable.type.shape)
     if variable.owner is None or not isinstance(variable.owner.op, Elemwise):
         return None
     shapes = [shape for v in variable.owner.inputs if (shape := _shape_of_data(v)) is not None]

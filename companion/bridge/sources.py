@@ -1,6 +1,6 @@
-"""A `pymc.Model` in, what it reads from outside out: `pymc.Data`, and the arrays that `pymc.Minibatch` draws from.
+"""What a PyMC model reads from outside: `pymc.Data`, and the arrays that `pymc.Minibatch` draws from.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Sources:
         for variable in ancestors(outputs):
             batch = _is_batch(variable)
             name = names.get(_behind(variable) if batch else variable)
-            if name is not None and batch == (name in self.batch):  # where rows are drawn, the whole is no input
+            if name is not None and batch == (name in self.batch):  # where rows are drawn, the whole isn't an input
                 found[variable] = self.inputs[name]
         return found
 

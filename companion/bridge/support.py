@@ -19,8 +19,9 @@ __all__ = ["refuse_impossible"]
 
 Values = Mapping[str, torch.Tensor]
 
-# Points that a density is looked at, beside the model's start: what is impossible at all of them is so everywhere.
-_OTHER_POINTS = 2
+# Distances from the model's start and from zero at which a density is looked at: what is impossible at all of them is
+# taken for impossible everywhere.
+_DISTANCES = (0.0, 1.0, 3.0, 10.0)
 
 # What distributions take, by PyMC's name of them.
 _TAKES = {
@@ -80,8 +81,11 @@ def refuse_impossible(density: LogDensity, parts: Iterable[Values] | None = None
             return
         exact = density.to(torch.float64, "cpu")  # what only rounding makes impossible is not refused here
         rng = np.random.default_rng(0)
-        moved = [{n: a + rng.normal(size=a.shape) for n, a in density.start.items()} for _ in range(_OTHER_POINTS)]
-        points = [exact.tensors(point) for point in (density.start, *moved)]
+        points = [
+            exact.tensors({n: near * a + far * rng.normal(size=a.shape) for n, a in density.start.items()})
+            for far in _DISTANCES
+            for near in (1, 0)
+        ]
         found = [_Impossible(o.name, o.distribution) for o in density.observed]
         for part in every:
             data = {name: t.to("cpu", torch.float64 if t.is_floating_point() else None) for name, t in part.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -49,7 +49,8 @@ class Tools:
         function
             The function of one element.
         in_dims
-            For each argument 0 where it has that dimension, ``None`` where it is the same for all; one number for all.
+            Number 0 for each argument that has that dimension, ``None`` for each that is the same for all; one number
+            may stand for all arguments.
         """
         return looped(function, in_dims) if self._loop else torch.vmap(function, in_dims, randomness="different")
 
@@ -59,7 +60,7 @@ class Tools:
         Parameters
         ----------
         function
-            Its outputs are a scalar, which is differentiated, and something else beside it.
+            The function. It gives a scalar, which is differentiated, and something else beside it.
 
         Returns
         -------
@@ -95,7 +96,7 @@ def fastest(build: Callable[[Tools], F], example: Sequence[torch.Tensor]) -> F:
         _raise_ours(error)
         reason: Exception = error
     else:
-        return traced  # type: ignore[no-any-return]
+        return cast(F, traced)
     for loop in (False, True):
         function = build(Tools(loop))
         try:
@@ -120,10 +121,10 @@ def vectorised(function: Function, in_dims: Dims = 0, *, randomness: str = "erro
     function
         The function of one element. Its arguments and outputs may be nested in mappings, tuples and lists.
     in_dims
-        For each argument 0 where its tensors have a first dimension to go over, ``None`` where they are the same for
-        all; one number for all arguments.
+        Number 0 for each argument whose tensors have a first dimension to go over, ``None`` for each that is the same
+        for all; one number may stand for all arguments.
     randomness
-        As for `torch.vmap`.
+        Setting of that name of `torch.vmap`.
 
     Returns
     -------

@@ -184,8 +184,8 @@ def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
     Raises
     ------
     ModelError
-        Outside a model, for something that is not a prior, if the model has a variable of a parameter's name, and as
-        `wrap_torch`.
+        If it is called outside a model, or with something that is not a prior; if the model has a variable of a
+        parameter's name; and as `wrap_torch`.
     """
     if pm.Model.get_context(error_if_none=False) is None:
         raise ModelError("bayesian(...) was called outside a model; call it inside `with pm.Model():`.")

@@ -1,8 +1,10 @@
-"""In: the words after ``companion`` on the command line. Out: lines for people, a status for scripts.
+"""Run the command `companion`: lines for people, and a status for scripts.
 
-Explained in the book's introduction (``book/intro``) and its data page (``book/reference/data``).
-The status is 0 when all is well, 1 when something is bad or missing, and 2 when the command isn't understood.
+Explained in the book's introduction (`book/intro`) and its data page (`book/reference/data`).
+The status is 0 when all is well, 1 when something is bad or missing, and 2 when the command is not understood.
 """
+
+from __future__ import annotations
 
 import argparse
 import sys
@@ -11,23 +13,25 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from companion import __version__
+from companion.cli import doctor
+from companion.cli.doctor import Finding, examine, report
 from companion.errors import CompanionError, CompanionWarning
 
-__all__ = ["main"]
+__all__ = ["Finding", "doctor", "examine", "main", "report"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command ``companion``.
+    """Run the command `companion`.
 
     Parameters
     ----------
     argv
-        The words after the program's name; those of the process by default.
+        Words after the program's name; those of the process by default.
 
     Returns
     -------
     int
-        The exit status.
+        Exit status.
     """
     parser = _parser()
     options = parser.parse_args(argv)
@@ -55,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None, help=parser.format_help)
     parser.add_argument("--version", action="version", version=f"companion {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
-    doctor = commands.add_parser("doctor", help="is this machine ready for the book?")
-    doctor.set_defaults(run=_doctor)
+    look = commands.add_parser("doctor", help="is this machine ready for the book?")
+    look.set_defaults(run=_doctor)
     data = commands.add_parser("data", help="the data files: list, fetch, verify")
     data.set_defaults(help=data.format_help)
     actions = data.add_subparsers(title="commands", metavar="")
@@ -68,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     new.set_defaults(run=_new)
     new.add_argument("data", help="a CSV file with a header, or a folder with one subfolder of images for each class")
     new.add_argument("--target", metavar="COLUMN", help="of a CSV file: the column that holds the classes")
+    new.add_argument(
+        "--leave-out",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="of a CSV file: a column that is not learned from; may be given several times",
+    )
     new.add_argument("--to", metavar="NOTEBOOK", help="what to write; by default the data's name and .ipynb, here")
     for name, text in (
         ("list", "every file: size, licence, and where it was found"),
@@ -81,8 +92,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _doctor(_options: argparse.Namespace) -> int:
-    from companion.cli.doctor import examine, report
-
     return report(examine())
 
 
@@ -104,7 +113,7 @@ def _data(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from companion.cli.new import start
 
-    return start(options.data, options.target, options.to)
+    return start(options.data, options.target, options.to, options.leave_out)
 
 
 def _one_message(
@@ -115,5 +124,5 @@ def _one_message(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning without the line of our source that gave it."""
+    """Print a warning without the line of our source that gave it."""
     print(f"warning: {message}", file=sys.stderr)

@@ -1,7 +1,9 @@
-"""In: names of data sets. Out: lines that say which of their files are where, whole or bad.
+"""List, fetch and verify the files of data sets, in lines for people.
 
-Explained in the book's data page (``book/reference/data``).
+Explained in the book's data page (`book/reference/data`).
 """
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
@@ -37,7 +39,7 @@ def fetch_files(names: Sequence[str]) -> int:
 
 
 def verify_files(names: Sequence[str]) -> int:
-    """Hash every copy on this machine; the status is 1 if one is bad, and a missing file isn't bad."""
+    """Hash every copy on this machine; the status is 1 if one is bad, and a missing file is not bad."""
     status = 0
     for collection in choose(names):
         for file in collection.files:

@@ -1,17 +1,17 @@
-"""In: this machine. Out: one line for each thing that the book needs: fine as it is, or what to do.
+"""Look at this machine and print one line for each thing that the book needs: fine as it is, or what to do.
 
-Explained in the book's introduction (``book/intro``).
+Explained in the book's introduction (`book/intro`).
 """
+
+from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import platform
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from companion.errors import CompanionError, first_line
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS", "Finding", "examine", "report"]
 
-DISTRIBUTION = "bnn-companion"
+_DISTRIBUTION = "bnn-companion"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Attributes
     ----------
     status
-        ``"ok"``; ``"fine"`` where something optional is absent; ``"todo"`` where there is something to do.
+        `"ok"`; `"fine"` where something optional is absent; `"todo"` where there is something to do.
     subject, text
-        What was looked at, and what is to be said of it.
+        Thing that was looked at, and a sentence about it.
     essential
-        Whether the book can't run as long as this is to do.
+        Whether the book can't run until this is done.
     """
 
     status: Literal["ok", "fine", "todo"]
@@ -45,7 +45,7 @@ class Finding:
 
 
 def examine(checks: Iterable[Callable[[], list[Finding]]] | None = None) -> list[Finding]:
-    """Run the checks; one that breaks is itself a finding and stops no other."""
+    """Run the checks; one that breaks is itself a finding and does not stop the others."""
     findings: list[Finding] = []
     for check in CHECKS if checks is None else checks:
         try:
@@ -67,16 +67,16 @@ def report(findings: Iterable[Finding]) -> int:
 
 
 def python() -> list[Finding]:
-    """Python's version; pip refuses those that are too old."""
+    """Report Python's version; pip refuses those that are too old."""
     return [Finding("ok", "Python", f"{platform.python_version()} ({sys.executable})")]
 
 
 def packages() -> list[Finding]:
-    """Every declared dependency: whether it can be imported and its version is in the declared range."""
+    """Check that each declared dependency can be imported and has a version in the declared range."""
     from packaging.requirements import Requirement
 
     try:
-        lines = importlib.metadata.requires(DISTRIBUTION) or []
+        lines = importlib.metadata.requires(_DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         text = "used from a folder, not installed, so versions are not checked: pip install -e ."
         return [Finding("fine", "companion", text), *(_package(Requirement(name)) for name in _MODULES)]
@@ -84,7 +84,7 @@ def packages() -> list[Finding]:
     return [_package(r) for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
-# What a distribution is called in a sentence and in an import, where that isn't its own name.
+# What a distribution is called in a sentence and in an import, where it differs from its own name.
 _MODULES = {
     "pymc": ("PyMC", "pymc"),
     "pytensor": ("PyTensor", "pytensor"),
@@ -96,7 +96,7 @@ _MODULES = {
 }
 
 
-def _package(requirement: "Requirement") -> Finding:
+def _package(requirement: Requirement) -> Finding:
     subject, module = _MODULES.get(requirement.name.lower(), (requirement.name, requirement.name))
     remedy = f'pip install "{requirement.name}{requirement.specifier}"'
     try:
@@ -110,7 +110,7 @@ def _package(requirement: "Requirement") -> Finding:
 
 
 def compiler() -> list[Finding]:
-    """The C++ compiler that PyTensor 2 needs; PyTensor 3 compiles through numba."""
+    """Look for the C++ compiler that PyTensor 2 needs; PyTensor 3 compiles through numba."""
     pytensor = _module("pytensor")
     if pytensor is None:
         return []
@@ -124,7 +124,7 @@ def compiler() -> list[Finding]:
 
 
 def blas() -> list[Finding]:
-    """The linear algebra library that PyTensor links to."""
+    """Report the linear algebra library that PyTensor links to."""
     pytensor = _module("pytensor")
     if pytensor is None:
         return []
@@ -139,7 +139,7 @@ def blas() -> list[Finding]:
 
 
 def gpu() -> list[Finding]:
-    """Threads and accelerators, as torch sees them."""
+    """Report threads and accelerators, as torch sees them."""
     torch = _module("torch")
     if torch is None:
         return []
@@ -151,33 +151,33 @@ def gpu() -> list[Finding]:
     return [threads, Finding("fine", "GPU", "none that torch can use: everything runs on the CPU")]
 
 
-_CHINESE = re.compile(r"CJK|Source ?Han|WenQuanYi|wqy|SimHei|YaHei|msyh|PingFang|Heiti|Songti", re.IGNORECASE)
-
-
 def fonts() -> list[Finding]:
-    """A Latin font and, for the Chinese chapter's figures, a Chinese one."""
+    """Look for a Latin font and for the Chinese one that the figures of the Chinese chapter would choose."""
     matplotlib = _module("matplotlib")
     if matplotlib is None:
         return []
     from matplotlib import font_manager
 
+    from companion.plots import use_style, words
+
     names = {font.name for font in font_manager.fontManager.ttflist}
     text = "no DejaVu Sans, which ships with matplotlib: pip install --force-reinstall matplotlib"
     latin = Finding("ok", "fonts", "DejaVu Sans") if "DejaVu Sans" in names else Finding("todo", "fonts", text)
-    chinese = sorted(name for name in names if _CHINESE.search(name))
+    with matplotlib.rc_context():
+        use_style("zh")
+        chinese = words(en="", zh=str(matplotlib.rcParams["font.family"][-1]))
+        use_style("en")
     if chinese:
-        return [latin, Finding("ok", "Chinese fonts", chinese[0])]
-    unlisted = [path for path in font_manager.findSystemFonts() if _CHINESE.search(Path(path).stem)]
-    if unlisted:
-        listing = f"{matplotlib.get_cachedir()}/fontlist-*.json"
-        advice = f"{unlisted[0]} is newer than matplotlib's list of fonts: delete {listing}"
-    else:
-        advice = "none: empty boxes in the Chinese chapter's figures (Debian: apt install fonts-noto-cjk)"
+        return [latin, Finding("ok", "Chinese fonts", chinese)]
+    advice = (
+        "none, so the figures of the Chinese chapter speak English: reinstall the companion, which brings one "
+        f"(pip install --force-reinstall {_DISTRIBUTION}), or install Noto Sans CJK"
+    )
     return [latin, Finding("todo", "Chinese fonts", advice)]
 
 
 def data() -> list[Finding]:
-    """Which data files are here, hashed, and whether downloads can be kept."""
+    """Hash the data files that are on this machine."""
     from companion.datasets import REGISTRY, copies
 
     findings = []
@@ -197,7 +197,7 @@ def data() -> list[Finding]:
 
 
 def cache() -> list[Finding]:
-    """Whether downloads can be kept."""
+    """Check that downloads can be kept."""
     from companion.datasets import cache_dir, data_dir, prepare
 
     folder = data_dir()
@@ -215,7 +215,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (python, packages, compiler, b
 
 
 def _module(name: str) -> Any:
-    """A module, or None where it can't be imported: `packages` says so already."""
+    """Return a module, or None where it can't be imported, which `packages` reports."""
     try:
         return importlib.import_module(name)
     except Exception:

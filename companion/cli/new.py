@@ -1,26 +1,30 @@
-"""In: a CSV file or a folder of images. Out: a notebook that fits a Bayesian neural network to it, ready to run.
+"""Write a notebook that fits a Bayesian neural network to the reader's own table or images, ready to run.
 
 The data are loaded once before anything is written, so that what is wrong with them is said here and not in the
-notebook's first cell. Explained in the book's data page (``book/reference/data``), section "Your own data".
+notebook's first cell. Explained in the book's data page (`book/reference/data`), section "Your own data".
 """
+
+from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from companion.datasets import Dataset, from_csv, from_folder
+from companion.datasets import Dataset, csv_columns, from_csv, from_folder
 from companion.errors import CompanionError, DataError
 
 __all__ = ["start"]
 
-CODE = re.compile(r"^```python\n(.*?)^```$\n?", flags=re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```python(?: tags=(\w+))?\n(.*?)^```$\n?", flags=re.MULTILINE | re.DOTALL)
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
-def start(data: str, target: str | None, to: str | None) -> int:
+def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str] = ()) -> int:
     """Check the data, write the notebook, and say how to open it.
 
     Parameters
@@ -28,35 +32,37 @@ def start(data: str, target: str | None, to: str | None) -> int:
     data
         Path of a CSV file, or of a folder with a subfolder of images for each class.
     target
-        Of a CSV file: the column with the classes.
+        Column of a CSV file that holds the classes.
     to
         Path of the notebook; by default the data's name, in the folder where the command runs.
+    leave_out
+        Columns of a CSV file that are not learned from.
 
     Returns
     -------
     int
-        The exit status, 0.
+        Exit status, 0.
 
     Raises
     ------
     DataError
-        The data can't be learned from; the message says why.
+        If the data can't be learned from; the message says why.
     CompanionError
-        The notebook exists already, or can't be written.
+        If the notebook exists already, or can't be written.
     """
     source = Path(data).expanduser()
     notebook = Path(to).expanduser() if to else Path(f"{source.resolve().stem}.ipynb")
     _writable(notebook)
-    found = _load(source, target)
-    here = os.path.relpath(source.resolve(), notebook.resolve().parent)
-    path = Path(here).as_posix()
+    found = _load(source, target, leave_out)
+    path = _from(notebook, source)
     values = {
         "name": _plain(found.name),
-        "file": path,
-        "path": json.dumps(path, ensure_ascii=False),
+        "file": " ".join(path.split()).replace("`", "'"),
+        "path": _literal(path),
         "target": _plain(target or ""),
-        "target_name": json.dumps(target, ensure_ascii=False),
-        "kept": json.dumps(f"{notebook.stem}.safetensors", ensure_ascii=False),
+        "target_name": _literal(target or ""),
+        "leave_out": f", leave_out={_literal(list(leave_out))}" if leave_out else "",
+        "kept": _literal(f"{notebook.stem}.safetensors"),
     }
     template = "images" if source.is_dir() else "table"
     text = (files("companion.cli") / "notebooks" / f"{template}.md").read_text(encoding="utf-8")
@@ -65,7 +71,7 @@ def start(data: str, target: str | None, to: str | None) -> int:
         notebook.write_text(content, encoding="utf-8")
     except OSError as error:
         raise CompanionError(
-            f"{notebook} can't be written ({error.strerror or error}): choose another with --to"
+            f"{notebook} can't be written ({error.strerror or error}): choose another with --to."
         ) from None
     _tell(found, notebook)
     return 0
@@ -73,56 +79,75 @@ def start(data: str, target: str | None, to: str | None) -> int:
 
 def _writable(notebook: Path) -> None:
     if notebook.suffix != ".ipynb":
-        raise CompanionError(f"--to {notebook}: expected a name that ends in .ipynb")
+        raise CompanionError(f"--to {notebook}: expected a name that ends in .ipynb.")
     if notebook.exists():
-        raise CompanionError(f"{notebook} exists already, and is left as it is: choose another name with --to")
+        raise CompanionError(f"{notebook} exists already, and is left as it is: choose another name with --to.")
     if not notebook.resolve().parent.is_dir():
-        raise CompanionError(f"there is no folder {notebook.parent} to write {notebook.name} into: make it first")
+        raise CompanionError(f"there is no folder {notebook.parent} to write {notebook.name} into: make it first.")
 
 
-def _load(source: Path, target: str | None) -> Dataset:
+def _load(source: Path, target: str | None, leave_out: Sequence[str]) -> Dataset:
     if source.is_dir():
-        if target is not None:
+        given = f"--target {target}" if target is not None else f"--leave-out {leave_out[0]}" if leave_out else ""
+        if given:
             raise DataError(
-                f"--target {target}: {source} is a folder, whose subfolders are the classes; leave --target out"
+                f"{given}: {source} is a folder, whose subfolders are the classes; leave {given.split()[0]} out."
             )
         return from_folder(source)
     if not source.exists():
         raise DataError(
-            f"there is no {source}; expected a CSV file, or a folder with a subfolder of images for each class"
+            f"there is no {source}; expected a CSV file, or a folder with a subfolder of images for each class."
         )
     if target is None:
-        # The name of no column: the error lists those that there are.
-        try:
-            from_csv(source, "")
-        except DataError as error:
-            columns = str(error).partition("there are: ")[2]
-            if not columns:
-                raise
-            raise DataError(f"say which column of {source.name} holds the classes, with --target: {columns}") from None
-    return from_csv(source, target or "")
+        columns = ", ".join(csv_columns(source))
+        raise DataError(f"say which column of {source.name} holds the classes, with --target: {columns}")
+    return from_csv(source, target, leave_out=leave_out)
+
+
+def _from(notebook: Path, source: Path) -> str:
+    """Return the path of the data as the notebook is to write it."""
+    try:
+        path = Path(os.path.relpath(source.resolve(), notebook.resolve().parent)).as_posix()
+    except ValueError:  # two drives of Windows have no path between them
+        path = source.resolve().as_posix()
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise CompanionError(
+            f"the name of {path!a} is not text in UTF-8 and can't be written into a notebook: rename it."
+        ) from None
+    return path
+
+
+def _literal(value: object) -> str:
+    """Return text, or a list of texts, as Python writes it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(text: str) -> str:
-    """A name as it may stand in Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#|$])", r"\\\1", text)
+    """Return a name as it may stand in a line of Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#|$])", r"\\\1", " ".join(text.split()))
 
 
-def _notebook(text: str, values: dict[str, str]) -> dict[str, object]:
+def _notebook(text: str, values: Mapping[str, str]) -> dict[str, object]:
     """Return a notebook, format 4.5, from a template: fenced Python becomes code, what stands between becomes text."""
-    for name, value in values.items():
-        text = text.replace("{{" + name + "}}", value)
-    parts = CODE.split(text)  # text, code, text, code, ..., text
-    cells = [_cell(part.strip("\n"), place) for place, part in enumerate(parts) if part.strip()]
+    text = _PLACE.sub(lambda place: values[place[1]], text)
+    parts = _CODE.split(text)  # text, tag, code, text, tag, code, ..., text
+    cells: list[dict[str, object]] = []
+    for place in range(0, len(parts), 3):
+        if parts[place].strip():
+            cells.append({"cell_type": "markdown", "metadata": {}, "source": parts[place].strip("\n")})
+        if place + 2 < len(parts):
+            metadata = {"tags": [parts[place + 1]]} if parts[place + 1] else {}
+            code = {"cell_type": "code", "metadata": metadata, "source": parts[place + 2].strip("\n")}
+            cells.append({**code, "execution_count": None, "outputs": []})
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-
-
-def _cell(source: str, place: int) -> dict[str, object]:
-    cell: dict[str, object] = {"id": f"cell-{place}", "metadata": {}, "source": source}
-    if place % 2:
-        return {**cell, "cell_type": "code", "execution_count": None, "outputs": []}
-    return {**cell, "cell_type": "markdown"}
+    return {
+        "cells": [{"id": f"cell-{number}", **cell} for number, cell in enumerate(cells)],
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
 
 
 def _tell(found: Dataset, notebook: Path) -> None:

@@ -1,20 +1,23 @@
-"""In: a name, and where needed files or a network. Out: a `Dataset`, checked, split and scaled.
+"""Load data sets, the book's and the reader's own, checked, split and scaled.
 
-Files are looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache (``COMPANION_CACHE_DIR``
+Files are looked for in the folder of `COMPANION_DATA_DIR`, then in the cache (`COMPANION_CACHE_DIR`
 chooses another), then on public mirrors, each verified by its SHA-256. `noise_images` and `rotated` make images that a
 network of digits has never seen; `sinusoid` measures a curve; `from_csv` and `from_folder` read data of your own.
-Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (`book/reference/data`).
 """
 
 from companion.datasets.csv_files import csv_columns
 from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
+from companion.datasets.downloads import MirrorError, download
 from companion.datasets.encoding import Encoding
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, prepare
 from companion.datasets.folders import from_folder
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
-from companion.datasets.observations import Dataset, Observations, Scaling, check_labels, whole_labels
+from companion.datasets.notation import Notation
+from companion.datasets.observations import Dataset, Observations, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
+from companion.datasets.scaling import Scaling
 from companion.datasets.tables import from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
 from companion.datasets.unfamiliar import KINDS, noise_images, rotated
@@ -30,6 +33,8 @@ __all__ = [
     "Dataset",
     "Encoding",
     "Measurements",
+    "MirrorError",
+    "Notation",
     "Observations",
     "Scaling",
     "breast_cancer",
@@ -40,6 +45,7 @@ __all__ = [
     "csv_columns",
     "data_dir",
     "digits",
+    "download",
     "fashion_mnist",
     "fetch",
     "from_csv",

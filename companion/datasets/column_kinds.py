@@ -30,7 +30,7 @@ _GAP_WORDS = frozenset(
 )
 """Words, in small letters, that stand for a gap in a column whose other entries are all numbers."""
 
-_PLAIN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,2})?"
+_PLAIN = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
 _POINTS_FOR_THOUSANDS = r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+"
 _NAMES_OF_ROW_NUMBERS = re.compile(
     r"#|index|idx|case|obs|observation|rows?|row[ _.-]?(names?|numbers?|nr|no)"
@@ -204,7 +204,7 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
             f"{name!r} of {file.name} can be read in two ways: {own.example(notation)} here. If that is wrong, write "
             "numbers without separated thousands and with a decimal point."
         )
-    elif notation != Notation():
+    elif not own.plain or notation != Notation():
         kinds.notations[name] = own.example(notation)
     return column
 

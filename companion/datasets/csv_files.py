@@ -110,7 +110,7 @@ def read(path: str | Path) -> CsvFile:
         raise _unreadable(path, error) from None
     table = table.fillna("").apply(lambda column: column.str.strip())
     if (table[beyond] != "").any(axis=None):
-        raise DataError(f"The rows of {path.name} hold more values than its header has names: mend the header.")
+        raise DataError(f"the rows of {path.name} hold more values than its header has names: mend the header.")
     table = table.loc[(table != "").any(axis=1), list(names)].reset_index(drop=True)
     if len(table) == 0:
         raise DataError(f"{path.name} has a header and no rows; expected some to learn from.")
@@ -127,7 +127,7 @@ def read(path: str | Path) -> CsvFile:
 def _encoding(path: Path) -> str:
     """Return UTF-8, or UTF-16 where the file begins with its mark, as Excel's "Unicode text" does."""
     if not path.is_file():
-        raise DataError(f"There is no file {path}; expected a CSV file.")
+        raise DataError(f"there is no file {path}; expected a CSV file.")
     try:
         with path.open("rb") as stream:
             mark = stream.read(2)

@@ -1,7 +1,9 @@
-"""Measurements along a curve: the noisy sinusoid of the regression chapter.
+"""Measure along a curve: the noisy sinusoid of the regression chapter.
 
-Explained in the chapter ``book/bayes_by_backprop/regression``.
+Explained in the chapter `book/bayes_by_backprop/regression`.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,14 +27,14 @@ class Measurements:
     Attributes
     ----------
     x
-        Inputs ``(points, features)``, float32.
+        Inputs `(points, features)`, float32.
     y
-        Measurements ``(points,)``, float32.
+        Measurements `(points,)`, float32.
 
     Raises
     ------
     DataError
-        There are no rows, the lengths differ, or a number isn't finite.
+        If there are no rows, the lengths differ, or a number is not finite.
     """
 
     x: Floats
@@ -42,11 +44,11 @@ class Measurements:
         try:
             x, y = np.array(self.x, dtype=np.float32), np.array(self.y, dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise DataError("x or y is no array of numbers; expected x (points, features) and y (points,)") from error
+            raise DataError("x or y is not an array of numbers; expected (points, features) and (points,).") from error
         if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
-            raise DataError(f"x has shape {x.shape} and y {y.shape}; expected (points, features) and (points,)")
+            raise DataError(f"x has shape {x.shape} and y {y.shape}; expected (points, features) and (points,).")
         if not np.isfinite(x).all() or not np.isfinite(y).all():
-            raise DataError("x or y holds NaN or infinity; expected finite numbers: remove or fill those rows")
+            raise DataError("x or y holds NaN or infinity; expected finite numbers: remove or fill those rows.")
         for name, array in (("x", x), ("y", y)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -56,9 +58,8 @@ class Measurements:
 
 
 def sinusoid_truth(x: Any) -> Floats:
-    r"""The curve without noise, :math:`10 \sin(2 \pi x)`, at numbers of any shape."""
-    found: Floats = 10 * np.sin(2 * np.pi * np.asarray(x, dtype=float))
-    return found
+    r"""Return the curve without noise, :math:`10 \sin(2 \pi x)`, at numbers of any shape."""
+    return np.asarray(10 * np.sin(2 * np.pi * np.asarray(x, dtype=float)))
 
 
 def sinusoid(
@@ -75,38 +76,37 @@ def sinusoid(
     Parameters
     ----------
     n
-        Points.
+        Number of points.
     noise
         Standard deviation of :math:`\varepsilon`: a number, or a function of x, an array (points,), for noise that
         depends on where it is measured.
     low, high
-        Where x begins and ends.
+        Least and greatest x.
     spaced
-        ``True`` spaces the points evenly, both ends included; ``False`` draws them uniformly.
+        `True` spaces the points evenly, both ends included; `False` draws them uniformly.
     seed
-        Of `numpy.random.default_rng`.
+        Seed of the noise, and of the points where they are drawn.
 
     Returns
     -------
     Measurements
-        ``x`` (n, 1) and ``y`` (n,).
+        Inputs `x` `(n, 1)` and measurements `y` `(n,)`.
 
     Raises
     ------
     DataError
-        If `n` is no whole number from 1, `low` isn't below `high`, or the noise is negative or not finite.
+        If `n` is not a whole number from 1, `low` is not below `high`, or the noise is negative or not finite.
 
     Notes
     -----
-    The data of McAteer (2019), "A quick intro to Bayesian neural networks", Part 3. Explained in the chapter
-    ``book/bayes_by_backprop/regression``.
+    The data of McAteer (2019), "A quick intro to Bayesian neural networks", Part 3.
     """
     whole("n", n, 1, error=DataError)
     if not -np.inf < low < high < np.inf:
-        raise DataError(f"low={low!r}, high={high!r}; expected two finite numbers, the first one smaller")
+        raise DataError(f"low={low!r}, high={high!r}; expected two finite numbers, the first one smaller.")
     rng = np.random.default_rng(seed)
     x = np.linspace(low, high, n) if spaced else rng.uniform(low, high, n)
     scale = np.asarray(noise(x) if callable(noise) else noise, dtype=float)
     if scale.shape not in ((), (n,)) or not np.isfinite(scale).all() or (scale < 0).any():
-        raise DataError(f"noise={noise!r}; expected a number from 0, or a function that gives one for each x")
+        raise DataError(f"noise={noise!r}; expected a number from 0, or a function that gives one for each x.")
     return Measurements(x[:, None], sinusoid_truth(x) + scale * rng.normal(size=n))

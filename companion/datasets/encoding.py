@@ -207,12 +207,12 @@ class Encoding:
         missing = [name for name in names if name not in table.columns]
         if missing:
             raise DataError(
-                f"The new rows have no column {', '.join(map(repr, missing))}; expected {', '.join(names)}, "
+                f"the new rows have no column {', '.join(map(repr, missing))}; expected {', '.join(names)}, "
                 "as in the table that was learned from."
             )
         unknown = [str(name) for name in table.columns if name not in names and name not in self.left_out]
         if unknown:
-            notice(f"Columns that the table did not have are not used: {', '.join(map(repr, unknown))}.")
+            notice(f"columns that the table did not have are not used: {', '.join(map(repr, unknown))}.")
         parts = []
         for column in self.columns:
             entries = _entries(table[column.name])
@@ -250,13 +250,13 @@ class Encoding:
             if not isinstance(listed, Sequence) or any(
                 isinstance(row, str) or not isinstance(row, Sequence | np.ndarray) for row in listed
             ):
-                raise DataError(f"The new rows are a {type(rows).__name__} without rows in it; {expected}.")
+                raise DataError(f"the new rows are a {type(rows).__name__} without rows in it; {expected}.")
             widths = sorted({len(row) for row in listed} - {len(names)})
             if widths:
-                raise DataError(f"A new row has {widths[0]} entries; {expected}.")
+                raise DataError(f"a new row has {widths[0]} entries; {expected}.")
             table = pd.DataFrame([list(row) for row in listed], columns=names)
         if not len(table):
-            raise DataError(f"There are no new rows; {expected}.")
+            raise DataError(f"there are no new rows; {expected}.")
         return table
 
 
@@ -275,7 +275,7 @@ def _refusal(column: Column, entries: pd.Series, wrong: np.ndarray) -> str:
     more = f" ({wrong.sum():,} rows have such a trouble)" if wrong.sum() > 1 else ""
     where = f"in column {column.name!r}, row {row} (counted from 0){more}"
     if entry == "" or entry in column.gaps or entry != entry:
-        return f"There is a gap {where}: fill it in, or leave the row out."
+        return f"there is a gap {where}: fill it in, or leave the row out."
     if isinstance(column, WordColumn):
         return f"{str(entry)!r} {where} is not a word that the table had; expected one of {', '.join(column.words)}."
     if isinstance(column, TrueFalseColumn):

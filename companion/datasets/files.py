@@ -1,7 +1,9 @@
-"""In: a `Collection` of the registry. Out: the paths of its files, wherever found, each verified.
+"""Find the files of a `Collection` on this machine or fetch them, each verified by its SHA-256.
 
-Explained in the book's data page (``book/reference/data``).
+Explained in the book's data page (`book/reference/data`).
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
-from companion.datasets.download import MirrorError, download
+from companion.datasets.downloads import MirrorError, download
 from companion.datasets.registry import Collection, DataFile
 from companion.errors import DataUnavailableError, notice
 
@@ -24,31 +26,31 @@ CACHE_VARIABLE = "COMPANION_CACHE_DIR"
 
 
 def data_dir() -> Path | None:
-    """The reader's own folder of data files, named by ``COMPANION_DATA_DIR``; it is never written."""
+    """Return the reader's own folder of data files, which `COMPANION_DATA_DIR` names; nothing is ever written to it."""
     value = os.environ.get(FOLDER_VARIABLE, "").strip()
     return Path(value).expanduser() if value else None
 
 
 def cache_dir() -> Path:
-    """Where downloads are kept: ``COMPANION_CACHE_DIR``, or else the system's place for caches."""
+    """Return the folder where downloads are kept: `COMPANION_CACHE_DIR`, or else the system's place for caches."""
     value = os.environ.get(CACHE_VARIABLE, "").strip()
     return Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("bnn-companion"))
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A file as it was found in one place.
+    """File as it was found in one place.
 
     Attributes
     ----------
     file
-        What is expected.
+        File that is expected.
     place
-        ``"COMPANION_DATA_DIR"`` or ``"cache"``.
+        `"COMPANION_DATA_DIR"` or `"cache"`.
     path
-        Where it lies.
+        Path where it lies.
     found
-        The SHA-256 of what lies there, or why it could not be read.
+        SHA-256 of the file that lies there, or why it could not be read.
     """
 
     file: DataFile
@@ -63,12 +65,12 @@ class Copy:
 
     @property
     def problem(self) -> str:
-        """One line with the file's name and both hashes."""
+        """Line with the file's name and both hashes."""
         return f"{self.path}: expected SHA-256 {self.file.sha256}, found {self.found}"
 
 
 def copies(file: DataFile) -> list[Copy]:
-    """Every copy of a file on this machine, hashed now, in the order in which they are looked for."""
+    """List every copy of a file on this machine, hashed now, in the order in which they are looked for."""
     roots = ((FOLDER_VARIABLE, data_dir()), ("cache", cache_dir()))
     paths = [(place, root / file.relative) for place, root in roots if root is not None]
     return [Copy(file, place, path, _sha256(path)) for place, path in paths if os.path.lexists(path)]
@@ -79,28 +81,28 @@ def fetch(
 ) -> dict[str, Path]:
     """Find or fetch the files of a collection.
 
-    Each is looked for in the folder of ``COMPANION_DATA_DIR``, then in the cache, then on the mirrors, and
+    Each is looked for in the folder of `COMPANION_DATA_DIR`, then in the cache, then on the mirrors, and
     counts only with the right SHA-256. A bad file in the reader's folder is left as it is. A bad one in the
-    cache is kept beside the new one, with the ending ``.corrupt``.
+    cache is kept beside the new one, with the ending `.corrupt`.
 
     Parameters
     ----------
     collection
-        An entry of `companion.datasets.REGISTRY`.
+        Entry of `companion.datasets.REGISTRY`.
     names
-        Which of its files; all of them by default.
+        Names of the files; all of them by default.
     mirrors
         Addresses of folders to try instead of the collection's own mirrors.
 
     Returns
     -------
-    dict
-        File name to path.
+    dict of str to Path
+        Path of each file, by its name.
 
     Raises
     ------
     DataUnavailableError
-        A file could not be had, or not be stored. The search stops at the first such file: where one
+        If a file could not be had, or not be stored. The search stops at the first such file: where one
         fails, the others would, and each would cost the same wait.
     """
     folder = data_dir()
@@ -116,12 +118,17 @@ def fetch(
 
 
 def prepare(folder: Path) -> None:
-    """Make `folder` if need be and prove that it can be written.
+    """Make a folder if need be and prove that it can be written.
+
+    Parameters
+    ----------
+    folder
+        Path of the folder.
 
     Raises
     ------
     DataUnavailableError
-        It can't; the message names the folder and the variable that chooses another.
+        If it can't be written; the message names the folder and the variable that chooses another.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +184,7 @@ def _keep_aside(copy: Copy) -> Path:
 def _not_to_be_had(
     file: DataFile, collection: Collection, here: dict[str, Copy], failures: list[tuple[str, str]]
 ) -> str:
-    """What was tried, place by place, why each failed, and what to do next."""
+    """Say what was tried, place by place, why each failed, and what to do next."""
     folder = data_dir()
     places = [
         (
@@ -210,9 +217,9 @@ def _unwritable(folder: Path, error: OSError) -> DataUnavailableError:
 
 
 def _sha256(path: Path) -> str:
-    """The SHA-256 of a file, or in words why there is none."""
+    """Return the SHA-256 of a file, or in words why it can't be had."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        return f"nothing that can be read ({error.strerror or error})"
+        return f"a file that can't be read ({error.strerror or error})"

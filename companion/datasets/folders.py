@@ -68,7 +68,7 @@ def from_folder(path: str | Path, *, side: int = 28, seed: int = 0, test_fractio
     _tell(path.resolve().name, pictures, scaled)
     if (images == images[0]).all():
         notice(
-            f"All images of {path.resolve().name} are the same once they are small and grey, so that nothing tells "
+            f"all images of {path.resolve().name} are the same once they are small and grey, so that nothing tells "
             "them apart. If they look different elsewhere, save them as plain grey or RGB images."
         )
     labels = np.repeat(np.arange(len(names), dtype=np.int32), [len(folder) for folder in files.values()])
@@ -105,7 +105,7 @@ def _tell(name: str, pictures: list[Picture], scaled: str) -> None:
 def _files(path: Path) -> dict[str, list[Path]]:
     """Return the images of each class, in the order of their names."""
     if not path.is_dir():
-        raise DataError(f"There is no folder {path}; expected one with a subfolder of images for each class.")
+        raise DataError(f"there is no folder {path}; expected one with a subfolder of images for each class.")
     try:
         folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         found = {folder.name: _look(folder) for folder in folders}
@@ -122,14 +122,14 @@ def _files(path: Path) -> dict[str, list[Path]]:
     empty = [name for name, own in found.items() if not own.images]
     if empty:
         raise DataError(
-            f"There are no images in {', '.join(empty)} of {path}: fill or remove those subfolders.{unread}"
+            f"there are no images in {', '.join(empty)} of {path}: fill or remove those subfolders.{unread}"
         )
     if len(found) < 2:
         raise DataError(f"{path} has one class alone, {next(iter(found))!r}; at least two are needed to tell apart.")
     single = [name for name, own in found.items() if len(own.images) < 2]
     if single:
         raise DataError(
-            f"There is a single image in {', '.join(single)} of {path}; one to learn from and one to test are "
+            f"there is a single image in {', '.join(single)} of {path}; one to learn from and one to test are "
             f"needed.{unread}"
         )
     if told:
@@ -172,7 +172,7 @@ def _left_out(path: Path, found: dict[str, _Found], beside: _Found) -> str:
         told.append(f"{_count(deeper.total(), 'image')} in deeper folders such as {first}")
     if beside.images and any(own.images for own in found.values()):
         told.append(f"{_count(len(beside.images), 'image')} beside the subfolders")
-    return f"Left out of {path.resolve().name}: {', '.join(told)}" if told else ""
+    return f"left out of {path.resolve().name}: {', '.join(told)}" if told else ""
 
 
 def _count(number: int, what: str) -> str:

@@ -1,12 +1,13 @@
-"""In: a seed. Out: handwritten digits on any machine: MNIST where it can be had, else a stand-in.
+"""Load handwritten digits on any machine: MNIST where it can be had, else a stand-in.
 
-Explained in the MNIST chapters (``book/mnist/dense`` first) and in the data page (``book/reference/data``).
+Explained in the MNIST chapters (`book/mnist/dense` first) and in the data page (`book/reference/data`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -17,13 +18,13 @@ from companion.errors import DataUnavailableError, notice
 
 __all__ = ["digits"]
 
-N_VALIDATION, N_TEST = 300, 297
+_N_VALIDATION, _N_TEST = 300, 297
 
 
 def digits(seed: int = 0, mirrors: Iterable[str] | None = None) -> Dataset:
-    """Load MNIST where it can be had; else warn and load a stand-in that needs neither files nor a network.
+    """Load MNIST where it can be had, or else warn and load a stand-in that needs neither files nor a network.
 
-    `Dataset.name` says which of the two it is, ``"MNIST"`` or ``"embedded digits"``. Use `mnist` where a
+    `Dataset.name` says which of the two it is, `"MNIST"` or `"embedded digits"`. Use `mnist` where a
     stand-in won't do.
 
     Parameters
@@ -36,17 +37,17 @@ def digits(seed: int = 0, mirrors: Iterable[str] | None = None) -> Dataset:
     Returns
     -------
     Dataset
-        MNIST as `mnist` describes it, or 1,200 training, 300 validation and 297 test images ``(n, 28, 28)``,
+        MNIST as `mnist` describes it, or 1,200 training, 300 validation and 297 test images `(n, 28, 28)`,
         float32 in [0, 1], ink bright.
 
     Warns
     -----
     CompanionWarning
-        The stand-in was loaded; the message says why, place by place.
+        If the stand-in was loaded; the message says why, place by place.
 
-    References
-    ----------
-    The stand-in: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI (1998), its test part.
+    Notes
+    -----
+    The stand-in is that of Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI (1998), its test part.
     """
     try:
         return mnist(mirrors=mirrors)
@@ -64,9 +65,9 @@ def _embedded(seed: int) -> Dataset:
     images = _resized(bunch.images)
     labels = bunch.target.astype(np.int32)
     rows = np.arange(len(labels))
-    rows, rows_test = train_test_split(rows, test_size=N_TEST, stratify=labels, random_state=seed)
+    rows, rows_test = train_test_split(rows, test_size=_N_TEST, stratify=labels, random_state=seed)
     rows_train, rows_validation = train_test_split(
-        rows, test_size=N_VALIDATION, stratify=labels[rows], random_state=seed
+        rows, test_size=_N_VALIDATION, stratify=labels[rows], random_state=seed
     )
     return Dataset(
         name="embedded digits",
@@ -79,7 +80,7 @@ def _embedded(seed: int) -> Dataset:
     )
 
 
-def _resized(images: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Levels 0 to 16 of ``(n, 8, 8)`` as intensities 0 to 1 of ``(n, 28, 28)``, interpolated linearly."""
-    larger: NDArray[np.float64] = zoom(images / 16, (1, 3.5, 3.5), order=1, mode="nearest", grid_mode=True)
+def _resized(images: np.ndarray) -> np.ndarray:
+    """Turn levels 0 to 16, `(n, 8, 8)`, into 0 to 1, `(n, 28, 28)`, interpolated linearly."""
+    larger: np.ndarray = zoom(images / 16, (1, 3.5, 3.5), order=1, mode="nearest", grid_mode=True)
     return larger.clip(0, 1).astype(np.float32)

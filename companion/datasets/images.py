@@ -1,7 +1,9 @@
-"""In: the verified files of MNIST, Fashion-MNIST and Omniglot. Out: images in [0, 1) with their labels.
+"""Load MNIST, Fashion-MNIST and Omniglot from their verified files, as images in [0, 1) with their labels.
 
-Explained in the MNIST chapters (``book/mnist/dense`` first) and in the data page (``book/reference/data``).
+Explained in the MNIST chapters (`book/mnist/dense` first) and in the data page (`book/reference/data`).
 """
+
+from __future__ import annotations
 
 import gzip
 import io
@@ -11,7 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from companion.datasets.files import fetch
@@ -38,12 +39,12 @@ FASHION_CLASSES = (
 LATIN_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 """What the labels 0 to 25 of `omniglot` mean."""
 
-VALIDATION = 10_000
+_VALIDATION = 10_000
 """Both MNIST posts validate on the last 10,000 training images."""
 
 
 def mnist(mirrors: Iterable[str] | None = None) -> Dataset:
-    """Load MNIST; never anything else.
+    """Load MNIST, and never anything else.
 
     Parameters
     ----------
@@ -54,25 +55,25 @@ def mnist(mirrors: Iterable[str] | None = None) -> Dataset:
     -------
     Dataset
         50,000 training, 10,000 validation (the last of the training file) and 10,000 test images
-        ``(n, 28, 28)``, float32, ink bright, the bytes divided by 256 as in the posts, so in [0, 1).
+        `(n, 28, 28)`, float32, ink bright, the bytes divided by 256 as in the posts, so in [0, 1).
 
     Raises
     ------
     DataUnavailableError
-        The files are neither in ``COMPANION_DATA_DIR``, nor in the cache, nor to be had from a mirror.
-        `digits` is the function that makes do with a stand-in.
+        If the files are neither in `COMPANION_DATA_DIR`, nor in the cache, nor to be had from a mirror.
+        `digits` makes do with a stand-in.
 
-    References
-    ----------
-    LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
+    Notes
+    -----
+    Data of LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
     """
     collection = REGISTRY["mnist"]
     path = fetch(collection, mirrors=mirrors)
     images, labels = _idx(path["train-images-idx3-ubyte.gz"]), _idx(path["train-labels-idx1-ubyte.gz"])
     return Dataset(
         name="MNIST",
-        train=Observations(_scaled(images[:-VALIDATION]), labels[:-VALIDATION].astype(np.int32)),
-        validation=Observations(_scaled(images[-VALIDATION:]), labels[-VALIDATION:].astype(np.int32)),
+        train=Observations(_scaled(images[:-_VALIDATION]), labels[:-_VALIDATION].astype(np.int32)),
+        validation=Observations(_scaled(images[-_VALIDATION:]), labels[-_VALIDATION:].astype(np.int32)),
         test=_pair(path["t10k-images-idx3-ubyte.gz"], path["t10k-labels-idx1-ubyte.gz"]),
         class_names=tuple("0123456789"),
         licence=collection.licence,
@@ -93,16 +94,16 @@ def fashion_mnist(mirrors: Iterable[str] | None = None) -> Observations:
     Returns
     -------
     Observations
-        10,000 images ``(10000, 28, 28)``, scaled like `mnist`; the labels index `FASHION_CLASSES`.
+        10,000 images `(10000, 28, 28)`, scaled like `mnist`; the labels index `FASHION_CLASSES`.
 
     Raises
     ------
     DataUnavailableError
-        As for `mnist`.
+        If the files can't be had, as for `mnist`.
 
-    References
-    ----------
-    Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747 (2017).
+    Notes
+    -----
+    Data of Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747 (2017).
     """
     path = fetch(REGISTRY["fashion-mnist"], mirrors=mirrors)
     return _pair(path["t10k-images-idx3-ubyte.gz"], path["t10k-labels-idx1-ubyte.gz"])
@@ -123,16 +124,16 @@ def omniglot(mirrors: Iterable[str] | None = None) -> Observations:
     Returns
     -------
     Observations
-        520 images ``(520, 28, 28)``, float32 in [0, 1); the labels index `LATIN_LETTERS`.
+        520 images `(520, 28, 28)`, float32 in [0, 1); the labels index `LATIN_LETTERS`.
 
     Raises
     ------
     DataUnavailableError
-        As for `mnist`.
+        If the files can't be had, as for `mnist`.
 
-    References
-    ----------
-    Lake, Salakhutdinov and Tenenbaum, "Human-level concept learning through probabilistic program induction",
+    Notes
+    -----
+    Data of Lake, Salakhutdinov and Tenenbaum, "Human-level concept learning through probabilistic program induction",
     Science 350 (2015).
     """
     archive = "images_background_small1.zip"
@@ -151,25 +152,25 @@ def _pair(images: Path, labels: Path) -> Observations:
     return Observations(_scaled(_idx(images)), _idx(labels).astype(np.int32))
 
 
-def _idx(path: Path) -> NDArray[np.uint8]:
+def _idx(path: Path) -> np.ndarray:
     """Read an IDX file: two zero bytes, 8 for unsigned bytes, the number of axes, their lengths, values."""
     content = gzip.decompress(path.read_bytes())
     zeros, kind, axes = struct.unpack_from(">HBB", content)
     shape = struct.unpack_from(f">{axes}I", content, 4)
     if (zeros, kind) != (0, 8) or len(content) != 4 + 4 * axes + int(np.prod(shape)):
-        raise DataError(f"{path} is not an IDX file of unsigned bytes")
+        raise DataError(f"{path} is not an IDX file of unsigned bytes.")
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
-def _shrunk(png: bytes) -> NDArray[np.uint8]:
-    """A black-on-white drawing, as a 28x28 image with bright ink."""
+def _shrunk(png: bytes) -> np.ndarray:
+    """Turn a black-on-white drawing into a 28x28 image with bright ink."""
     with Image.open(io.BytesIO(png)) as drawing:
         ink = Image.eval(drawing.convert("L"), lambda level: 255 - level)
         return np.asarray(ink.resize((28, 28), Image.Resampling.BOX), dtype=np.uint8)
 
 
-def _scaled(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Bytes as float32 in [0, 1), divided by 256 as in the posts."""
-    images = np.multiply(levels, np.float32(1 / 256), dtype=np.float32)
+def _scaled(levels: np.ndarray) -> np.ndarray:
+    """Turn bytes into float32 in [0, 1), divided by 256 as in the posts."""
+    images: np.ndarray = np.multiply(levels, np.float32(1 / 256), dtype=np.float32)
     images.flags.writeable = False  # so that Observations need not copy 150 MB
     return images

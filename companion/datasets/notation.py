@@ -19,7 +19,7 @@ _CURRENCIES = (
 _ENTRY = re.compile(
     rf"(?P<open>\()?\s*(?P<minus>[-+]?)\s*(?P<before>{_CURRENCIES})?\s*(?P<sign>[-+]?)\s*"
     r"(?P<number>[.,]?\d(?:[\d.,']|\s(?=\d{3}))*(?:[eE][-+]?\d+)?)"
-    r"\s*(?P<after>[^\W\d_]\S*(?:\s.*)?|[%‰°$€£¥₹₩₽₺₪฿₫₱].*)?(?P<close>\))?"
+    r"\s*(?P<after>(?:[^\W\d_]|[%‰°$€£¥₹₩₽₺₪฿₫₱]).*?)?\s*(?(open)\))"
 )
 _NUMBER = {
     decimal: re.compile(
@@ -96,7 +96,7 @@ def parts(text: str, decimal: str) -> Parts | None:
     # NFKC turns wide digits and fixed spaces into common ones; a minus sign and a curled apostrophe stay.
     text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
     entry = _ENTRY.fullmatch(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip())
-    if entry is None or bool(entry["open"]) != bool(entry["close"]) or (entry["minus"] and entry["sign"]):
+    if entry is None or (entry["minus"] and entry["sign"]):
         return None
     number = _NUMBER[decimal].fullmatch(entry["number"])
     if number is None or not (number["whole"] or number["part"]):

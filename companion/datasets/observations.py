@@ -1,6 +1,6 @@
-"""In: arrays. Out: `Observations` and `Dataset`, checked once, so that nothing behind needs to.
+"""Keep inputs and labels together as `Observations` and `Dataset`, checked once for everything that reads them.
 
-Explained in the moons chapter (``book/pymc/moons``) and in the book's data page (``book/reference/data``).
+Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (`book/reference/data`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from companion.datasets.encoding import Encoding
 from companion.datasets.scaling import Scaling, frozen
 from companion.errors import DataError
 
-__all__ = ["Dataset", "Observations", "Scaling", "check_labels"]
+__all__ = ["Dataset", "Observations", "check_labels", "whole_labels"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -27,20 +27,20 @@ Floats = NDArray[np.floating[Any]]
 class Observations:
     """Inputs and their class labels, row by row.
 
-    The arrays are copies that can't be written, so that a chapter can't alter by accident what another
-    will read. ``torch.tensor(observations.x)`` copies again; ``torch.from_numpy`` would warn.
+    The arrays are copies that can't be written to, so that a chapter can't alter by accident what another
+    will read. `torch.tensor(observations.x)` copies again; `torch.from_numpy` would warn.
 
     Attributes
     ----------
     x
-        Inputs ``(points, *features)``, floating; whole numbers and booleans become float64.
+        Inputs `(points, *features)`, floating; whole numbers and booleans become float64.
     y
-        Labels ``(points,)``, int32: a PyMC minibatch of int64 labels can't be observed.
+        Labels `(points,)`, int32: a PyMC minibatch of int64 labels can't be observed.
 
     Raises
     ------
     DataError
-        There are no rows, the lengths differ, `x` holds NaN or infinity, or the labels aren't whole numbers.
+        If there are no rows, the lengths differ, `x` holds NaN or infinity, or the labels are not whole numbers.
     """
 
     x: Floats
@@ -49,7 +49,7 @@ class Observations:
     def __post_init__(self) -> None:
         x, y = _inputs(self.x), whole_labels(self.y)
         if len(x) != len(y):
-            raise DataError(f"x has {len(x):,} rows and y has {len(y):,} labels: one label for each row is expected")
+            raise DataError(f"x has {len(x):,} rows and y has {len(y):,} labels: one label for each row is expected.")
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
 
@@ -70,24 +70,24 @@ class Dataset:
     Attributes
     ----------
     name
-        What the data set is; where a stand-in was loaded, the stand-in's name.
+        Name of the data set; where a stand-in was loaded, the stand-in's name.
     train, test, validation
-        The parts. Not every set has a validation part.
+        Parts of the data. Not every set has a validation part.
     class_names
-        One name for each label, in the order of the labels ``0, 1, ...``.
+        One name for each label, in the order of the labels `0, 1, ...`.
     feature_names
         One name for each column of a table; empty for images.
     licence, source
-        The terms of use, and who made the data and where.
+        Terms of use, and who made the data and where.
     scaling
-        What standardised a table, fitted on the training rows only; None for images.
+        Mean and scale that standardised a table, from the training rows alone; None for images.
     encoding
-        How the columns of a table became its features; None for images.
+        Way in which the columns of a table became its features; None for images.
 
     Raises
     ------
     DataError
-        A label has no class name, or the parts, the names and the scaling don't fit together.
+        If a label has no class name, or the parts, the names, the scaling and the encoding don't fit together.
     """
 
     name: str
@@ -111,14 +111,16 @@ class Dataset:
             if observations.x.shape[1:] != features:
                 raise DataError(
                     f"the {part} part of {self.name} has rows of shape {observations.x.shape[1:]}, "
-                    f"the training part has {features}"
+                    f"the training part has {features}."
                 )
         if self.feature_names and (len(self.feature_names),) != features:
-            raise DataError(f"{len(self.feature_names)} feature names for rows of shape {features}")
+            raise DataError(
+                f"{len(self.feature_names)} feature names for rows of shape {features}: expected one for each."
+            )
         if self.scaling is not None and self.scaling.mean.shape != features:
-            raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}")
+            raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}.")
         if self.encoding is not None and (len(self.encoding.features),) != features:
-            raise DataError(f"an encoding of {len(self.encoding.features)} features for rows of shape {features}")
+            raise DataError(f"an encoding of {len(self.encoding.features)} features for rows of shape {features}.")
 
     def encode(self, rows: str | Path | pd.DataFrame | Sequence[Any] | np.ndarray) -> Floats:
         """Bring new rows into the form that a model of this table reads: words as 0 and 1, numbers standardised.
@@ -171,21 +173,21 @@ class Dataset:
 
 
 def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
-    """Refuse labels outside ``0 ... n_classes - 1``.
+    """Refuse labels outside `0 ... n_classes - 1`.
 
     Parameters
     ----------
     y
-        Labels ``(points,)``, whole numbers.
+        Labels `(points,)`, whole numbers.
     n_classes
-        How many classes there are.
+        Number of classes.
     where
-        What the message calls the labels' place.
+        Name of the labels' place in the message.
 
     Raises
     ------
     DataError
-        Names the labels that don't belong and how many of each there are.
+        If there are such labels; the message names them and counts each.
     """
     labels, counts = np.unique(np.asarray(y), return_counts=True)
     outside = (labels < 0) | (labels >= n_classes)
@@ -194,16 +196,16 @@ def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
         listed = ", ".join(f"{label} ({count:,} of {len(np.asarray(y)):,})" for label, count in pairs[:5])
         more = f" and {len(pairs) - 5} others" if len(pairs) > 5 else ""
         allowed = "0 and 1" if n_classes == 2 else f"0 to {n_classes - 1}"
-        raise DataError(f"labels outside {allowed} in {where}: {listed}{more}")
+        raise DataError(f"labels outside {allowed} in {where}: {listed}{more}.")
 
 
 def _array(given: ArrayLike, name: str) -> NDArray[Any]:
     try:
         array = np.asarray(given)
     except ValueError as error:
-        raise DataError(f"{name} is not an array: its rows have different lengths") from error
+        raise DataError(f"{name} is not an array: its rows have different lengths.") from error
     if array.shape[:1] == (0,):
-        raise DataError(f"there are no observations: {name} has shape {array.shape}")
+        raise DataError(f"there are no observations: {name} has shape {array.shape}.")
     return array
 
 
@@ -212,31 +214,47 @@ def _inputs(given: ArrayLike) -> Floats:
     if x.dtype.kind in "biu":
         x = x.astype(np.float64)
     if x.dtype.kind != "f":
-        raise DataError(f"x holds {x.dtype} values: numbers are expected")
+        raise DataError(f"x holds {x.dtype} values: numbers are expected.")
     if x.ndim < 2:
         raise DataError(
-            f"x has shape {x.shape}: (points, features) is expected; x[:, None] makes one feature of a list"
+            f"x has shape {x.shape}: (points, features) is expected; x[:, None] makes one feature of a list."
         )
     if 0 in x.shape[1:]:
-        raise DataError(f"x has shape {x.shape}: rows without features")
+        raise DataError(f"x has shape {x.shape}: rows without features.")
     bad = ~np.isfinite(x)
     if bad.any():
         row, *place = (int(i) for i in np.argwhere(bad)[0])
         column = f"column {place[0]}" if len(place) == 1 else f"position {tuple(place)}"
         raise DataError(
             f"{bad.sum():,} of {x.size:,} values of x are NaN or infinite, the first in row {row}, {column} "
-            "(counted from 0): fill them in or leave those rows out"
+            "(counted from 0): fill them in or leave those rows out."
         )
     return frozen(x)
 
 
 def whole_labels(given: ArrayLike) -> NDArray[np.int32]:
-    """Make labels whole numbers of 32 bits, or say which of them are none."""
+    """Make labels whole numbers of 32 bits.
+
+    Parameters
+    ----------
+    given
+        Labels `(points,)`: whole numbers of any type, or true and false.
+
+    Returns
+    -------
+    np.ndarray
+        Labels `(points,)`, int32, read-only.
+
+    Raises
+    ------
+    DataError
+        If `given` has another shape, or holds words, fractions, NaN or numbers of more than 32 bits.
+    """
     y = _array(given, "y")
     if y.ndim != 1:
-        raise DataError(f"y has shape {y.shape}: (points,) is expected, one label for each row; try y.ravel()")
+        raise DataError(f"y has shape {y.shape}: (points,) is expected, one label for each row; try y.ravel().")
     if y.dtype.kind not in "biuf":
-        raise DataError(f"y holds {y.dtype} values, such as {y.tolist()[0]!r}: whole numbers 0, 1, ... are expected")
+        raise DataError(f"y holds {y.dtype} values, such as {y.tolist()[0]!r}: whole numbers 0, 1, ... are expected.")
     if y.dtype.kind != "b":
         limits = np.iinfo(np.int32)
         bad = (y != np.floor(y)) | (y < limits.min) | (y > limits.max)
@@ -244,6 +262,6 @@ def whole_labels(given: ArrayLike) -> NDArray[np.int32]:
             row = int(np.argmax(bad))
             raise DataError(
                 f"{bad.sum():,} of {len(y):,} labels are not whole numbers of at most 32 bits, "
-                f"the first is {y[row]} in row {row}"
+                f"the first is {y[row]} in row {row}."
             )
     return frozen(y.astype(np.int32))

@@ -24,7 +24,7 @@ _WITHOUT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 _SINGLE = {"MPO", "PSD"}
 """Formats whose further images are previews and layers."""
 
-_BITS = (8, 10, 12, 14, 16, 24, 32)
+_BITS = (8, 10, 12, 14, 16)
 _PHOTOMETRIC = 262
 """Tag of a TIFF that is 0 where the lowest level is white."""
 
@@ -139,8 +139,8 @@ def _range(deep: Sequence[Picture]) -> tuple[float, float]:
     whole = all(bound.is_integer() for picture in deep for bound in (picture.low, picture.high))
     if low >= 0 and high <= 1:
         return 0.0, 1.0
-    if low >= 0 and whole and high < 2 ** _BITS[-1]:
-        return 0.0, float(next(2**bits - 1 for bits in _BITS if high < 2**bits))
+    if low >= 0 and whole:
+        return 0.0, next((2.0**bits - 1 for bits in _BITS if high < 2**bits), high)
     return (low, high) if high > low else (low, low + 1)
 
 

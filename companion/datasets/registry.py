@@ -1,7 +1,9 @@
-"""In: nothing. Out: which public data files the book uses: size, SHA-256, licence and mirrors of each.
+"""List the public data files that the book uses: size, SHA-256, licence and mirrors of each.
 
-Explained in the book's data page (``book/reference/data``).
+Explained in the book's data page (`book/reference/data`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,11 +21,11 @@ class DataFile:
     Attributes
     ----------
     folder, name
-        Where it lies under a data folder: ``folder/name``.
+        Place under a data folder, `folder/name`.
     size
-        Its length in bytes.
+        Length in bytes.
     sha256
-        Its SHA-256, in hexadecimal.
+        SHA-256, in hexadecimal.
     """
 
     folder: str
@@ -33,7 +35,7 @@ class DataFile:
 
     @property
     def relative(self) -> str:
-        """The path under a data folder, ``folder/name``."""
+        """Path under a data folder, `folder/name`."""
         return f"{self.folder}/{self.name}"
 
 
@@ -44,15 +46,15 @@ class Collection:
     Attributes
     ----------
     name
-        What the command line calls it.
+        Name on the command line.
     title, source, licence
-        What people call it, who made it and where, and under which terms.
+        Common name, who made it and where, and the terms of use.
     files
-        The files, in the order in which they are fetched.
+        Files, in the order in which they are fetched.
     mirrors
-        The addresses of folders that hold these files, in the order in which they are tried.
+        Addresses of folders that hold these files, in the order in which they are tried.
     stand_in
-        What to use instead where the files can't be had; may be empty.
+        Sentence on what to use where the files can't be had; may be empty.
     """
 
     name: str
@@ -151,7 +153,7 @@ REGISTRY: Mapping[str, Collection] = MappingProxyType({c.name: c for c in (_MNIS
 
 
 def choose(names: Iterable[str]) -> list[Collection]:
-    """Collections by name, each once; all of them when no name is given.
+    """Look up collections by name, each once; all of them when no name is given.
 
     Parameters
     ----------
@@ -161,14 +163,15 @@ def choose(names: Iterable[str]) -> list[Collection]:
     Returns
     -------
     list of Collection
+        Collections in the order of their names here.
 
     Raises
     ------
     DataError
-        A name is not in the registry; the message lists those that are.
+        If a name is not in the registry; the message lists those that are.
     """
     wanted = list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in REGISTRY]
     if unknown:
-        raise DataError(f"no data set is called {', '.join(unknown)}; there are: {', '.join(REGISTRY)}")
+        raise DataError(f"no data set is called {', '.join(unknown)}; there are: {', '.join(REGISTRY)}.")
     return [REGISTRY[name] for name in wanted or REGISTRY]

@@ -1,4 +1,4 @@
-"""The mean and the scale that standardise a table, kept with it.
+"""Standardise a table, and keep the mean and the scale that did it.
 
 Explained in the moons chapter (`book/pymc/moons`), which scales by the training half alone.
 """
@@ -20,12 +20,12 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """The mean and the scale that standardised a table, feature by feature.
+    """Mean and scale that standardised a table, feature by feature.
 
     Attributes
     ----------
     mean, scale
-        Both ``(features,)``, in the units of the original table.
+        Mean and standard deviation `(features,)`, in the units of the original table.
     """
 
     mean: Floats
@@ -35,7 +35,7 @@ class Scaling:
         object.__setattr__(self, "mean", frozen(np.asarray(self.mean, dtype=np.float64)))
         object.__setattr__(self, "scale", frozen(np.asarray(self.scale, dtype=np.float64)))
         if self.mean.shape != self.scale.shape or self.mean.ndim != 1:
-            raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,)")
+            raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,).")
 
     def apply(self, x: ArrayLike) -> Floats:
         """Standardise inputs in original units, for instance new observations.
@@ -92,19 +92,19 @@ class Scaling:
             values = np.asarray(x, dtype=np.float64)
         except (TypeError, ValueError):
             raise DataError(
-                "The new values are not an array of numbers; expected numbers (points, features). Rows as a file has "
+                "the new values are not an array of numbers; expected numbers (points, features). Rows as a file has "
                 "them, with words, are for the method encode of the data set."
             ) from None
         if values.shape[-1:] != self.mean.shape:
             raise DataError(
-                f"The new values have shape {values.shape}; expected (points, {len(self.mean)}), one column for each "
+                f"the new values have shape {values.shape}; expected (points, {len(self.mean)}), one column for each "
                 "feature that was standardised."
             )
         return values
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy that can't be written, or the array itself if it is one already."""
+    """Return a copy that can't be written to, or the array itself if it is one already."""
     if array.flags.owndata and not array.flags.writeable:
         return array
     copy = np.array(array, copy=True)

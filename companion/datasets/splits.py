@@ -45,7 +45,7 @@ def split_rows(
     single = [class_names[label] for label in present[counts == 1]]
     if single:
         raise DataError(
-            f"Among the {what} there are classes with a single row: {', '.join(single[:5])}. Each class is needed both "
+            f"among the {what} there are classes with a single row: {', '.join(single[:5])}. Each class is needed both "
             "to learn from and to test on: add rows, or join classes."
         )
     rows = np.arange(len(labels))

@@ -128,10 +128,10 @@ def _tell(file: CsvFile, kinds: Kinds) -> None:
     if kinds.left_out:
         listed = "; ".join(f"{name!r} ({reason})" for name, reason in kinds.left_out.items())
         advice = "If one matters, fill it in, or make numbers or a few words of it."
-        notice(f"Columns of {file.name} that are left out: {listed}. {advice}")
+        notice(f"columns of {file.name} that are left out: {listed}. {advice}")
     if kinds.notations:
         listed = "; ".join(f"{name!r} ({how})" for name, how in kinds.notations.items())
-        notice(f"Columns of {file.name} whose numbers are read in another notation: {listed}.")
+        notice(f"columns of {file.name} whose numbers are read in another notation: {listed}.")
     for remark in kinds.remarks:
         notice(remark)
 
@@ -159,13 +159,13 @@ def _costs(gaps: dict[str, np.ndarray], marks: dict[str, tuple[str, ...]]) -> st
 def _check_rest(file: CsvFile, kinds: Kinds, missing: np.ndarray, costs: str) -> None:
     """Refuse a table of which no row or no column is left."""
     if missing.all():
-        raise DataError(f"Every row of {file.name} has a gap: {costs}. Fill some in, or leave columns out.")
+        raise DataError(f"every row of {file.name} has a gap: {costs}. Fill some in, or leave columns out.")
     if kinds.columns:
         return
     left_out = "; ".join(f"{name!r} ({reason})" for name, reason in kinds.left_out.items())
     gaps = f"every row of {file.name} has a gap, and " if "(empty" in left_out else ""
     raise DataError(
-        f"There is nothing to learn from: {gaps}{file.name} has no column besides the classes that holds numbers or a "
+        f"there is nothing to learn from: {gaps}{file.name} has no column besides the classes that holds numbers or a "
         f"few different words. {f'Left out: {left_out}.' if left_out else 'Add columns.'}"
     )
 

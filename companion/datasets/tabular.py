@@ -1,7 +1,9 @@
-"""In: a table of numbers, or the settings of a built-in one. Out: a `Dataset`, split and standardised.
+"""Split and standardise a table of numbers, the reader's own or a built-in one.
 
-Explained in the chapters on the moons (``book/pymc/moons``) and breast cancer (``book/pymc/breast_cancer``).
+Explained in the chapters on the moons (`book/pymc/moons`) and breast cancer (`book/pymc/breast_cancer`).
 """
+
+from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
@@ -13,7 +15,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from companion.datasets.encoding import Encoding, NumberColumn
-from companion.datasets.observations import Dataset, Observations, Scaling, check_labels
+from companion.datasets.observations import Dataset, Observations, check_labels
+from companion.datasets.scaling import Scaling
 from companion.datasets.splits import split_rows
 from companion.errors import DataError, notice
 
@@ -24,35 +27,40 @@ def moons(n_samples: int = 1000, noise: float = 0.2, seed: int = 0, test_fractio
     """Two interleaved half circles, the data of the PyMC3 post.
 
     The post scaled all points and split them afterwards, so its training half had seen the mean and scale of
-    the test half. Here both come from the training half alone. The split isn't stratified, as in the post.
+    the test half. Here both come from the training half alone. The split is not stratified, as in the post.
 
     Parameters
     ----------
     n_samples
-        Points in both halves together.
+        Number of points in both halves together.
     noise
         Standard deviation of the Gaussian noise added to each coordinate, in units of the circles' radius.
     seed
         Seed of the points and of the split.
     test_fraction
-        The share of points held out, between 0 and 1.
+        Share of points that are held out, between 0 and 1.
 
     Returns
     -------
     Dataset
-        `x` ``(points, 2)`` float64, labels 0 (upper moon) and 1 (lower moon).
+        Inputs `(points, 2)`, float64, and labels 0 (upper moon) and 1 (lower moon).
 
     Raises
     ------
     DataError
-        The settings leave nothing to train on or to test on, or are outside their ranges.
+        If the settings leave nothing to train on or to test on, or are outside their ranges.
 
-    References
-    ----------
-    Thomas Wiecki, "Variational Inference: Bayesian Neural Networks" (2016); scikit-learn's ``make_moons``.
+    Warns
+    -----
+    CompanionWarning
+        If so few points are drawn that one half lacks a class.
+
+    Notes
+    -----
+    Data of Thomas Wiecki, "Variational Inference: Bayesian Neural Networks" (2016); scikit-learn's `make_moons`.
     """
     if n_samples < 2 or noise < 0:
-        raise DataError(f"n_samples={n_samples}, noise={noise}: at least 2 points and no negative noise are expected")
+        raise DataError(f"n_samples={n_samples}, noise={noise}: at least 2 points and no negative noise are expected.")
     x, y = make_moons(n_samples=n_samples, noise=noise, random_state=seed)
     return tabular(
         x,
@@ -85,36 +93,36 @@ def breast_cancer(
     seed
         Seed of the split.
     test_fraction
-        The share of rows held out, between 0 and 1.
+        Share of rows that are held out, between 0 and 1.
     positive
-        The class to be labelled 1, "benign" or "malignant"; the split is the same for both.
+        Class that is labelled 1, "benign" or "malignant"; the split is the same for both.
 
     Returns
     -------
     Dataset
-        `x` ``(points, len(features))`` float64, standardised with the training rows' mean and scale.
+        Inputs `(points, len(features))`, float64, standardised with the training rows' mean and scale.
 
     Raises
     ------
     DataError
-        A feature isn't in the table (the message offers names that look like it), or a class isn't.
+        If a feature is not in the table (the message offers names that look like it), or `positive` is not a class.
 
-    References
-    ----------
-    Wolberg, Mangasarian, Street and Street, "Breast Cancer Wisconsin (Diagnostic)", UCI (1995).
+    Notes
+    -----
+    Data of Wolberg, Mangasarian, Street and Street, "Breast Cancer Wisconsin (Diagnostic)", UCI (1995).
     """
     bunch = load_breast_cancer()
     names = [str(name) for name in bunch.target_names]
     if positive not in names:
-        raise DataError(f"positive={positive!r}: expected {' or '.join(map(repr, names))}")
+        raise DataError(f"positive={positive!r}: expected {' or '.join(map(repr, names))}.")
     columns = [str(name) for name in bunch.feature_names]
     wanted = columns if features is None else [features] if isinstance(features, str) else list(features)
     if not wanted:
-        raise DataError("features is empty: name at least one column, or pass None for all 30")
+        raise DataError("features is empty: name at least one column, or pass None for all 30.")
     for feature in wanted:
         if feature not in columns:
             close = difflib.get_close_matches(str(feature).replace("_", " "), columns, n=3)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are: {', '.join(columns)}"
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are: {', '.join(columns)}."
             raise DataError(f"the breast cancer table has no feature {feature!r}; {hint}")
     return tabular(
         bunch.data[:, [columns.index(feature) for feature in wanted]],
@@ -149,24 +157,24 @@ def tabular(
     Parameters
     ----------
     x
-        Inputs ``(points, features)``, in their own units.
+        Inputs `(points, features)`, in their own units.
     y
-        Labels ``(points,)``: whole numbers ``0 ... len(class_names) - 1``.
+        Labels `(points,)`: whole numbers `0 ... len(class_names) - 1`.
     name
-        What to call the data set.
+        Name of the data set.
     class_names, feature_names
-        One name for each class and for each column; columns are called x1, x2, ... by default.
+        Names of the classes and of the columns; columns are called x1, x2, ... by default.
     seed
         Seed of the split.
     test_fraction
-        The share of rows held out, between 0 and 1.
+        Share of rows that are held out, between 0 and 1.
     licence, source
         Terms of use and origin.
     stratify
         Whether both parts get the same share of each class, and each class is in both. Without, the rows are drawn
         whatever their class, and a warning names a class that one part lacks.
     encoding
-        How the columns of a file became these features; by default each feature is a column of numbers.
+        Way in which the columns of a file became these features; by default each feature is a column of numbers.
 
     Returns
     -------
@@ -185,12 +193,12 @@ def tabular(
     """
     table = Observations(x, y)  # type: ignore[arg-type]  # its very purpose is to check and to convert
     if table.x.ndim != 2:
-        raise DataError(f"x has shape {table.x.shape}: a table (points, features) is expected")
+        raise DataError(f"x has shape {table.x.shape}: a table (points, features) is expected.")
     check_labels(table.y, len(class_names), where=f"y of {name}")
     held_out = int(np.ceil(test_fraction * len(table))) if 0 < test_fraction < 1 else 0
     if not 0 < held_out < len(table):
         raise DataError(
-            f"test_fraction={test_fraction} of {len(table)} rows leaves a part empty: choose between 0 and 1"
+            f"test_fraction={test_fraction} of {len(table)} rows leaves a part empty: choose between 0 and 1."
         )
     if stratify:
         rows_train, rows_test = split_rows(
@@ -201,7 +209,7 @@ def tabular(
     for part, rows in (("to learn from", rows_train), ("held out", rows_test)):
         lacking = [own for label, own in enumerate(class_names) if label not in table.y[rows]]
         if lacking:
-            notice(f"The rows {part} of {name} have none of {', '.join(lacking)}: take more rows, or another seed.")
+            notice(f"the rows {part} of {name} have none of {', '.join(lacking)}: take more rows, or another seed.")
     values = np.asarray(table.x, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         scaler = StandardScaler().fit(values[rows_train])
@@ -209,7 +217,7 @@ def tabular(
     too_large = [feature for feature, scale in zip(features, scaler.scale_, strict=False) if not np.isfinite(scale)]
     if too_large:
         raise DataError(
-            f"The numbers of {', '.join(too_large)} in {name} are too large to be squared: divide them first."
+            f"the numbers of {', '.join(too_large)} in {name} are too large to be squared: divide them first."
         )
     scaling = Scaling(scaler.mean_, scaler.scale_)
     return Dataset(

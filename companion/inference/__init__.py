@@ -8,10 +8,24 @@ from typing import Any
 
 from companion import moved
 from companion.inference.advi import best_fit, fit_advi
-from companion.inference.engine import fit
+from companion.inference.engine import Keep, fit
 from companion.inference.feeding import feed, minibatches
+from companion.machine import Machine, Precision
+from companion.posterior import FitState
+from companion.training import Checkpoint, Rates, Schedule, ScheduleShape, Start, StartKind, Stream
 
 __all__ = [
+    "Checkpoint",
+    "FitState",
+    "Keep",
+    "Machine",
+    "Precision",
+    "Rates",
+    "Schedule",
+    "ScheduleShape",
+    "Start",
+    "StartKind",
+    "Stream",
     "best_fit",
     "feed",
     "fit",

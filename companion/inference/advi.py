@@ -41,23 +41,25 @@ def fit_advi(
     Parameters
     ----------
     model
-        The model to fit; on mini-batches if it was built on them.
+        Model to fit; on mini-batches if it was built on them.
     steps
-        Optimisation steps, one posterior draw each.
+        Number of optimiser steps, one posterior draw each. PyMC's own number, and the original's: its default
+        optimiser is slower than Adam, which `companion.inference.fit` takes with 10,000.
     optimizer
-        Of `pymc`, for example ``pm.adam(learning_rate=0.01)``; ``None`` is PyMC's default,
+        Optimiser of `pymc`, for example ``pm.adam(learning_rate=0.01)``; ``None`` is PyMC's default,
         ``pm.adagrad_window``, which the original used.
     seed
-        Of the draws.
+        Seed of the draws.
     full_model
-        The same model with all rows, to compute the ELBO and to predict with, where `model` sees mini-batches.
+        Same model with all rows, to compute the ELBO and to predict with, where `model` sees mini-batches.
     start_scale
         Standard deviation of every value at the start; ``None`` is PyMC's own, about 0.7.
     callbacks
-        Called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`. One that
-        raises ``StopIteration`` ends the fit, which keeps what it has.
+        Functions called after each step, as `pymc.fit` does: `companion.inference.feed`, or those of `pymc.callbacks`.
+        One that raises ``StopIteration`` ends the fit, which keeps what it has.
     elbo_draws
-        Monte Carlo draws behind ``record.elbo``.
+        Number of draws that estimate ``record.elbo``. More than in `companion.inference.fit`, where the KL divergence
+        is in closed form and a draw says more.
 
     Returns
     -------
@@ -69,10 +71,6 @@ def fit_advi(
     ------
     ModelError
         If `steps` or `elbo_draws` is too small, `start_scale` isn't positive, or the loss became NaN.
-
-    Notes
-    -----
-    Explained in the chapter `book/pymc/moons`.
     """
     if not isinstance(model, pm.Model):
         raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
@@ -97,7 +95,7 @@ def fit_advi(
                 f"the loss became NaN within {steps} steps ({str(error).splitlines()[0]}). "
                 "Lower the learning rate, or scale the inputs to unit variance."
             ) from error
-    inference.approx.hist = inference.hist  # of all steps; PyMC sets it in its own front door alone
+    inference.approx.hist = np.asarray(inference.hist)  # PyMC leaves there what came before `refine`
     posterior = ApproximationPosterior(inference.approx, model if full_model is None else full_model)
     posterior.record = replace(
         posterior.record,

@@ -1,4 +1,4 @@
-"""Mini-batches from a generator into PyMC's own ADVI: rows in, a callback for `fit_advi` or `pymc.fit` out.
+"""Mini-batches from a generator into PyMC's own ADVI, by a callback.
 
 A generator can take its rows from anywhere, a file or a database, so the data need not fit in memory. (The engine,
 `companion.inference.fit`, streams from a `torch.utils.data.Dataset` instead.) Explained in the chapter `book/pymc/zh`.
@@ -27,9 +27,9 @@ def minibatches(data: Mapping[str, Any], batch_size: int, seed: int = 0) -> Iter
     data
         Name to array (rows, ...): anything that NumPy's way of taking rows works on, such as a memory-mapped file.
     batch_size
-        Rows in a batch, drawn with replacement.
+        Number of rows in a batch, drawn with replacement.
     seed
-        Of the rows.
+        Seed of the choice of rows.
 
     Yields
     ------
@@ -42,10 +42,6 @@ def minibatches(data: Mapping[str, Any], batch_size: int, seed: int = 0) -> Iter
         If there are no arrays, or their numbers of rows differ.
     ModelError
         If `batch_size` is out of range.
-
-    Notes
-    -----
-    Explained in the chapter `book/pymc/zh`.
     """
     lengths = {name: len(array) for name, array in data.items()}
     if len(set(lengths.values())) != 1:
@@ -70,23 +66,19 @@ def feed(model: pm.Model, batches: Iterator[Batch]) -> Callable[[Any, Any, int],
     Parameters
     ----------
     model
-        Whose likelihood has a ``total_size``, so that a batch counts for all rows it stands for.
+        Model whose likelihood has a ``total_size``, so that a batch counts for all rows it stands for.
     batches
-        Each a mapping from the names of the model's data to arrays. The first is put in at once.
+        Batches, each a mapping from the names of the model's data to arrays. The first is put in at once.
 
     Returns
     -------
     callable
-        For ``callbacks=[...]``. When the batches run out, the fit stops there and keeps what it has.
+        Function for ``callbacks=[...]``. When the batches run out, the fit stops there and keeps what it has.
 
     Raises
     ------
     ModelError
         If there is no batch, or one doesn't fill the model's data.
-
-    Notes
-    -----
-    Explained in the chapter `book/pymc/zh`.
     """
     names = {variable.name for variable in model.data_vars}
     first = next(batches, None)

@@ -6,7 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The machine".
 from companion.machine.budget import BUDGET_BYTES, draws_at_once, slices
 from companion.machine.compilation import compiled, faster
 from companion.machine.denormals import denormals_flushed
-from companion.machine.devices import PRECISIONS, device_named, has_bfloat16
+from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
 from companion.machine.guarding import guard
 from companion.machine.malloc import memory_kept
 from companion.machine.seeds import generator_for, seed_for
@@ -14,6 +14,8 @@ from companion.machine.seeds import generator_for, seed_for
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
+    "Machine",
+    "Precision",
     "compiled",
     "denormals_flushed",
     "device_named",

@@ -6,15 +6,72 @@ Explained in `book/reference/how_a_fit_works`, section "The machine".
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 
+from companion.checks import choice
 from companion.errors import ModelError
 
-__all__ = ["PRECISIONS", "device_named", "has_bfloat16"]
+__all__ = ["PRECISIONS", "Machine", "Precision", "device_named", "has_bfloat16"]
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """The dtype of the parameters, by the name of the precision."""
+
+
+class Precision(StrEnum):
+    """Numbers that a fit computes with."""
+
+    FLOAT32 = "float32"
+    """Single precision throughout."""
+
+    FLOAT64 = "float64"
+    """Double precision throughout: slower, for densities that need it."""
+
+    BFLOAT16 = "bfloat16"
+    """Single precision, with the likelihood's matrix products in bfloat16 where the processor multiplies those itself;
+    elsewhere it is the same as "float32"."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and with which numbers a fit computes.
+
+    Parameters
+    ----------
+    device
+        Name of a torch device; "auto" takes a GPU where there is one, and under ``torchrun`` each process its own.
+    precision
+        Numbers to compute with: a name of `Precision`.
+    compile
+        Whether to compile the gradient with `torch.compile`. "auto" does so where that is measured to be faster and the
+        fit is long enough to earn the compilation's time back.
+
+    Raises
+    ------
+    ModelError
+        If torch doesn't know the device or can't reach it, or a setting is none of these.
+    """
+
+    device: str | torch.device = "auto"
+    precision: str = "float32"
+    compile: str | bool = "auto"
+
+    def __post_init__(self) -> None:
+        choice(Precision, "precision", self.precision)
+        if self.compile not in (True, False, "auto"):
+            raise ModelError(f"compile={self.compile!r}; expected 'auto', True or False.")
+
+    @classmethod
+    def of(cls, machine: Machine | str | torch.device) -> Machine:
+        """Make a machine of the name of its device; one that is a machine already stays as it is."""
+        return machine if isinstance(machine, Machine) else cls(machine)
+
+    @property
+    def place(self) -> torch.device:
+        """The device that the name means here."""
+        return device_named(self.device)
 
 
 def device_named(device: str | torch.device) -> torch.device:

@@ -7,13 +7,12 @@ English instead of showing a row of empty boxes.
 
 from __future__ import annotations
 
-import warnings
 from importlib.resources import as_file, files
 
 import matplotlib as mpl
 from matplotlib import font_manager
 
-from companion.errors import CompanionWarning, ModelError
+from companion.errors import ModelError, notice
 
 __all__ = ["say", "speak", "words"]
 
@@ -67,11 +66,9 @@ def speak(language: str = "en") -> str:
         raise ModelError(f"language={language!r}; figures speak 'en' or 'zh'.")
     family = _chinese_family() if language == "zh" else None
     if language == "zh" and family is None:
-        warnings.warn(
+        notice(
             "no font with Chinese characters was found, so the figures speak English. Reinstall the companion, which "
-            "brings one, or install Noto Sans CJK.",
-            CompanionWarning,
-            stacklevel=2,
+            "brings one, or install Noto Sans CJK."
         )
         language = "en"
     mpl.rcParams["font.family"] = [LATIN] if family is None else [LATIN, family]

@@ -15,6 +15,7 @@ from companion.posterior.protocol import Draws, Posterior
 from companion.posterior.pruning import prune
 from companion.posterior.pymc import ApproximationPosterior, SampledPosterior
 from companion.posterior.record import Record
+from companion.posterior.state import FitState
 from companion.posterior.storage import Packed, Storable, load_posterior, register, save_posterior
 from companion.posterior.variational import VariationalPosterior
 
@@ -22,6 +23,7 @@ __all__ = [
     "ApproximationPosterior",
     "Convergence",
     "Draws",
+    "FitState",
     "Forward",
     "ModelPosterior",
     "Moments",

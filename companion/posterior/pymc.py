@@ -65,6 +65,8 @@ class _PyMCPosterior(ModelPosterior):
 
     def _rows_held(self) -> int | None:
         """Count the observations that the model holds."""
+        if self._response.rows is not None:
+            return self._response.rows
         value = self.model.rvs_to_values[self.model.observed_RVs[0]]
         return int(value.shape[0].eval()) if value.type.ndim else None
 

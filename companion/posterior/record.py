@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from companion.posterior.losses import Trend, trend
+from companion.training import Training, Valued
 
 __all__ = ["Record"]
 
@@ -61,6 +62,39 @@ class Record:
     compiled: bool = False
     stopped: str | None = None
 
+    @classmethod
+    def of(
+        cls, training: Training[Any], method: str, valued: Valued | None, seconds: float, *, bfloat16: bool = False
+    ) -> Record:
+        """Make the record of a fit as it is now.
+
+        Parameters
+        ----------
+        training
+            The fit.
+        method
+            Name of the family that was fitted.
+        valued
+            Bounds and weights of the restarts; ``None`` where the fit goes on: bounds are unknown then.
+        seconds
+            Wall time of the steps.
+        bfloat16
+            Whether matrix products were in bfloat16; a processor without it computes in float32.
+        """
+        settings, restarts = training.settings, training.settings.restarts
+        return cls(
+            method=method,
+            settings=settings.as_json(),
+            losses=training.losses[: training.step].cpu().numpy(),
+            bounds=np.full((restarts, 2), np.nan) if valued is None else valued.bounds,
+            weights=np.full(restarts, 1 / restarts) if valued is None else valued.weights,
+            seconds=seconds,
+            device=str(training.device),
+            precision=settings.precision if bfloat16 or settings.precision != "bfloat16" else "float32",
+            compiled=bool(training.compiled),
+            stopped=None if valued is None else valued.stopped,
+        )
+
     @property
     def elbo(self) -> float:
         """Evidence lower bound of this posterior on all rows at full weight, in nats.
@@ -102,6 +136,14 @@ class Record:
                 "diverged": np.isneginf(self.bounds[:, 0]),
             }
         ).rename_axis("restart")
+
+    @property
+    def best_restart(self) -> int:
+        """Number of the restart with the highest ELBO; with the lowest last loss, where no ELBO is known."""
+        bounds = self.bounds[:, 0]
+        if np.isnan(bounds).all():
+            return int(self.restarts["last_loss"].fillna(np.inf).argmin())
+        return int(np.nanargmax(bounds))
 
     @property
     def temperature(self) -> float:

@@ -77,7 +77,7 @@ class VariationalPosterior(ModelPosterior):
 
     def best(self) -> VariationalPosterior:
         """Keep the restart with the highest ELBO: the tightest bound on the evidence."""
-        return self.restart(int(np.argmax(self.record.bounds[:, 0])))
+        return self.restart(self.record.best_restart)
 
     def restart(self, number: int) -> VariationalPosterior:
         """Keep one restart."""
@@ -211,18 +211,9 @@ class VariationalPosterior(ModelPosterior):
     def _predictive(self) -> Predictive:
         density = self.objective.density
         response = Response(observed_once(self.model), density.dtype, density.device)
-        return predictive_of(
-            response, density.data, self._rows_held, density.dtype, density.device, self.objective.autocast
-        )
-
-    @cached_property
-    def _rows_held(self) -> int | None:
-        """Number of observations that the model holds."""
-        rows = self.objective.density.observed[0].rows
-        if rows is not None:
-            return len(self.objective.density.data[rows])
-        value = self.model.rvs_to_values[self.model.observed_RVs[0]]
-        return next(iter(value.type.shape), None)
+        name = density.observed[0].rows
+        rows = response.rows if name is None else len(density.data[name])
+        return predictive_of(response, density.data, rows, density.dtype, density.device, self.objective.autocast)
 
     # --- copies and files -------------------------------------------------------------------------------
 

@@ -50,10 +50,6 @@ class Result:
         ------
         DataError
             If the run didn't compare methods: its `about` names none.
-
-        Notes
-        -----
-        Explained in the chapter `book/mnist/dense`, section "What mends it".
         """
         return self._by_method(lambda a: np.nanmedian(a, axis=1))
 
@@ -64,10 +60,6 @@ class Result:
         ------
         DataError
             As `median`.
-
-        Notes
-        -----
-        Explained in the chapter `book/mnist/dense`, section "What mends it".
         """
         many = self.seeds() > 1
         return self._by_method(lambda a: np.nanmax(a, axis=1) - np.nanmin(a, axis=1)).where(many, axis=0)
@@ -101,7 +93,7 @@ def load_result(name: str) -> Result:
     Parameters
     ----------
     name
-        Of the run, such as "breast_cancer".
+        Name of the run, such as "breast_cancer".
 
     Raises
     ------
@@ -123,7 +115,7 @@ def write_result(path: str | Path, arrays: Mapping[str, np.ndarray], about: Mapp
     Parameters
     ----------
     path
-        Of the file, ``<name>.npz``.
+        Path of the file, ``<name>.npz``.
     arrays
         Name to array, of the smallest dtype that will do.
     about

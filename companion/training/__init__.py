@@ -3,32 +3,51 @@
 Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
-from companion.training.batches import Batches, Rows, batches_for
+from companion.training.batches import Batches, Rows, batches_for, batches_of
 from companion.training.checkpoints import begun, write_whole
 from companion.training.distributed import Processes, processes
 from companion.training.divergence import alive
-from companion.training.identity import fingerprint
+from companion.training.ending import Ending, Valued, run, value
+from companion.training.identity import checksum, fingerprint
 from companion.training.loop import Halted, Training
 from companion.training.lowering import objective_for
-from companion.training.schedules import schedule_named, warm_up
+from companion.training.old_words import takes_old_words
+from companion.training.options import Checkpoint, Rates, Start, StartKind, Stream
+from companion.training.schedules import Schedule, ScheduleShape, schedule_named, warm_up
 from companion.training.settings import Settings
 from companion.training.starts import starting_means
+from companion.training.task import TrainingObjective
 
 __all__ = [
     "Batches",
+    "Checkpoint",
+    "Ending",
     "Halted",
     "Processes",
+    "Rates",
     "Rows",
+    "Schedule",
+    "ScheduleShape",
     "Settings",
+    "Start",
+    "StartKind",
+    "Stream",
     "Training",
+    "TrainingObjective",
+    "Valued",
     "alive",
     "batches_for",
+    "batches_of",
     "begun",
+    "checksum",
     "fingerprint",
     "objective_for",
     "processes",
+    "run",
     "schedule_named",
     "starting_means",
+    "takes_old_words",
+    "value",
     "warm_up",
     "write_whole",
 ]

@@ -1,7 +1,8 @@
-"""Mini-batches: a model's data in, the rows of one step out.
+"""Mini-batches: which rows a step sees, and where they come from.
 
 Which rows a step sees follows from the seed and the step alone. Every epoch is a new permutation of all rows, and each
-process of a distributed fit takes its own part of it. Explained in the chapter `book/mnist/dense`.
+process of a distributed fit takes its own part of it.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from companion.bridge import LogDensity
 from companion.errors import DataError, ModelError
 from companion.machine import seed_for
 
-__all__ = ["Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for"]
+__all__ = ["Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of"]
 
 Data = dict[str, torch.Tensor]
 
@@ -101,16 +102,19 @@ class Streamed:
         Map-style: ``dataset[i]`` is one row, a mapping from the names of the model's data to arrays, or a tuple of them
         in the order of `names`.
     names
-        Of the data that have rows.
-    density
-        Of the model, for the other data, the dtype and the device.
+        Names of the data that have rows.
+    data
+        The model's own data: the rows of the dataset take their shapes, dtypes and device; those without rows are
+        used as they are.
+    rows
+        Which rows a step takes.
     workers
-        Processes that read ahead.
+        Number of processes that read ahead.
     """
 
-    def __init__(self, dataset: Any, names: Sequence[str], density: LogDensity, rows: Rows, workers: int) -> None:
+    def __init__(self, dataset: Any, names: Sequence[str], data: Data, rows: Rows, workers: int) -> None:
         self._dataset, self._names, self._rows, self._workers = dataset, tuple(names), rows, workers
-        self._density = density
+        self._data = data
         self._next: int | None = None
         self._stream: Iterator[Any] = iter(())
 
@@ -119,13 +123,13 @@ class Streamed:
             sampler = _Steps(self._rows, step)
             self._stream = iter(self._loader(batch_sampler=sampler))
         self._next = step + 1
-        return self._density.data | self._named(next(self._stream))
+        return self._data | self._named(next(self._stream))
 
     def parts(self, most: int = 20_000) -> Iterator[Data]:
         self._next, self._stream = None, iter(())  # the steps' readers have done their work
         size = min(most, self._rows.batch * 10)
         for batch in self._loader(batch_size=size):
-            yield self._density.data | self._named(batch)
+            yield self._data | self._named(batch)
 
     def _loader(self, **order: Any) -> DataLoader[Any]:
         return DataLoader(self._dataset, num_workers=self._workers, worker_init_fn=_leave_interrupts, **order)
@@ -141,7 +145,7 @@ class Streamed:
         return {name: self._like_the_models(name, torch.as_tensor(items[name])) for name in self._names}
 
     def _like_the_models(self, name: str, rows: torch.Tensor) -> torch.Tensor:
-        own = self._density.data[name]
+        own = self._data[name]
         if rows.shape[1:] != own.shape[1:]:
             raise DataError(
                 f"{name!r} of a row of the dataset has shape {tuple(rows.shape[1:])}; the model's has "
@@ -182,7 +186,7 @@ def _parts(data: Data, names: Sequence[str], most: int) -> Iterator[Data]:
 def batches_for(
     density: LogDensity, batch_size: int | None, dataset: Any, seed: int, rank: int, world: int, workers: int
 ) -> tuple[Batches, int | None]:
-    """Choose how a fit reads its rows, and count them.
+    """Choose how a fit of a lowered model reads its rows, and count them.
 
     Raises
     ------
@@ -197,23 +201,47 @@ def batches_for(
                 "batch_size out, or build the model with pm.Data."
             )
         batch_size = density.minibatch
-    if dataset is not None:
-        _check_dataset(dataset, batch_size, names)
-        rows = Rows(len(dataset), _checked(batch_size, len(dataset)), seed, rank, world)
-        return Streamed(dataset, names, density, rows, workers), len(dataset)
-    if batch_size is None:
-        return Whole(density.data), total
-    if total is None:
+    if batch_size is not None and total is None and dataset is None:
         raise ModelError(
             f"batch_size={batch_size}, but the model's observations are plain arrays. Put inputs and observations into "
             "pm.Data, so that rows of them can be drawn: x = pm.Data('x', X)."
         )
-    rows = Rows(total, _checked(batch_size, total), seed, rank, world)
-    return Resident(density.data, names, rows), total
+    return batches_of(density.data, names, total, batch_size, dataset, seed, rank, world, workers)
+
+
+def batches_of(
+    data: Data,
+    names: tuple[str, ...],
+    total: int | None,
+    batch_size: int | None,
+    dataset: Any,
+    seed: int,
+    rank: int,
+    world: int,
+    workers: int,
+) -> tuple[Batches, int | None]:
+    """Choose how a fit reads its rows, and count them.
+
+    Parameters
+    ----------
+    data
+        Name to tensor, on the device.
+    names
+        Names of the data that have one entry per row.
+    total
+        Number of rows.
+    """
+    if dataset is not None:
+        _check_dataset(dataset, batch_size, names)
+        rows = Rows(len(dataset), _checked(batch_size, len(dataset)), seed, rank, world)
+        return Streamed(dataset, names, data, rows, workers), len(dataset)
+    if batch_size is None or total is None:
+        return Whole(data), total
+    return Resident(data, names, Rows(total, _checked(batch_size, total), seed, rank, world)), total
 
 
 def _row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:
-    """Find the data that have one entry a row, and the number of rows."""
+    """Find the data that have one entry per row, and the number of rows."""
     lengths = {o.rows: len(density.data[o.rows]) for o in density.observed if o.rows is not None}
     if not lengths:
         return (), None
@@ -242,4 +270,6 @@ def _check_dataset(dataset: Any, batch_size: int | None, names: Sequence[str]) -
     if batch_size is None:
         raise ModelError("a dataset was given without batch_size; expected the number of rows of one step.")
     if not names:
-        raise ModelError("a dataset was given, but the model's observations are no pm.Data that its rows could fill.")
+        raise ModelError(
+            "a dataset was given, but the model's observations are not in pm.Data, which its rows could fill."
+        )

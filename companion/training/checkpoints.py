@@ -1,8 +1,9 @@
-"""Checkpoints: tensors and settings in, files that survive a kill at any moment out.
+"""Checkpoints: files that survive a kill at any moment.
 
 A checkpoint is a folder with ``checkpoint.json`` and the safetensors file that it names. Both are written beside
 their place and moved there, the JSON last, so that whatever happens there is one whole checkpoint: the old or the new.
-The JSON seals both with a hash, and nothing in them is a pickle. Explained in the chapter `book/mnist/dense`.
+The JSON seals both with a hash, and nothing in them is a pickle.
+Explained in `book/reference/how_a_fit_works`, section "Checkpoints".
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Many processes, one fit: what `torchrun` started in, averaged gradients out.
+"""Many processes, one fit: what `torchrun` started averages its gradients.
 
 Each process draws its own rows and its own noise; gradients are averaged, so all keep the same parameters. What one
-decides (to stop, to compile, where to go on) all decide. Explained in the chapter `book/mnist/dense`.
+decides (to stop, to compile, where to go on) all decide.
+Explained in `book/reference/how_a_fit_works`, section "Processes".
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Processes:
     Attributes
     ----------
     rank, world
-        This one's number, and how many there are.
+        Number of this process, and how many there are.
     device
-        Of the tensors that they exchange.
+        Device of the tensors that they exchange.
     """
 
     rank: int = 0
@@ -70,7 +71,7 @@ class Processes:
         Raises
         ------
         InferenceError
-            In a process that was asked for something else.
+            If this process was asked for something else.
         """
         if different := differences(self.share(asked, step), asked):
             raise InferenceError(
@@ -138,9 +139,9 @@ def processes(device: torch.device, patience: timedelta = timedelta(minutes=10))
     Parameters
     ----------
     device
-        Of the fit: NCCL connects GPUs, gloo CPUs.
+        Device of the fit: NCCL connects GPUs, gloo CPUs.
     patience
-        How long to wait for a process that is alive and silent.
+        Time to wait for a process that is alive and silent.
 
     Raises
     ------

@@ -1,11 +1,11 @@
 """Losses that become NaN or grow without bound: which restarts are alive, and what was the first to break.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,8 @@ from typing import Protocol
 import torch
 
 from companion.training.batches import Batches
-from companion.variational import Objective, Parameters
+from companion.training.task import TrainingObjective
+from companion.variational import Parameters
 
 __all__ = ["Snapshot", "alive", "diagnosis"]
 
@@ -24,13 +25,17 @@ _GROWTH = 1e4
 class Repeatable(Protocol):
     """A fit under way whose steps can be repeated; see `companion.training.Training`."""
 
-    objective: Objective
     batches: Batches
     parameters: Parameters
     folder: Path | None
     losses: torch.Tensor
     noise: torch.Tensor
     step: int
+
+    @property
+    def objective(self) -> TrainingObjective:
+        """What is minimised."""
+        ...
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Collect everything that the next step depends on."""
@@ -74,7 +79,7 @@ def alive(training: Repeatable) -> torch.Tensor:
     fine = torch.isfinite(recent) & (recent <= _GROWTH * (first + 1))
     for name, tensor in training.tensors().items():
         if name.startswith("parameters/") or name.endswith("/exp_avg_sq"):
-            fine &= torch.isfinite(tensor).flatten(1).all(dim=1)
+            fine &= torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1)
     return fine
 
 
@@ -89,10 +94,8 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     step = training.step
     rounding = (
         ""
-        if training.objective.density.dtype == torch.float64 or not _is_rounding(training)
-        else (
-            "In float64 the same numbers are finite: use precision='float64'. Where that is too slow, try what follows. "
-        )
+        if training.objective.dtype == torch.float64 or not _is_rounding(training)
+        else "In float64 the same numbers are finite: use precision='float64'. Where that is too slow: "
     )
     training.restore(good.tensors, good.step)
     return (
@@ -106,7 +109,7 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
 
 def _what_broke(training: Repeatable, until: int) -> str:
     """Repeat the steps up to the one that broke; they are the same, because their random numbers are."""
-    dtype = str(training.objective.density.dtype).removeprefix("torch.")
+    dtype = str(training.objective.dtype).removeprefix("torch.")
     while training.step < until:
         loss, gradients, _ = training.averaged()
         if names := _not_finite(training, gradients):
@@ -117,44 +120,30 @@ def _what_broke(training: Repeatable, until: int) -> str:
     return f"the loss had grown {_GROWTH:,.0f}-fold"
 
 
-def _is_rounding(training: Repeatable) -> bool:
-    """Whether the log density and its gradient at this step's draws are finite in float64."""
-    objective, data = training.objective, training.batches.at(training.step)
-    exact = objective.density.to(torch.float64, objective.density.device)
-    rows = {name: t.double() if t.is_floating_point() else t for name, t in data.items()}
+def _each_restart(training: Repeatable) -> Iterator[tuple[Parameters, torch.Tensor]]:
+    """Go through the restarts: parameters of each, and the noise (noise,) of its first draw at this step."""
     for r, noise in enumerate(training.noise):
-        own = {name: p[r] for name, p in training.parameters.items()}
-        draw = objective.family.draw(own, noise[0]).double()
-        if torch.isfinite(draw).all():
-            with torch.enable_grad():
-                leaf = draw.detach().requires_grad_()
-                density = exact(objective.layout.split(leaf), rows)
-                [slope] = torch.autograd.grad(density, [leaf])
-            if torch.isfinite(density) and torch.isfinite(slope).all():
-                return True
-    return False
+        yield {name: p[r] for name, p in training.parameters.items()}, noise[0]
+
+
+def _is_rounding(training: Repeatable) -> bool:
+    """Whether the log density and its gradient at this step's draws are finite in float64, in any restart."""
+    data = training.batches.at(training.step)
+    return any(training.objective.finite_in_float64(own, e, data) for own, e in _each_restart(training))
 
 
 def _terms(training: Repeatable) -> list[str]:
-    """Name the terms of the log density that aren't finite at this step's draws."""
-    objective, data = training.objective, training.batches.at(training.step)
-    names: list[str] = []
-    for r, noise in enumerate(training.noise):
-        own = {name: p[r] for name, p in training.parameters.items()}
-        values = objective.layout.split(objective.family.draw(own, noise[0]))
-        if all(torch.isfinite(v).all() for v in values.values()):
-            terms = {f"the log likelihood of {n!r}": t for n, t in objective.density.likelihoods(values, data).items()}
-            terms["the log prior"] = objective.density.prior(values, data)
-            names += [name for name, term in terms.items() if not torch.isfinite(term)]
+    """Name the terms of the loss that aren't finite at this step's draws."""
+    data = training.batches.at(training.step)
+    names = [n for own, e in _each_restart(training) for n in training.objective.broken_terms(own, e, data)]
     return list(dict.fromkeys(names))
 
 
 def _not_finite(training: Repeatable, gradients: tuple[torch.Tensor, ...]) -> list[str]:
     """Name the values whose gradient, or its square, isn't finite in any restart: the first three."""
-    layout = training.objective.layout
     names: list[str] = []
-    for gradient in gradients:
+    for parameter, gradient in zip(training.parameters, gradients, strict=True):
         bad = (~torch.isfinite(gradient.square())).all(dim=0)
-        bad = bad.flatten(1).any(dim=1) if bad.ndim > 1 else bad
-        names += [layout.name_at(int(i)) for i in torch.nonzero(bad).flatten()[:1000]]
+        bad = bad.flatten(1).any(dim=1) if bad.ndim > 1 else bad.reshape(-1)
+        names += [training.objective.value_at(parameter, int(i)) for i in torch.nonzero(bad).flatten()[:1000]]
     return list(dict.fromkeys(names))[:3]

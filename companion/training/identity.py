@@ -1,6 +1,6 @@
-"""What a fit is of: a model, its data and its start in, plain values that tell them from others out.
+"""Fingerprint of a fit: model, data and start, as plain values that a checkpoint compares.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "Checkpoints".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from companion.errors import ModelError
 from companion.training.batches import Batches, Resident
 from companion.variational import Objective
 
-__all__ = ["fingerprint"]
+__all__ = ["checksum", "fingerprint"]
 
 _FEW = 16
 
@@ -28,7 +28,7 @@ def fingerprint(objective: Objective, batches: Batches, given: torch.Tensor | No
     Parameters
     ----------
     given
-        The means (restarts, size) to start from, where the user gave them.
+        Means (restarts, size) to start from, where the user gave them.
 
     Returns
     -------
@@ -43,10 +43,10 @@ def fingerprint(objective: Objective, batches: Batches, given: torch.Tensor | No
         logps = [density.prior(values), *_likelihoods(density, values, batches)]
     return {
         "model": {name: list(np.shape(a)) for name, a in density.start.items()},
-        "data": {name: _checksum(a) for name, a in density.data.items()},
+        "data": {name: checksum(a) for name, a in density.data.items()},
         "rows": objective.rows,
         "log density": [float(logp) for logp in logps],
-        "start values": None if given is None else _checksum(given),
+        "start values": None if given is None else checksum(given),
     }
 
 
@@ -59,9 +59,10 @@ def _likelihoods(density: LogDensity, values: Mapping[str, torch.Tensor], batche
     except RuntimeError as error:
         raise ModelError(
             f"the likelihood can't be computed on some of the rows alone ({str(error).splitlines()[0]}). Leave "
-            "batch_size out; or put all that has an entry a row into pm.Data."
+            "batch_size out; or put all that has an entry per row into pm.Data."
         ) from error
 
 
-def _checksum(tensor: torch.Tensor) -> str:
+def checksum(tensor: torch.Tensor) -> str:
+    """Tell a tensor from others by its shape and the CRC-32 of its bytes."""
     return f"{list(tensor.shape)} {crc32(np.ascontiguousarray(tensor.cpu().numpy()).data):08x}"

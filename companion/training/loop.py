@@ -1,6 +1,6 @@
-"""The training loop: an objective, rows and settings in, fitted parameters out, whatever happens on the way.
+"""The training loop: one for every objective, which loses nothing whatever happens on the way.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from tqdm import tqdm
 
-from companion.errors import InferenceError
+from companion.errors import CompanionError, InferenceError, first_line
 from companion.machine import faster, generator_for, seed_for
 from companion.training import checkpoints
 from companion.training.batches import Batches
@@ -25,11 +25,14 @@ from companion.training.distributed import Processes
 from companion.training.divergence import Snapshot, alive, diagnosis
 from companion.training.schedules import schedule_named, warm_up
 from companion.training.settings import Settings
-from companion.variational import Gradient, Objective, Parameters
+from companion.training.task import TrainingObjective
+from companion.variational import Gradient, Parameters
 
 __all__ = ["Halted", "Training"]
 
 Tensors = tuple[torch.Tensor, ...]
+Callback = Callable[[int, "Training[Any]"], None]
+Task = TypeVar("Task", bound=TrainingObjective)
 
 _CHECK_EVERY = 100
 
@@ -39,27 +42,28 @@ class Halted(Exception):  # noqa: N818  (it never leaves the package: fit turns 
 
 
 @dataclass(eq=False)
-class Training:
+class Training(Generic[Task]):
     """A fit under way.
 
     Attributes
     ----------
     parameters
-        Of all restarts: name to tensor (restarts, ...).
+        Parameters of all restarts: name to tensor (restarts, ...).
     step
-        Steps that are done.
+        Number of steps that are done.
     losses
         Estimates of the negative ELBO at full weight, (steps, restarts), in nats.
     compiled
         Whether the gradient is compiled; None until that was decided.
     """
 
-    objective: Objective
+    objective: Task
     settings: Settings
     batches: Batches
     group: Processes
     parameters: Parameters
     compile: str | bool = "auto"
+    callback: Callback | None = None
     folder: Path | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
@@ -67,20 +71,21 @@ class Training:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self.device = self.objective.density.device
+        self.device = self.objective.device
         self.losses = torch.full((s.steps, s.restarts), float("nan"), device=self.device, dtype=torch.float64)
-        size = self.objective.family.noise(self.objective.layout.size)
-        dtype = self.objective.density.dtype
-        self.noise = torch.empty(s.restarts, s.draws, size, device=self.device, dtype=dtype)
+        dtype = self.objective.dtype
+        self.noise = torch.empty(s.restarts, s.draws, self.objective.noise_size, device=self.device, dtype=dtype)
         self._kl_weight = torch.ones((), device=self.device, dtype=dtype)
         self._schedule = schedule_named(s.schedule)
         groups = [
-            {"params": [p], "rate": s.learning_rate if name == "mean" else s.scale_rate}
+            {"params": [p], "rate": s.scale_rate if self.objective.is_scale(name) else s.learning_rate}
             for name, p in self.parameters.items()
         ]
         self._adam = torch.optim.Adam(groups, lr=s.learning_rate, fused=True)
         self._gradient: Gradient | None = None
         self._interrupted = threading.Event()
+        self._why = "interrupted"
+        self._under_way = 0
 
     def run(self, *, every: int, progressbar: bool) -> str | None:
         """Take the remaining steps.
@@ -112,8 +117,10 @@ class Training:
         with shown, _interrupts(self._interrupted):
             stop = False
             while self.step < self.settings.steps and not stop:
-                loss, gradients, stop = self.averaged()
-                self.update(loss, gradients)
+                try:
+                    stop = self._advance()
+                except Exception as error:
+                    raise self._failed(error, good) from error
                 ends = stop or self.step == self.settings.steps
                 due = ends or (self.folder is not None and self.step % every == 0)
                 if due or self.step % _CHECK_EVERY == 0:
@@ -125,8 +132,33 @@ class Training:
                 if due:  # what was just found to be good
                     self._keep()
         if self.step < self.settings.steps:
-            return f"interrupted after step {self.step:,} of {self.settings.steps:,}"
+            return f"{self._why} after step {self.step:,} of {self.settings.steps:,}"
         return None
+
+    def _advance(self) -> bool:
+        """Take one step, tell the callback, and say whether that was the last one."""
+        self._under_way = self.step + 1
+        loss, gradients, stop = self.averaged()
+        self.update(loss, gradients)
+        if self.callback is not None and self.group.first:
+            try:
+                self.callback(self.step, self)
+            except StopIteration:
+                self._why = "stopped by the callback"
+                self._interrupted.set()  # the other processes hear of it with the next step
+        return stop or (self._interrupted.is_set() and self.group.world == 1)
+
+    def _failed(self, error: Exception, good: Snapshot) -> Exception:
+        """Go back to the last good state, where the model or the callback failed by itself."""
+        nothing_lost = isinstance(error, CompanionError) and good.step == 0
+        if isinstance(error, InferenceError) or nothing_lost:  # another process was lost: nothing here is wrong
+            return error
+        self.restore(good.tensors, good.step)
+        return Halted(
+            f"step {self._under_way:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last good "
+            f"state (step {good.step:,}) is this error's `posterior`"
+            + (", and the checkpoint before it is kept." if self.folder is not None else ".")
+        )
 
     def averaged(self) -> tuple[torch.Tensor, Tensors, bool]:
         """Compute this step's losses (restarts,) and gradients over all processes, and whether any was interrupted."""
@@ -154,7 +186,7 @@ class Training:
         s, rank = self.settings, self.group.rank
         data = self.batches.at(step)  # first: a torch.utils.data.DataLoader that begins takes a random number
         self.noise.normal_(generator=generator_for(self.device, s.seed, "noise", step, rank))
-        if self.objective.estimator.acts_on_layers:  # the layers' noise comes from torch's own generator
+        if self.objective.draws_inside:  # such as the layers' noise
             torch.manual_seed(seed_for(s.seed, "layers", step, rank))
         self._kl_weight.fill_(s.temperature * warm_up(step / s.steps, s.kl_warmup))
         arguments = (self._kl_weight, self.noise, *self.parameters.values(), *data.values())
@@ -171,7 +203,7 @@ class Training:
             found, quick = faster(traced, arguments, setting=setting, steps=left, device=self.device)
             self.compiled = self.group.all(quick, self.step)
             self._gradient = found if self.compiled else traced
-            if self.objective.estimator.acts_on_layers:
+            if self.objective.draws_inside:
                 torch.manual_seed(seed_for(self.settings.seed, "layers", self.step, self.group.rank))
         return self._gradient
 
@@ -191,7 +223,7 @@ class Training:
             if kind == "parameters":
                 self.parameters[rest].copy_(tensor)
             elif kind == "adam":
-                name, _, entry = rest.partition("/")
+                name, _, entry = rest.rpartition("/")
                 at = "cpu" if entry == "step" and self.device.type == "cpu" else self.device
                 self._adam.state[self.parameters[name]][entry] = tensor.clone().to(at)
         if not any(key.startswith("adam/") for key in tensors):

@@ -1,19 +1,22 @@
-"""Learning-rate schedules and KL warm-up: how far a fit is in, a factor out.
+"""Learning-rate schedules and KL warm-up, as functions of the share of the steps that is done.
 
-They are functions of the progress alone, so that a fit can go on from any step. Explained in the chapter
-`book/mnist/dense`.
+They depend on nothing else, so that a fit can go on from any step.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
+from companion.checks import choice, is_number
 from companion.errors import ModelError
 
-__all__ = ["SCHEDULES", "schedule_named", "warm_up"]
+__all__ = ["Schedule", "ScheduleShape", "schedule_named", "warm_up"]
 
-Schedule = Callable[[float], float]
+Shape = Callable[[float], float]
 
 
 def constant(progress: float) -> float:
@@ -33,20 +36,66 @@ def one_cycle(progress: float, rise: float = 0.3) -> float:
     return cosine((progress - rise) / (1 - rise))
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "cosine": cosine, "one-cycle": one_cycle}
+class ScheduleShape(StrEnum):
+    """How the learning rates change over the steps."""
+
+    COSINE = "cosine"
+    """Down to 0 along half a cosine."""
+
+    ONE_CYCLE = "one-cycle"
+    """Up over the first 30 % of the steps, then down to almost 0."""
+
+    CONSTANT = "constant"
+    """The same at every step."""
 
 
-def schedule_named(name: str) -> Schedule:
-    """Look a schedule up.
+_SHAPES: dict[ScheduleShape, Shape] = {
+    ScheduleShape.CONSTANT: constant,
+    ScheduleShape.COSINE: cosine,
+    ScheduleShape.ONE_CYCLE: one_cycle,
+}
+
+
+def schedule_named(name: str) -> Shape:
+    """Look the shape of a schedule up: a function from the share of the steps that is done to a factor.
 
     Raises
     ------
     ModelError
         If there is none of that name.
     """
-    if name not in SCHEDULES:
-        raise ModelError(f"schedule={name!r}; expected one of {list(SCHEDULES)}.")
-    return SCHEDULES[name]
+    return _SHAPES[choice(ScheduleShape, "schedule", name)]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What changes over the steps.
+
+    Parameters
+    ----------
+    shape
+        Shape of the learning rates: a name of `ScheduleShape`.
+    kl_warmup
+        Share of the steps in which the KL divergence's weight rises from 0, between 0 and 1.
+
+    Raises
+    ------
+    ModelError
+        If there is no such shape, or the share is outside 0 to 1.
+    """
+
+    shape: str = "cosine"
+    kl_warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        choice(ScheduleShape, "schedule", self.shape, "or a Schedule")
+        if not is_number(self.kl_warmup) or not 0 <= self.kl_warmup <= 1:
+            raise ModelError(f"kl_warmup={self.kl_warmup!r}; expected a share of the steps, from 0 to 1.")
+
+    @classmethod
+    def of(cls, schedule: Schedule | str) -> Schedule:
+        """Make a schedule of the name of its shape; one that is a schedule already stays as it is."""
+        return schedule if isinstance(schedule, Schedule) else cls(schedule)
 
 
 def warm_up(progress: float, until: float) -> float:

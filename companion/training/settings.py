@@ -1,18 +1,23 @@
-"""What a fit is asked for, checked before anything runs.
+"""Settings of a fit, checked before anything runs.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from companion.checks import is_number, positive, whole
+import numpy as np
+import torch
+
+from companion.checks import choice, positive, whole
 from companion.errors import ModelError
-from companion.machine import PRECISIONS
-from companion.training.schedules import schedule_named
-from companion.variational import Estimator, PointMass, family_named
+from companion.machine import Machine, Precision
+from companion.training.options import Rates, Start, Stream
+from companion.training.schedules import Schedule
+from companion.variational import Estimator, Family, PointMass, family_named
 
 __all__ = ["Settings"]
 
@@ -24,7 +29,7 @@ class Settings:
     steps: int
     batch_size: int | None
     restarts: int
-    family: str
+    family: str | Family
     estimator: str
     draws: int
     learning_rate: float
@@ -42,29 +47,49 @@ class Settings:
         family = family_named(self.family)
         object.__setattr__(self, "family", family.name)
         Estimator.of(self.estimator)
-        schedule_named(self.schedule)
+        Schedule(self.schedule, self.kl_warmup)
+        choice(Precision, "precision", self.precision)
         for name, least in (("steps", 1), ("restarts", 1), ("draws", 1), ("map_steps", 0), ("seed", 0)):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1))
         for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
             object.__setattr__(self, name, positive(name, getattr(self, name)))
-        warmup = is_number(self.kl_warmup) and 0 <= self.kl_warmup <= 1
-        self._check("kl_warmup", warmup, "a share of the steps, from 0 to 1")
         object.__setattr__(self, "kl_warmup", float(self.kl_warmup))
-        self._check("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}")
-        kinds = ("model", "prior", "given")
-        self._check("start", isinstance(self.start, str) and self.start in kinds, "'model', 'prior' or a mapping")
         if Estimator.of(self.estimator).acts_on_layers and (not family.factorised or isinstance(family, PointMass)):
             raise ModelError(
                 f"estimator={self.estimator!r} needs independent weights, and family={self.family!r} has none. Use "
                 "family='mean-field', or estimator='reparameterisation'."
             )
 
-    def _check(self, name: str, fine: bool, expected: str) -> None:
-        if not fine:
-            raise ModelError(f"{name}={getattr(self, name)!r}; expected {expected}.")
+    @classmethod
+    def of(
+        cls,
+        *,
+        batch_size: int | Stream | None,
+        family: str | Family,
+        learning_rate: float | Rates,
+        schedule: str | Schedule,
+        start: str | Mapping[str, np.ndarray] | Start,
+        machine: str | torch.device | Machine,
+        **plain: Any,
+    ) -> Settings:
+        """Make settings of what a front door is given: groups become numbers and words, which a checkpoint holds."""
+        rates, changes, begin = Rates.of(learning_rate), Schedule.of(schedule), Start.of(start)
+        return cls(
+            batch_size=batch_size.batch_size if isinstance(batch_size, Stream) else batch_size,
+            family=family,
+            learning_rate=rates.means,
+            scale_rate=rates.scales,
+            schedule=str(changes.shape),
+            kl_warmup=changes.kl_warmup,
+            start=begin.kind,
+            start_scale=begin.scale,
+            map_steps=begin.map_steps,
+            precision=str(Machine.of(machine).precision),
+            **plain,
+        )
 
     def as_json(self) -> dict[str, Any]:
-        """Give the settings as plain values, for a checkpoint."""
+        """Return the settings as plain values, for a checkpoint."""
         return asdict(self)

@@ -1,6 +1,6 @@
-"""Where the restarts begin: a model in, one vector of unconstrained values a restart out.
+"""Where the restarts begin: one vector of unconstrained values per restart.
 
-Explained in the chapter `book/pymc/moons`.
+Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def starting_means(
     Raises
     ------
     ModelError
-        For another kind of start, or if given values lack a variable, have another shape or lie outside its support.
+        If there is no such kind of start, or given values lack a variable, have another shape or lie outside its
+        support.
     """
     if isinstance(start, Mapping):
         point = layout.join(_unconstrained(model, start))

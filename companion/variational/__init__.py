@@ -5,7 +5,17 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 
 from companion.variational.estimators import Estimator
 from companion.variational.evaluation import elbo, log_weights, standard_noise
-from companion.variational.families import Family, FullRank, LowRank, MeanField, Parameters, PointMass, family_named
+from companion.variational.families import (
+    Family,
+    FamilyName,
+    FullRank,
+    LowRank,
+    MeanField,
+    Parameters,
+    PointMass,
+    family_named,
+    register_family,
+)
 from companion.variational.layer_noise import Gaussian, LayerNoise, layer_weights, noise_for
 from companion.variational.layout import Layout
 from companion.variational.objective import Gradient, Objective, Terms
@@ -13,6 +23,7 @@ from companion.variational.objective import Gradient, Objective, Terms
 __all__ = [
     "Estimator",
     "Family",
+    "FamilyName",
     "FullRank",
     "Gaussian",
     "Gradient",
@@ -29,5 +40,6 @@ __all__ = [
     "layer_weights",
     "log_weights",
     "noise_for",
+    "register_family",
     "standard_noise",
 ]

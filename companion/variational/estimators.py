@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from companion.errors import ModelError
+from companion.checks import choice
 
 __all__ = ["Estimator"]
 
@@ -30,17 +30,14 @@ class Estimator(StrEnum):
 
     @classmethod
     def of(cls, name: str | Estimator) -> Estimator:
-        """Look an estimator up.
+        """Look an estimator up by its name.
 
         Raises
         ------
         ModelError
             If there is none of that name.
         """
-        try:
-            return cls(name)
-        except ValueError:
-            raise ModelError(f"estimator={name!r}; expected one of {[e.value for e in cls]}.") from None
+        return choice(cls, "estimator", name)
 
     @property
     def acts_on_layers(self) -> bool:

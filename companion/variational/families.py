@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -15,7 +16,7 @@ from torch.distributions import Independent, LowRankMultivariateNormal, Multivar
 
 from companion.errors import ModelError
 
-__all__ = ["Family", "FullRank", "LowRank", "MeanField", "PointMass", "family_named"]
+__all__ = ["Family", "FamilyName", "FullRank", "LowRank", "MeanField", "PointMass", "family_named", "register_family"]
 
 Parameters = dict[str, torch.Tensor]
 
@@ -207,20 +208,83 @@ class PointMass:
         return torch.zeros_like(parameters["mean"])
 
 
-def family_named(family: str | Family) -> Family:
-    """Look a family up: "mean-field", "full-rank", "low-rank", "low-rank:RANK" or "map".
+class FamilyName(StrEnum):
+    """Families that come with the companion; "low-rank:RANK" takes another rank than 10."""
+
+    MEAN_FIELD = "mean-field"
+    """Independent normals: cheap, and too narrow where values depend on each other."""
+
+    FULL_RANK = "full-rank"
+    """A normal with any covariance, for up to a few thousand values."""
+
+    LOW_RANK = "low-rank"
+    """A normal whose covariance is a diagonal plus a few columns."""
+
+    MAP = "map"
+    """A point: maximum a posteriori, and with restarts a deep ensemble."""
+
+
+_FAMILIES: dict[str, Family] = {f.name: f for f in (MeanField(), FullRank(), PointMass())}
+
+
+def register_family(family: Family) -> Family:
+    """Make a family of your own known by its name, so that fits name it and saved posteriors load.
+
+    Parameters
+    ----------
+    family
+        An object with the attributes and methods of `Family`.
+
+    Returns
+    -------
+    Family
+        The same object.
 
     Raises
     ------
     ModelError
-        If there is none of that name, or the rank is no positive number.
+        If it isn't a `Family`, or another family has that name.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from companion.variational import MeanField, family_named, register_family
+    >>> @dataclass(frozen=True)
+    ... class Narrow(MeanField):
+    ...     name: str = "narrow"
+    >>> narrow = register_family(Narrow())
+    >>> family_named("narrow") is narrow
+    True
+    """
+    if not isinstance(family, Family):
+        raise ModelError(
+            f"{type(family).__name__} can't be registered; expected an object with the methods of "
+            "companion.variational.Family."
+        )
+    taken = family.name in _FAMILIES and _FAMILIES[family.name] != family
+    if taken or family.name.partition(":")[0] == FamilyName.LOW_RANK:
+        raise ModelError(f"a family named {family.name!r} is known already; give yours another name.")
+    _FAMILIES[family.name] = family
+    return family
+
+
+def family_named(family: str | Family) -> Family:
+    """Look a family up: by a name of `FamilyName`, "low-rank:RANK", or that of a family that was registered.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name, or the rank isn't a positive number.
     """
     if isinstance(family, Family):
         return family
-    known: dict[str, Family] = {f.name: f for f in (MeanField(), FullRank(), PointMass())}
-    if family in known:
-        return known[family]
+    if family in _FAMILIES:
+        return _FAMILIES[family]
     kind, _, rank = str(family).partition(":")
-    if kind == "low-rank" and (not rank or (rank.isdigit() and int(rank) > 0)):
+    if kind == FamilyName.LOW_RANK and (not rank or (rank.isdigit() and int(rank) > 0)):
         return LowRank(int(rank)) if rank else LowRank()
-    raise ModelError(f"family={family!r}; expected one of {[*known, 'low-rank', 'low-rank:RANK']}, or a Family.")
+    known = [*_FAMILIES, "low-rank", "low-rank:RANK"]
+    raise ModelError(
+        f"family={family!r}; expected one of {known}, or a Family. One of your own is made known by "
+        "companion.variational.register_family."
+    )

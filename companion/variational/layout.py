@@ -22,7 +22,7 @@ class Layout:
     Attributes
     ----------
     names, shapes
-        Of the values, in order.
+        Names and shapes of the values, in order.
     """
 
     names: tuple[str, ...]

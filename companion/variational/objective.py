@@ -1,10 +1,10 @@
-r"""The negative ELBO and its gradient: a model's log density and a family in, one torch function for all restarts out.
+r"""The negative ELBO of a lowered model and its gradient, as one torch function for all restarts.
 
 .. math::
 
     -\mathrm{ELBO} = -\mathbb{E}_q[\log p(\mathcal{D} \mid \theta)] + \mathrm{KL}(q(\theta) \,\|\, p(\theta))
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The objective".
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What is minimised.
+    """What is minimised: the negative ELBO of a lowered model.
 
     Attributes
     ----------
     density
-        The model.
+        Lowered model.
     family
-        What approximates its posterior.
+        Family of the approximation.
     estimator
-        Of the gradient.
+        Estimator of the gradient.
     rows
-        In the whole data set; ``None`` where the model has no rows.
+        Number of rows in the whole data set; ``None`` where the model has no rows.
     draws
-        Of the approximation in one estimate.
+        Number of draws of the approximation in one estimate.
     bfloat16
         Whether the likelihood is computed under autocast.
     """
@@ -68,6 +68,56 @@ class Objective:
     def layout(self) -> Layout:
         """Where each value lies in the flat vector."""
         return Layout.of(self.density.start)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.density.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the parameters."""
+        return self.density.dtype
+
+    @property
+    def noise_size(self) -> int:
+        """Number of standard normal numbers in one draw."""
+        return self.family.noise(self.layout.size)
+
+    @property
+    def draws_inside(self) -> bool:
+        """Whether the layers also take random numbers from torch's own generator."""
+        return self.estimator.acts_on_layers
+
+    def is_scale(self, parameter: str) -> bool:
+        """Whether a parameter of the family makes the covariance."""
+        return parameter != "mean"
+
+    def value_at(self, parameter: str, row: int) -> str:
+        """Name the value that a row of a parameter belongs to."""
+        return self.layout.name_at(row)
+
+    def broken_terms(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> list[str]:
+        """Name the terms of the log density that aren't finite at one draw."""
+        values = self.layout.split(self.family.draw(parameters, noise))
+        if not all(torch.isfinite(v).all() for v in values.values()):
+            return []
+        terms = {f"the log likelihood of {n!r}": t for n, t in self.density.likelihoods(values, data).items()}
+        terms["the log prior"] = self.density.prior(values, data)
+        return [name for name, term in terms.items() if not torch.isfinite(term)]
+
+    def finite_in_float64(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> bool:
+        """Whether the log density and its gradient at one draw are finite in float64."""
+        draw = self.family.draw(parameters, noise).double()
+        if not torch.isfinite(draw).all():
+            return False
+        exact = self.density.to(torch.float64, self.density.device)
+        rows = {name: t.double() if t.is_floating_point() else t for name, t in data.items()}
+        with torch.enable_grad():
+            leaf = draw.detach().requires_grad_()
+            density = exact(self.layout.split(leaf), rows)
+            [slope] = torch.autograd.grad(density, [leaf])
+        return bool(torch.isfinite(density) and torch.isfinite(slope).all())
 
     def terms(self, parameters: Parameters, noise: torch.Tensor, data: Data, layers: frozenset[str]) -> Terms:
         """Estimate the loss's terms with one draw."""
@@ -120,7 +170,7 @@ class Objective:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Give the context of mixed precision."""
+        """Return the context of mixed precision."""
         return torch.autocast(self.density.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
     def gradient(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> Gradient:
@@ -129,17 +179,17 @@ class Objective:
         Parameters
         ----------
         parameters
-            Of all restarts: name to tensor (restarts, ...).
+            Parameters of all restarts: name to tensor (restarts, ...).
         noise
             Standard normal numbers (restarts, draws, noise).
         data
-            Of one step.
+            Data of one step.
 
         Returns
         -------
         callable
             ``gradient(kl_weight, noise, *parameters, *data)``, with `kl_weight` a scalar tensor, gives losses
-            (restarts,), at full weight, and one gradient a parameter. It is a traced graph of torch's own operations:
+            (restarts,), at full weight, and one gradient per parameter. It is a traced graph of torch's own operations:
             neither PyTensor nor vmap nor autograd costs anything when it runs.
         """
         names, inputs = list(parameters), list(data)

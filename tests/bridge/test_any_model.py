@@ -115,6 +115,26 @@ def observations_of_both():
     return model
 
 
+@pytest.mark.filterwarnings("ignore:Data in")
+@pytest.mark.parametrize("observe", ["numbers", "two columns"])
+def test_a_model_with_missing_observations_predicts_for_all_rows(observe):
+    missing = X[:, 1] > 0.5
+    with pm.Model() as model:
+        out = pm.Data("x", X) @ pm.Normal("w", 0, 1, shape=(2, 2))
+        if observe == "numbers":
+            pm.Normal("y", out[:, 0], 1, observed=np.where(missing, np.nan, Y))
+        else:
+            pm.Normal("y", out, 1, observed=np.where(X > 0.5, np.nan, X))
+    posterior = fit(model, **QUICK)
+    shape = (4, 2) if observe == "two columns" else (4,)
+    draws = posterior.draw(10, 0)
+    predicted = predict(posterior, X[:4], 10)
+    assert predicted.shape == (10, *shape)
+    truth = np.einsum("nf,dfo->dno", X[:4], draws["w"])
+    truth = truth if shape[1:] else truth[..., 0]
+    np.testing.assert_allclose(posterior.predict(X[:4], draws), truth, rtol=1e-4, atol=1e-6)
+
+
 def test_no_mixture_without_a_finite_elbo():
     posterior = fit(inputs_as_plain_array(), restarts=2, keep="mixture", **QUICK)
     posterior.record.bounds[:, 0] = -np.inf

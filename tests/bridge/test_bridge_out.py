@@ -69,6 +69,17 @@ class Zoo:  # varied models: each function fills the one whose context it runs i
             pm.Normal("y", mu, 1, observed=np.where(Y > 1, np.nan, Y))
         pm.Censored("z", pm.Normal.dist(mu, 1), lower=-1, upper=1, observed=np.clip(Y, -1, 1))
 
+    def sums_to_zero_sticks_and_correlations():
+        groups, shares = pm.ZeroSumNormal("groups", 1, shape=4), pm.StickBreakingWeights("shares", 1.0, K=4)
+        correlation = pm.LKJCorr("correlation", n=3, eta=2)
+        pm.Normal("y", groups[CLASSES] + (shares * np.arange(5)).sum(), 1 + correlation.sum() ** 2, observed=Y)
+
+    def skewed_and_cut_off():
+        shape, slope = pm.HalfNormal("shape", 2), pm.Normal("slope")
+        pm.SkewNormal("y", mu=slope, sigma=shape, alpha=pm.Normal("alpha"), observed=Y)
+        cut = np.where(Y > 0, TIMES, np.inf)
+        pm.Censored("z", pm.Weibull.dist(shape, pt.exp(slope * Y)), lower=None, upper=cut, observed=TIMES)
+
     def wrapped_cnn_with_total_size():
         images, labels = pm.Data("images", IMAGES), pm.Data("labels", CLASSES)
         pm.Categorical("y", logit_p=bayesian(cnn(), LearnedScale(), images), observed=labels, total_size=60)

@@ -71,6 +71,21 @@ def test_no_compiler_is_essential_for_pytensor_2_only(monkeypatch: pytest.Monkey
             assert "g++" in finding.text
 
 
+def test_the_chinese_figures_have_the_companions_own_font() -> None:
+    _, chinese = examine([doctor.fonts])
+    assert (chinese.status, chinese.text) == ("ok", "Noto Sans CJK SC Subset")
+
+
+def test_without_a_chinese_font_the_doctor_says_what_the_figures_do_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    language = importlib.import_module("companion.plots.language")
+    monkeypatch.setattr(language, "OURS", "no-such-font.otf")
+    monkeypatch.setattr(language.font_manager, "get_font_names", lambda: ["DejaVu Sans"])
+    _, chinese = examine([doctor.fonts])
+    assert chinese.status == "todo"
+    assert "speak English: reinstall the companion" in chinese.text
+    assert not chinese.essential
+
+
 def test_a_check_that_breaks_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
     def broken() -> list[Finding]:
         raise RuntimeError("a driver said no\nand more")

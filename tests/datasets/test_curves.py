@@ -49,7 +49,7 @@ def test_settings_out_of_range_are_refused(settings, message):
         ([[1.0]], [1.0, 2.0], r"x has shape \(1, 1\) and y \(2,\)"),
         ([1.0], [1.0], r"x has shape \(1,\)"),
         ([[np.nan]], [1.0], "NaN or infinity"),
-        ([["a"]], [1.0], "no array of numbers"),
+        ([["a"]], [1.0], "not an array of numbers"),
         (np.empty((0, 1)), [], r"\(0, 1\)"),
     ],
 )

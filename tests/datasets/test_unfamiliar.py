@@ -128,8 +128,8 @@ BAD_IMAGES = pytest.mark.parametrize(
         (255 * IMAGES, "divide bytes by 256"),
         (IMAGES - 0.5, "0 to 1 is expected"),
         (np.full((2, 3, 3), np.nan), "from nan to nan"),
-        ([["a", "b"]], "no array of numbers"),
-        ([[[0.1, 0.2], [0.3]]], "no array of numbers"),
+        ([["a", "b"]], "not an array of numbers"),
+        ([[[0.1, 0.2], [0.3]]], "not an array of numbers"),
     ],
 )
 

@@ -1,5 +1,7 @@
 """The engine: its fits against closed forms, and its posteriors as a user meets them."""
 
+import inspect
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -7,15 +9,17 @@ import pymc as pm
 import pytest
 import torch
 
+from companion import bayes_by_backprop
 from companion.datasets import Observations
 from companion.errors import CompanionWarning, InferenceError, ModelError
-from companion.inference import engine, fit
+from companion.inference import Checkpoint, Machine, Rates, Schedule, Start, Stream, engine, fit
 from companion.models import torch_classifier
 from companion.networks import dense
-from companion.posterior import VariationalPosterior
+from companion.posterior import VariationalPosterior, load_posterior, save_posterior
+from companion.posterior import moments as posterior_moments
 from companion.priors import Gaussian
 from companion.training import lowering
-from companion.variational import MeanField
+from companion.variational import MeanField, register_family
 
 QUICK = {"progressbar": False, "elbo_draws": 20}
 
@@ -49,7 +53,8 @@ def conjugate_fit(family, estimator):
     exact = estimator == "sticking-the-landing" and family != "mean-field"  # then there is no noise to average out
     draws = 8 if exact else 1000 if family == "low-rank:4" else 500
     return fit(
-        regression(), 2000, family=family, estimator=estimator, draws=draws, learning_rate=0.03, precision="float64",
+        regression(), 2000, family=family, estimator=estimator, draws=draws, learning_rate=0.03,
+        machine=Machine(precision="float64"),
         elbo_draws=1000, progressbar=False,
     )  # fmt: skip
 
@@ -97,7 +102,7 @@ def test_k_hat_tells_a_family_that_fits_from_one_that_does_not():
 
 
 def test_map_is_ridge_regression():
-    posterior = fit(regression(), 1500, family="map", learning_rate=0.05, precision="float64", **QUICK)
+    posterior = fit(regression(), 1500, family="map", learning_rate=0.05, machine=Machine(precision="float64"), **QUICK)
     np.testing.assert_allclose(posterior.draw(2, seed=0)["w"], [MEAN, MEAN], rtol=1e-5)
     w = posterior.draw(1, seed=0)["w"][0]
     density = -0.5 * (((Y - X @ w) / NOISE) ** 2).sum() - 0.5 * ((w / SPREAD) ** 2).sum()
@@ -110,7 +115,7 @@ def test_map_is_ridge_regression():
 def test_a_cold_posterior_has_the_likelihood_to_the_power_of_one_over_t(temperature):
     posterior = fit(
         regression(), 1500, family="full-rank", estimator="sticking-the-landing", draws=8, learning_rate=0.1,
-        precision="float64", temperature=temperature, elbo_draws=300, progressbar=False,
+        machine=Machine(precision="float64"), temperature=temperature, elbo_draws=300, progressbar=False,
     )  # fmt: skip
     mean, covariance = moments(posterior)
     exact = np.linalg.inv(X.T @ X / NOISE**2 / temperature + np.eye(4) / SPREAD**2)
@@ -175,19 +180,21 @@ def test_a_fit_follows_its_seed_and_leaves_the_global_state_alone():
 
 
 @pytest.mark.parametrize("flushes", [False, True])
-def test_denormals_are_flushed_in_a_fit_and_nowhere_else(flushes, monkeypatch):
+def test_denormals_are_flushed_in_a_fit_and_nowhere_else(flushes):
     def flushing():
         return bool(torch.tensor(1e-310, dtype=torch.float64) * 0.5 == 0)
 
+    def fails(step, state):
+        seen.append(flushing())
+        raise ValueError("a callback that fails")
+
     seen = []
-    whole = engine.starting_means
-    monkeypatch.setattr(engine, "starting_means", lambda *args: seen.append(flushing()) or whole(*args))
     torch.set_flush_denormal(flushes)
     try:
-        fit(regression(), 2, **QUICK)
-        with pytest.raises(ModelError):
-            fit(regression(), 2, compile="perhaps", **QUICK)
-        assert seen == [True, True]
+        fit(regression(), 2, callback=lambda *_: seen.append(flushing()), **QUICK)
+        with pytest.raises(InferenceError, match="step 1 failed: ValueError: a callback that fails"):
+            fit(regression(), 2, callback=fails, **QUICK)
+        assert seen == [True, True, True]
         assert flushing() is flushes
     finally:
         torch.set_flush_denormal(False)
@@ -197,8 +204,11 @@ def test_denormals_are_flushed_in_a_fit_and_nowhere_else(flushes, monkeypatch):
 
 
 def test_map_steps_lead_to_the_mode_first():
-    settings = {"precision": "float64", "learning_rate": 0.02, "start_scale": 1e-3, **QUICK}
-    near, far = (fit(regression(), 1, map_steps=m, **settings).parameters["mean"][0].numpy() for m in (1500, 0))
+    settings = {"machine": Machine(precision="float64", compile=False), "learning_rate": 0.02, **QUICK}
+    near, far = (
+        fit(regression(), 1, start=Start(scale=1e-3, map_steps=m), **settings).parameters["mean"][0].numpy()
+        for m in (1500, 0)
+    )
     np.testing.assert_allclose(near, MEAN, atol=0.03)  # the one step after moves by the learning rate
     assert np.abs(far - MEAN).max() > 0.5
 
@@ -207,18 +217,18 @@ def test_the_kl_divergence_warms_up_from_zero():
     with pm.Model() as model:
         pm.Normal("untouched", 5, 1, initval=0.0)  # by the likelihood: only the KL divergence moves it
         pm.Normal("y", pm.Normal("w"), 1, observed=Y)
-    first, without = (fit(model, 1, kl_warmup=share, **QUICK) for share in (0.5, 0.0))
+    first, without = (fit(model, 1, schedule=Schedule(kl_warmup=share), **QUICK) for share in (0.5, 0.0))
     assert first.parameters["mean"][0, 0] == 0
     assert without.parameters["mean"][0, 0] > 0
     assert first.record.history[0] == without.record.history[0]  # recorded at full weight all the same
-    long = fit(model, 1500, kl_warmup=0.5, learning_rate=0.05, **QUICK)
+    long = fit(model, 1500, schedule=Schedule(kl_warmup=0.5), learning_rate=0.05, **QUICK)
     assert long.parameters["mean"][0, 0] == pytest.approx(5, abs=0.1)
 
 
 def test_precisions(monkeypatch):
     kinds = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
     monkeypatch.setattr(lowering, "has_bfloat16", lambda device: True)  # autocast computes it anywhere, if slowly
-    fits = {name: fit(classifier(), 3, precision=name, **QUICK) for name in kinds}
+    fits = {name: fit(classifier(), 3, machine=Machine(precision=name, compile=False), **QUICK) for name in kinds}
     for name, posterior in fits.items():
         assert posterior.parameters["mean"].dtype == kinds[name]
         assert posterior.record.precision == name
@@ -226,14 +236,16 @@ def test_precisions(monkeypatch):
     assert np.all(single != half)
     np.testing.assert_allclose(half, single, rtol=0.02)
     monkeypatch.setattr(lowering, "has_bfloat16", lambda device: False)
-    without = fit(classifier(), 3, precision="bfloat16", **QUICK)
+    without = fit(classifier(), 3, machine=Machine(precision="bfloat16", compile=False), **QUICK)
     np.testing.assert_array_equal(without.record.history, single)
     assert without.record.precision == "float32"
     assert without.record.settings["precision"] == "bfloat16"
 
 
 def test_compilation_changes_nothing_but_rounding():  # about 10 s: it compiles
-    plain, fast = (fit(classifier(), 10, estimator="local", compile=c, **QUICK).record for c in (False, True))
+    plain, fast = (
+        fit(classifier(), 10, estimator="local", machine=Machine(compile=c), **QUICK).record for c in (False, True)
+    )
     assert (plain.compiled, fast.compiled) == (False, True)
     np.testing.assert_allclose(fast.history, plain.history, rtol=1e-5)
 
@@ -241,12 +253,10 @@ def test_compilation_changes_nothing_but_rounding():  # about 10 s: it compiles
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 BAD = {
-    "steps": [0, 2.5, "many"], "batch_size": [0, 2.5, 41], "restarts": [0], "draws": [0], "map_steps": [-1],
+    "steps": [0, 2.5, "many"], "batch_size": [0, 2.5, 41], "restarts": [0], "draws": [0],
     "family": ["mean", "low-rank:0", None], "estimator": ["best", None], "schedule": ["linear"],
-    "learning_rate": [0, float("nan"), "fast"], "scale_rate": [-1.0], "start_scale": [float("inf")],
-    "temperature": [0.0], "kl_warmup": [1.5, None], "precision": ["float16"], "seed": [-1, 0.5],
-    "start": ["zero", "given", 5, None], "keep": ["all"], "compile": ["yes"], "device": ["tpu"], "workers": [-1],
-    "checkpoint_every": [0, 2.5], "elbo_draws": [1],
+    "learning_rate": [0, float("nan"), "fast"], "temperature": [0.0], "seed": [-1, 0.5],
+    "start": ["zero", "given", 5, None], "keep": ["all"], "elbo_draws": [1],
 }  # fmt: skip
 
 
@@ -256,12 +266,111 @@ def test_a_bad_setting_is_named_with_its_value(name, value):
         fit(regression(), **{"steps": 2, **QUICK, name: value})
 
 
+@pytest.mark.parametrize(
+    ("group", "given", "message"),
+    [
+        (Rates, {"means": 0.1, "scales": -1.0}, "scales=-1.0 in Rates; expected a positive"),
+        (Start, {"scale": float("inf")}, "scale=inf in Start; expected a positive"),
+        (Start, {"map_steps": -1}, "map_steps=-1; expected a whole number, 0 or more"),
+        (Start, {"at": "zero"}, "start='zero'; expected one of .'model', 'prior'., a mapping"),
+        (Schedule, {"kl_warmup": 1.5}, "kl_warmup=1.5; expected a share of the steps"),
+        (Schedule, {"kl_warmup": None}, "kl_warmup=None; expected a share of the steps"),
+        (Schedule, {"shape": "linear"}, "schedule='linear'; expected one of"),
+        (Machine, {"precision": "float16"}, "precision='float16'; expected one of .'float32', 'float64', 'bfloat16'."),
+        (Machine, {"compile": "yes"}, "compile='yes'; expected 'auto', True or False"),
+        (Checkpoint, {"folder": "x", "every": 0}, "every=0; expected a whole number, 1 or more"),
+        (Checkpoint, {"folder": "x", "every": 2.5}, "every=2.5; expected a whole number"),
+        (Stream, {"dataset": None, "batch_size": 5, "workers": -1}, "workers=-1; expected a whole number"),
+        (Stream, {"dataset": None, "batch_size": None}, "a dataset was given without batch_size"),
+    ],
+)
+def test_a_group_of_settings_refuses_what_it_can_not_mean(group, given, message):
+    with pytest.raises(ModelError, match=message):
+        group(**given)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ModelError, match="device='tpu'"):
+        fit(regression(), 2, machine="tpu", **QUICK)
+
+
+def test_keywords_of_before_the_groups_still_work_and_name_the_new_ones():
+    before = {"precision": "float64", "start_scale": 0.3, "scale_rate": 0.02, "kl_warmup": 0.5, "compile": False}
+    with pytest.warns(DeprecationWarning, match=r"machine=Machine\(precision=...\).*Rates\(means, scales\)"):
+        old = fit(regression(), 5, learning_rate=0.01, **before, **QUICK)
+    new = fit(
+        regression(), 5, learning_rate=Rates(0.01, 0.02), schedule=Schedule(kl_warmup=0.5), start=Start(scale=0.3),
+        machine=Machine(precision="float64", compile=False), **QUICK,
+    )  # fmt: skip
+    np.testing.assert_array_equal(old.record.losses, new.record.losses)
+    assert old.record.settings == new.record.settings
+    with (
+        pytest.raises(TypeError, match="device given beside machine"),
+        pytest.warns(DeprecationWarning, match="grouped"),
+    ):
+        fit(regression(), 5, device="cpu", machine="cpu", **QUICK)
+
+
+def test_fit_has_few_enough_parameters_to_read():
+    assert len(inspect.signature(fit).parameters) <= 18
+    pyro = inspect.signature(bayes_by_backprop.fit).parameters
+    for name, parameter in inspect.signature(fit).parameters.items():
+        if name in pyro and name != "model":
+            assert pyro[name].default == parameter.default, f"{name} has another default in Bayes by Backprop"
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """A reader's own family: mean-field with one common standard deviation."""
+
+    name: str = "one-scale"
+    factorised: bool = True
+
+    def start(self, mean, scale):
+        return {"mean": mean.clone(), "log_scale": torch.full_like(mean[:1], np.log(scale))}
+
+    def noise(self, size):
+        return size
+
+    def draw(self, parameters, noise):
+        return parameters["mean"] + parameters["log_scale"].exp() * noise
+
+    def log_prob(self, parameters, draw):
+        return torch.distributions.Normal(parameters["mean"], parameters["log_scale"].exp()).log_prob(draw).sum()
+
+    def entropy(self, parameters):
+        size = parameters["mean"].numel()
+        return size * (parameters["log_scale"].sum() + 0.5 * np.log(2 * np.pi * np.e))
+
+    def variance(self, parameters):
+        return (2 * parameters["log_scale"]).exp().expand_as(parameters["mean"])
+
+
+def test_a_family_of_the_readers_own_is_fitted_saved_and_loaded(tmp_path):
+    model = regression()
+    posterior = fit(model, 300, family=Narrow(), learning_rate=0.03, **QUICK)
+    assert posterior.record.method == "one-scale"
+    scales = posterior_moments(posterior)["w"].scale
+    assert np.ptp(scales) < 1e-6
+    save_posterior(posterior, tmp_path / "mine.safetensors", half=False)
+    with pytest.raises(ModelError, match="register_family"):
+        load_posterior(tmp_path / "mine.safetensors", model)
+    register_family(Narrow())
+    loaded = load_posterior(tmp_path / "mine.safetensors", model)
+    np.testing.assert_allclose(loaded.draw(5, 0)["w"], posterior.draw(5, 0)["w"], rtol=1e-6)
+    assert np.isfinite(fit(model, 5, family="one-scale", **QUICK).record.elbo)
+    with pytest.raises(ModelError, match="a family named 'mean-field' is known already"):
+        register_family(Narrow(name="mean-field"))
+    with pytest.raises(ModelError, match="str can't be registered"):
+        register_family("one-scale")
+
+
 def test_numpys_numbers_and_families_themselves_are_taken():
     numbers = {"steps": np.int64(3), "seed": np.int32(2), "restarts": np.int64(2), "learning_rate": np.float32(0.5)}
     settings = fit(regression(), family=MeanField(), **numbers, **QUICK).record.settings
-    assert settings.as_json() | {"steps": 3, "seed": 2, "restarts": 2, "learning_rate": 0.5} == settings.as_json()
-    assert settings.family == "mean-field"
-    assert {type(v) for v in settings.as_json().values()} <= {int, float, str, type(None)}
+    assert settings | {"steps": 3, "seed": 2, "restarts": 2, "learning_rate": 0.5} == settings
+    assert settings["family"] == "mean-field"
+    assert {type(v) for v in settings.values()} <= {int, float, str, type(None)}
 
 
 @pytest.mark.parametrize("family", ["full-rank", "low-rank", "map"])

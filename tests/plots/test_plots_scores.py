@@ -84,8 +84,9 @@ def test_every_phrase_can_be_written_with_the_companions_font():
 def test_without_any_chinese_font_figures_speak_english(monkeypatch):
     monkeypatch.setattr(language, "OURS", "no-such-file.otf")
     monkeypatch.setattr(language.font_manager, "get_font_names", lambda: ["DejaVu Sans"])
-    with pytest.warns(CompanionWarning, match="no font with Chinese characters"):
+    with pytest.warns(CompanionWarning, match="no font with Chinese characters") as said:
         plots.use_style(language="zh")
+    assert [warning.filename for warning in said] == [__file__]  # the reader's own line, not one of the companion
     assert figure_of_moons() == (["class 0", "class 1"], "Two moons", [])
 
 

@@ -109,7 +109,9 @@ def test_the_same_frozen_weights_load(frozen):
 
 
 def test_other_frozen_weights_are_named(frozen):
-    with pytest.raises(ModelError, match=r"frozen parameters and buffers, and '0.bias', '0.weight' differ from what was fitted"):
+    with pytest.raises(
+        ModelError, match=r"frozen parameters and buffers, and '0.bias', '0.weight' differ from what was fitted"
+    ):
         load_posterior(frozen[1], frozen_features(seed=1)[0])
 
 
@@ -255,7 +257,7 @@ def test_two_classes_cant_share_a_kind(known):
 def test_settings_that_json_does_not_hold_are_stored_in_words(tmp_path):
     posterior = made(Pair("advi", "binary"))
     found = load_posterior(posterior.save(tmp_path / "posterior.safetensors"), binary())
-    assert found.record.settings["optimizer"] .startswith("adam(learning_rate=0.01")
+    assert found.record.settings["optimizer"].startswith("adam(learning_rate=0.01")
     assert found.record.settings["start_scale"] == 0.1
 
 

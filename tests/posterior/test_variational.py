@@ -10,7 +10,7 @@ import torch
 from companion.compat import ARVIZ_1
 from companion.datasets import Observations, moons
 from companion.errors import ModelError
-from companion.inference import fit
+from companion.inference import Machine, Start, fit
 from companion.machine import draws_at_once
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
@@ -19,7 +19,7 @@ from companion.prediction import predict
 from companion.priors import LearnedScale
 
 QUICK = {"progressbar": False, "elbo_draws": 20}
-STILL = {"learning_rate": 1e-9, "start_scale": 1e-6, **QUICK}  # where it starts it stays
+STILL = {"learning_rate": 1e-9, "start": Start(scale=1e-6), **QUICK}  # where it starts it stays
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -52,7 +52,7 @@ MODELS = {
 
 @cache
 def fitted(kind):
-    return fit(MODELS[kind](), 30, restarts=2, keep="mixture", precision="float64", **QUICK)
+    return fit(MODELS[kind](), 30, restarts=2, keep="mixture", machine=Machine(precision="float64"), **QUICK)
 
 
 def inputs(kind, points=7):
@@ -86,7 +86,7 @@ def test_some_variables_can_be_drawn_alone():
 
 
 def test_draws_keep_to_the_support_and_have_the_moments_of_the_approximation():
-    posterior = fit(regression(), 30, precision="float64", start_scale=0.5, **QUICK)
+    posterior = fit(regression(), 30, machine=Machine(precision="float64"), start=Start(scale=0.5), **QUICK)
     draws = posterior.draw(4000, seed=0)
     assert (draws["scale"] > 0).all()
     assert (draws["mix"] > 0).all()
@@ -225,7 +225,7 @@ def test_several_inputs_come_by_name_and_constants_stay():
     with pm.Model() as model:
         a, b, c = pm.Data("a", X[:, 0]), pm.Data("b", X[:, 1]), pm.Data("c", 3.0)
         pm.StudentT("y", 4, mu=pm.Normal("w") * a + b + c, sigma=1, observed=Y)
-    posterior = fit(model, 2, precision="float64", **QUICK)
+    posterior = fit(model, 2, machine=Machine(precision="float64"), **QUICK)
     draws = posterior.draw(3, seed=0)
     found = posterior.predict({"a": X[:5, 2], "b": X[:5, 0]}, draws)
     np.testing.assert_allclose(found, draws["w"][:, None] * X[:5, 2] + X[:5, 0] + 3)

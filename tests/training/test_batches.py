@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from companion.bridge import torch_log_density
 from companion.errors import DataError, ModelError
-from companion.inference import fit
+from companion.inference import Start, Stream, fit
 from companion.training import Rows, batches_for
 from companion.variational import Objective, elbo
 
@@ -114,7 +114,7 @@ def test_observations_without_rows_count_once_and_the_elbo_does_not_depend_on_it
         pm.Normal("y", pm.Data("x", X) @ w, 0.7, observed=pm.Data("labels", Y), total_size=40)
         pm.Normal("z", w[0] * pm.Data("z_x", X[:, 0]), 0.7, observed=pm.Data("z_labels", Y))
         pm.Normal("few", w.sum(), 1, observed=np.array([1.0, 2.0]))
-    settings = {"learning_rate": 1e-9, "start_scale": 1e-7, **QUICK}
+    settings = {"learning_rate": 1e-9, "start": Start(scale=1e-7), **QUICK}
     batched, whole = (fit(model, 5, batch_size=n, **settings) for n in (8, None))
     np.testing.assert_allclose(batched.record.elbo, whole.record.elbo, rtol=1e-6)
     assert whole.record.elbo == pytest.approx(-whole.record.history[0], rel=1e-6)
@@ -166,7 +166,7 @@ def test_rows_read_from_a_dataset_give_the_same_fit_bit_for_bit(names, workers):
     whole = regression()
     with whole:  # the model's own rows only give shapes
         pm.set_data({"x": np.zeros((2, 3)), "labels": np.zeros(2)})
-    streamed = fit(whole, 30, batch_size=7, dataset=Table(X, Y, names=names), workers=workers, **QUICK)
+    streamed = fit(whole, 30, batch_size=Stream(Table(X, Y, names=names), 7, workers), **QUICK)
     resident = fit(regression(), 30, batch_size=7, **QUICK)
     np.testing.assert_array_equal(streamed.record.history, resident.record.history)
     np.testing.assert_allclose(streamed.record.elbo, resident.record.elbo)
@@ -175,22 +175,22 @@ def test_rows_read_from_a_dataset_give_the_same_fit_bit_for_bit(names, workers):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "settings", "error", "message"),
+    ("dataset", "size", "error", "message"),
     [
-        (Endless(), {"batch_size": 7}, ModelError, "dataset is a Endless; expected a map-style"),
-        ([1, 2], {"batch_size": 7}, ModelError, "dataset is a list"),
-        (Table(X, Y), {}, ModelError, "without batch_size"),
-        (Table(X, Y), {"batch_size": 41}, ModelError, "batch_size=41; expected 1 to 40"),
-        (Table(X, Y, names=("x", "y")), {"batch_size": 7}, DataError, r"has \['x', 'y'\]; the model reads"),
-        (Table(X, Y, Y), {"batch_size": 7}, DataError, "has 3 entries; the model reads"),
-        (Table(X[:, :2], Y), {"batch_size": 7}, DataError, r"'x' .* shape \(2,\); .* \(3,\)"),
+        (Endless(), 7, ModelError, "dataset is a Endless; expected a map-style"),
+        ([1, 2], 7, ModelError, "dataset is a list"),
+        (Table(X, Y), None, ModelError, "without batch_size"),
+        (Table(X, Y), 41, ModelError, "batch_size=41; expected 1 to 40"),
+        (Table(X, Y, names=("x", "y")), 7, DataError, r"has \['x', 'y'\]; the model reads"),
+        (Table(X, Y, Y), 7, DataError, "has 3 entries; the model reads"),
+        (Table(X[:, :2], Y), 7, DataError, r"'x' .* shape \(2,\); .* \(3,\)"),
     ],
 )
-def test_datasets_that_do_not_fit_are_named(dataset, settings, error, message):
+def test_datasets_that_do_not_fit_are_named(dataset, size, error, message):
     with pytest.raises(error, match=message):
-        fit(regression(), 3, dataset=dataset, **settings, **QUICK)
+        fit(regression(), 3, batch_size=Stream(dataset, size), **QUICK)
 
 
 def test_a_dataset_needs_a_model_with_data():
-    with pytest.raises(ModelError, match=r"no pm\.Data that its rows could fill"):
-        fit(regression(plain=True), 3, dataset=Table(X, Y), batch_size=7, **QUICK)
+    with pytest.raises(ModelError, match=r"not in pm\.Data, which its rows could fill"):
+        fit(regression(plain=True), 3, batch_size=Stream(Table(X, Y), 7), **QUICK)

@@ -5,10 +5,10 @@ import pymc as pm
 import pytest
 
 from companion.errors import ModelError
-from companion.inference import fit
+from companion.inference import Machine, Start, fit
 
 QUICK = {"progressbar": False, "elbo_draws": 2}
-STILL = {"learning_rate": 1e-9, "start_scale": 1e-6, **QUICK}  # where it starts it stays
+STILL = {"learning_rate": 1e-9, **QUICK}  # where it starts it stays
 VALUES = {"top": 2.0, "share": np.array([0.4, 1.5]), "mix": np.array([0.2, 0.3, 0.5])}
 
 
@@ -22,7 +22,9 @@ def hierarchy():
 
 
 def test_a_fit_starts_from_given_values():
-    draws = fit(hierarchy(), 1, start=VALUES, precision="float64", **STILL).draw(5, seed=0)
+    draws = fit(hierarchy(), 1, start=Start(VALUES, 1e-6), machine=Machine(precision="float64"), **STILL).draw(
+        5, seed=0
+    )
     for name, value in VALUES.items():
         np.testing.assert_allclose(draws[name], np.broadcast_to(value, draws[name].shape), rtol=1e-4)
 
@@ -47,10 +49,13 @@ def test_restarts_start_apart():
         pm.Normal("wide", 3, 2)
         pm.Normal("own", 0, 1, shape=4, initval=np.arange(4.0))
         pm.Normal("random", 0, 1, initval="prior")
-    means = fit(model, 1, restarts=400, start="prior", keep="mixture", **STILL).parameters["mean"].numpy()
+    means = fit(model, 1, restarts=400, start=Start("prior", 1e-6), keep="mixture", **STILL).parameters["mean"].numpy()
     assert means[:, 0].mean() == pytest.approx(3, abs=0.4)
     assert means[:, 0].std() == pytest.approx(2, rel=0.15)
-    means, again = (fit(model, 1, restarts=3, keep="mixture", **STILL).parameters["mean"].numpy() for _ in "ab")
+    means, again = (
+        fit(model, 1, restarts=3, start=Start(scale=1e-6), keep="mixture", **STILL).parameters["mean"].numpy()
+        for _ in "ab"
+    )
     np.testing.assert_array_equal(means, again)
     np.testing.assert_allclose(means[0, :5], [3, 0, 1, 2, 3], atol=1e-6)
     assert len(np.unique(means[:, 0])) == 3

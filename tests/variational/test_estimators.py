@@ -15,7 +15,7 @@ from companion.inference import fit
 from companion.priors import Gaussian, LearnedScale
 from companion.training import schedule_named, warm_up
 from companion.variational import Estimator, FullRank, LowRank, MeanField, Objective, family_named
-from companion.variational.estimators import _signs
+from companion.variational.layer_noise import _signs
 
 DOUBLE = torch.float64
 FAMILIES = [MeanField(), FullRank(), LowRank(2)]

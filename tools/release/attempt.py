@@ -30,6 +30,7 @@ print(f"import companion: {1000 * took:.0f} ms, version {companion.__version__}"
 """
 
 USE = """
+import numpy as np
 from companion import datasets, shelf, uncertainty
 from companion.inference import fit
 from companion.models import torch_classifier
@@ -42,7 +43,8 @@ posterior = fit(torch_classifier(moons.train, dense(2, 5, 1), Gaussian(1.0)), 10
 accuracy = uncertainty.accuracy(predict(posterior, moons.test.x, draws=50), moons.test.y)
 assert accuracy > 0.8, accuracy
 assert shelf.load_result("breast_cancer").arrays
-assert companion.load_posterior("mnist-dense", device="cpu").record.steps > 0
+digits = predict(companion.load_posterior("mnist-dense", device="cpu"), np.zeros((1, 28, 28), "float32"), draws=2)
+assert digits.shape == (2, 1, 10), digits.shape
 print(f"a fit on the moons: {accuracy:.1%} held out, on {posterior.record.device}")
 """
 

@@ -1,6 +1,6 @@
 """Prove that a GPU is there and used, before an hour is spent on it: `make gpu`.
 
-A driver that is too old or a CPU build of torch leaves ``device="auto"`` on the CPU, where every notebook would pass,
+A driver that is too old or a CPU build of torch leaves ``machine="auto"`` on the CPU, where every notebook would pass,
 only slowly: a green run that says nothing. The GPU's name is printed, and the exit status is 1 when a fit does not run
 on it. With a folder of executed notebooks as argument (`make gpu EXECUTED=folder`) they are asked instead: the status
 is 1 when one of them says that it ran without a GPU, that a fit of its own was made on the CPU, or nothing at all.
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     record = fit(model, 200, restarts=2, progressbar=False).record
     used = torch.cuda.max_memory_allocated() - before
     if not record.device.startswith("cuda") or used <= 0:
-        print(f'a fit with device="auto" ran on {record.device} and took {used} bytes of the GPU', file=sys.stderr)
+        print(f'a fit with machine="auto" ran on {record.device} and took {used} bytes of the GPU', file=sys.stderr)
         return 1
     print(f"fitted on {record.device}: {machine()}; {used / 1e6:.1f} MB of its memory used")
     return 0

@@ -1,7 +1,9 @@
-"""In: one address, a `DataFile` and a folder. Out: the file in that folder, whole and verified.
+"""Download one file from one address, whole and verified.
 
-Explained in the book's data page (``book/reference/data``).
+Explained in the book's data page (`book/reference/data`).
 """
+
+from __future__ import annotations
 
 import hashlib
 import queue
@@ -19,19 +21,19 @@ from companion.logs import held_back
 
 __all__ = ["MirrorError", "download"]
 
-ANSWER_SECONDS = 6.0
-STALL_SECONDS = 15.0
+_ANSWER_SECONDS = 6.0
+_STALL_SECONDS = 15.0
 
 
 class MirrorError(Exception):
-    """One mirror did not give one file; the message is the reason, in one line."""
+    """Raised where a mirror did not give a file; the message is the reason, in one line."""
 
 
 class _BrokenOffError(MirrorError):
-    """The mirror answered and then stopped in the middle: worth one more attempt."""
+    """Raised where a mirror answered and then stopped in the middle, which is worth one more attempt."""
 
 
-def download(url: str, file: DataFile, folder: Path, patience: float = ANSWER_SECONDS) -> Path:
+def download(url: str, file: DataFile, folder: Path, patience: float = _ANSWER_SECONDS) -> Path:
     """Fetch one file from one address.
 
     The bytes go to a file with a name of its own in `folder` and take the final name in one step, and only
@@ -41,25 +43,25 @@ def download(url: str, file: DataFile, folder: Path, patience: float = ANSWER_SE
     Parameters
     ----------
     url
-        The address of the file.
+        Address of the file.
     file
-        What is expected there.
+        File that is expected there.
     folder
-        An existing folder that can be written.
+        Existing folder that can be written.
     patience
-        Seconds to wait for the mirror's first answer.
+        Longest wait for the mirror's first answer, in seconds.
 
     Returns
     -------
     Path
-        ``folder / file.name``
+        Path of the file, `folder / file.name`.
 
     Raises
     ------
     MirrorError
-        The mirror did not answer, refused, broke off twice, or sent something else.
+        If the mirror did not answer, refused, broke off twice, or sent something else.
     OSError
-        The folder could not be written, for example because the disk is full.
+        If the folder could not be written, for example because the disk is full.
     """
     try:
         return _download_once(url, file, folder, patience)
@@ -87,7 +89,7 @@ def _download_once(url: str, file: DataFile, folder: Path, patience: float) -> P
 
 
 class _Stream:
-    """A downloader for pooch that gives up early and says in one line why."""
+    """Downloader for pooch that gives up early and says in one line why."""
 
     def __init__(self, file: DataFile, patience: float) -> None:
         self.file = file
@@ -123,7 +125,7 @@ class _Stream:
 
 
 def _first_answer(url: str, patience: float) -> requests.Response:
-    """Open `url`; the whole wait for its headers is bounded.
+    """Open an address, with a bound on the whole wait for its headers.
 
     The timeout of requests bounds neither the search for the host's address nor the number of addresses tried
     one after the other (a large mirror has eight), so a network that swallows packets would hold the reader
@@ -134,7 +136,7 @@ def _first_answer(url: str, patience: float) -> requests.Response:
     def ask() -> None:
         try:
             headers = {"Accept-Encoding": "identity"}
-            answers.put(requests.get(url, stream=True, headers=headers, timeout=(patience, STALL_SECONDS)))
+            answers.put(requests.get(url, stream=True, headers=headers, timeout=(patience, _STALL_SECONDS)))
         except Exception as error:
             answers.put(error)
 
@@ -149,7 +151,7 @@ def _first_answer(url: str, patience: float) -> requests.Response:
 
 
 def _one_line(error: BaseException) -> str:
-    """The innermost reason of a failed request, without the classes that wrap it."""
+    """Return the innermost reason of a failed request, without the classes that wrap it."""
     while True:
         inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
         if not isinstance(inner, BaseException):

@@ -1,0 +1,66 @@
+"""What the loop asks of whatever it minimises.
+
+A lowered PyMC model is one such objective (`companion.variational.Objective`), a Pyro model with its guide another
+(`companion.bayes_by_backprop`). Explained in `book/reference/how_a_fit_works`, section "The loop".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+
+from companion.variational import Gradient, Parameters
+
+__all__ = ["TrainingObjective"]
+
+Data = Mapping[str, torch.Tensor]
+
+
+class TrainingObjective(Protocol):
+    """A loss of parameters, of noise and of the rows of one step, for several restarts side by side."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the parameters."""
+        ...
+
+    @property
+    def noise_size(self) -> int:
+        """Number of standard normal numbers in one draw; 0 where it draws for itself."""
+        ...
+
+    @property
+    def draws_inside(self) -> bool:
+        """Whether it also takes random numbers from torch's own generator."""
+        ...
+
+    def gradient(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> Gradient:
+        """Build the function of ``(kl_weight, noise, *parameters, *data)`` that a step calls.
+
+        It gives estimates of the negative ELBO at full weight, (restarts,), and one gradient per parameter of the loss
+        with the KL divergence weighed by ``kl_weight``.
+        """
+        ...
+
+    def is_scale(self, parameter: str) -> bool:
+        """Whether a parameter makes the covariance, and so takes the learning rate of the scales."""
+        ...
+
+    def value_at(self, parameter: str, row: int) -> str:
+        """Name the value of the model that a row of a parameter belongs to."""
+        ...
+
+    def broken_terms(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> list[str]:
+        """Name the terms of the loss that aren't finite at one draw of one restart."""
+        ...
+
+    def finite_in_float64(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> bool:
+        """Whether the log density and its gradient at one draw of one restart are finite in float64."""
+        ...

@@ -1,0 +1,203 @@
+"""Bayes by Backprop runs on the engine's loop: restarts, checkpoints, streams, plates and whole numbers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from companion import datasets, priors
+from companion.bayes_by_backprop import Classifier, Regression, fit, to_bayesian
+from companion.errors import InferenceError, ModelError
+from companion.inference import Checkpoint, Rates, Schedule, Start, Stream
+from companion.networks import dense
+
+QUICK = {"elbo_draws": 2, "progressbar": False}
+CURVE = datasets.sinusoid(20)
+
+
+def regression(noise=0.5, seed=0):
+    torch.manual_seed(seed)
+    return Regression(to_bayesian(dense(1, 4, 1), priors.Gaussian(1.0)), noise=noise)
+
+
+def test_restarts_differ_and_the_best_by_its_bound_is_kept():
+    posterior = fit(regression(), CURVE, 60, restarts=3, learning_rate=0.05, **QUICK)
+    table = posterior.record.restarts
+    assert len(table) == 3
+    assert table["elbo"].nunique() == 3
+    assert posterior.record.elbo == table["elbo"].max()
+    assert table["weight"].idxmax() == table["elbo"].idxmax()
+    means = [posterior.restart(r).means()["0.weight"] for r in range(3)]
+    assert not np.allclose(means[0], means[1])
+    with pytest.raises(ModelError, match="restart 3 asked for; there are 3"):
+        posterior.restart(3)
+
+
+def test_the_first_restart_is_the_fit_without_restarts():
+    alone = fit(regression(), CURVE, 1, learning_rate=1e-9, **QUICK)
+    several = fit(regression(), CURVE, 1, restarts=2, learning_rate=1e-9, **QUICK)
+    np.testing.assert_allclose(alone.means()["0.weight"], several.restart(0).means()["0.weight"])
+    np.testing.assert_allclose(
+        np.sort(several.restart(1).means()["0.weight"].ravel()), np.sort(alone.means()["0.weight"].ravel()), atol=1e-6
+    )
+
+
+class Killed(BaseException):
+    """What no code catches, as a kill."""
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 7, "estimator": "flipout", "restarts": 2}])
+def test_a_killed_fit_goes_on_bit_for_bit(tmp_path, settings):
+    def kill(step, _):
+        if step == 35:
+            raise Killed
+
+    given = {"learning_rate": 0.05, **settings, **QUICK}
+    whole = fit(regression(noise="learned"), CURVE, 60, **given)
+    with pytest.raises(Killed):
+        fit(regression(noise="learned"), CURVE, 60, checkpoint=Checkpoint(tmp_path, 10), callback=kill, **given)
+    resumed = fit(regression(noise="learned"), CURVE, 60, checkpoint=Checkpoint(tmp_path, 10), **given)
+    np.testing.assert_array_equal(resumed.record.losses, whole.record.losses)
+    for name, mean in whole.means().items():
+        np.testing.assert_array_equal(resumed.means()[name], mean)
+    assert resumed.record.elbo == whole.record.elbo
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+    fit(regression(), CURVE, 10, checkpoint=tmp_path, **QUICK)
+    with pytest.raises(InferenceError, match="of another fit: free energy"):
+        fit(regression(noise=0.7), CURVE, 10, checkpoint=tmp_path, **QUICK)
+    other = datasets.sinusoid(20, seed=1)
+    with pytest.raises(InferenceError, match="of another fit: data: "):
+        fit(regression(), other, 10, checkpoint=tmp_path, **QUICK)
+
+
+class Table(torch.utils.data.Dataset):
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, i):
+        return {"x": self.x[i], "y": self.y[i]}
+
+
+def test_streamed_rows_give_the_fit_of_resident_ones():
+    resident = fit(regression(), CURVE, 12, batch_size=6, **QUICK)
+    few = SimpleNamespace(x=CURVE.x[:5], y=CURVE.y[:5])
+    streamed = fit(regression(), few, 12, batch_size=Stream(Table(CURVE.x, CURVE.y), 6), **QUICK)
+    np.testing.assert_array_equal(streamed.record.history, resident.record.history)
+    assert streamed.record.elbo == pytest.approx(resident.record.elbo, rel=1e-5)
+
+
+def test_a_callback_ends_the_fit_by_stop_iteration():
+    def enough(step, state):
+        if state.losses.min() < 1e9 and step >= 4:
+            raise StopIteration
+
+    posterior = fit(regression(), CURVE, 50, callback=enough, **QUICK)
+    assert posterior.record.stopped == "stopped by the callback after step 4 of 50"
+    assert np.isfinite(posterior.record.elbo)
+
+
+@pytest.mark.parametrize("start", ["prior", "values"])
+def test_starts(start):
+    values = {"0.weight": np.full((4, 1), 2.0), "0.bias": np.zeros(4), "2.weight": np.ones((1, 4)), "2.bias": [0.0]}
+    values["noise"] = np.array(0.7)
+    model = regression(noise="learned")
+    at = values if start == "values" else "prior"
+    still = fit(model, CURVE, 1, start=Start(at=at, scale=1e-4), learning_rate=1e-9, restarts=2, **QUICK)
+    draws = [still.restart(r).draw(1, 0) for r in (0, 1)]
+    if start == "values":
+        for name, value in values.items():
+            np.testing.assert_allclose(draws[0][name][0], value, atol=1e-3)
+        assert np.abs(draws[0]["noise"] - draws[1]["noise"]) < 1e-3
+    else:
+        assert not np.allclose(draws[0]["0.weight"], draws[1]["0.weight"], atol=0.01)
+
+
+def test_rates_and_a_warm_up_are_the_loops():
+    still = fit(regression(), CURVE, 30, learning_rate=Rates(0.05, 1e-9), **QUICK)
+    np.testing.assert_allclose(still.moments()["0.weight"].scale, 0.1, rtol=1e-4)
+    first, without = (
+        fit(regression(), CURVE, 1, schedule=Schedule(kl_warmup=share), **QUICK).record.history for share in (0.5, 0.0)
+    )
+    assert first == without  # recorded at full weight all the same
+    warmed = fit(regression(), CURVE, 200, schedule=Schedule(kl_warmup=0.9), learning_rate=0.05, **QUICK)
+    plain = fit(regression(), CURVE, 200, learning_rate=0.05, **QUICK)
+    assert warmed.record.temperature == 1
+    assert not np.allclose(warmed.means()["0.weight"], plain.means()["0.weight"])
+
+
+# --- issue 18: plates that scale themselves, and whole numbers --------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+LINE = SimpleNamespace(x=RNG.normal(size=(80, 3)).astype("float32"), y=np.zeros(80, dtype="float32"))
+LINE.y[:] = LINE.x @ [1, -2, 0.5] + 0.3 * RNG.normal(size=80)
+
+
+class Linear(torch.nn.Module):
+    """A line whose plate may count the rows of a batch for all of them."""
+
+    def __init__(self, **plate):
+        super().__init__()
+        self.net, self.plate = to_bayesian(torch.nn.Linear(3, 1, bias=False), priors.Gaussian(10.0)), plate
+
+    def forward(self, x, y=None):
+        line = dist.Normal(self.net(x)[:, 0], 0.3)
+        with pyro.plate("data", self.plate.get("size", len(x)), subsample_size=len(x)):
+            pyro.sample("obs", line, obs=y)
+        return line
+
+
+@pytest.mark.parametrize("plate", [{}, {"size": 80}])
+def test_a_plate_with_a_size_counts_rows_once(plate):
+    posterior = fit(Linear(**plate), LINE, 3000, batch_size=20, elbo_draws=50, progressbar=False)
+    exact = 0.3 / np.sqrt((LINE.x**2).sum(axis=0))
+    np.testing.assert_allclose(posterior.moments()["weight"].scale.ravel(), exact, rtol=0.15)
+    assert posterior.predict(LINE.x[:5], posterior.draw(3, 0)).shape == (3, 5)
+    plain = fit(Linear(), LINE, 3000, elbo_draws=50, progressbar=False)
+    assert posterior.record.elbo == pytest.approx(plain.record.elbo, abs=1.5)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 4.0])
+def test_the_temperature_weighs_the_divergence(temperature):
+    posterior = fit(Linear(), LINE, 3000, temperature=temperature, start=Start(scale=0.03), **QUICK)
+    exact = 1 / np.sqrt((LINE.x**2).sum(axis=0) / 0.3**2 / temperature + 1 / 10**2)
+    np.testing.assert_allclose(posterior.moments()["weight"].scale.ravel(), exact, rtol=0.15)
+    assert posterior.record.temperature == temperature
+    assert f"T = {temperature:g}" in posterior.record.history_label
+
+
+def test_a_plate_of_another_size_is_refused():
+    with pytest.raises(ModelError, match="plate has size 800, and there are 80 rows"):
+        fit(Linear(size=800), LINE, 3, **QUICK)
+
+
+class Words(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = torch.nn.Embedding(20, 4), torch.nn.Linear(4, 2)
+
+    def forward(self, words):
+        return self.head(self.embedding(words).mean(1))
+
+
+def test_whole_numbers_reach_the_network_whole():
+    x = RNG.integers(0, 20, (60, 6))
+    data = SimpleNamespace(x=x, y=(x == 3).any(1).astype(int))
+    posterior = fit(Classifier(to_bayesian(Words(), priors.Gaussian(1.0))), data, 50, **QUICK)
+    assert np.isfinite(posterior.record.elbo)
+    assert posterior.predict(x[:4], posterior.draw(2, 0)).shape == (2, 4, 2)
+    with pytest.raises(ModelError, match="fractions"):
+        posterior.predict(x[:4] + 0.5, posterior.draw(2, 0))
+
+
+def test_whole_numbers_become_floating_ones_for_a_network_that_takes_only_those():
+    data = SimpleNamespace(x=RNG.integers(0, 255, (30, 3)), y=RNG.normal(size=30).astype("float32"))
+    posterior = fit(Linear(), data, 3, **QUICK)
+    assert posterior.predict(data.x[:4], posterior.draw(2, 0)).shape == (2, 4)
