@@ -1,8 +1,9 @@
 """Draws of a PyMC model in ArviZ's container, made by PyMC's own hands.
 
 PyMC's converter gives draws the model's dims and coords, and puts observed and constant data beside them. It takes what
-its samplers record, so `_Trace` is draws in that form. Explained in `book/reference/how_a_fit_works`, section "The
-posterior".
+its samplers record, so `_Trace` is draws in that form.
+
+Explained in `book/reference/how_a_fit_works`, section "The posterior".
 """
 
 from __future__ import annotations

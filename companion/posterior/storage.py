@@ -1,8 +1,9 @@
 """Posteriors on disk: one small file that draws and predicts as the posterior did.
 
 The file is safetensors: the posterior's numbers, how they were found as JSON beside them, and a hash over both. Nothing
-in it is a pickle. Each kind of posterior registers how it is packed. Explained in `book/reference/how_a_fit_works`,
-section "On disk".
+in it is a pickle. Each kind of posterior registers how it is packed.
+
+Explained in `book/reference/how_a_fit_works`, section "On disk".
 """
 
 from __future__ import annotations

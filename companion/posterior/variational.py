@@ -98,7 +98,7 @@ class VariationalPosterior(ModelPosterior):
         Raises
         ------
         ModelError
-            If the weights are none of these, or no restart has a finite ELBO.
+            If the weights are something else, or no restart has a finite ELBO.
         """
         elbo = self.record.bounds[:, 0]
         if isinstance(weights, str):
@@ -124,8 +124,8 @@ class VariationalPosterior(ModelPosterior):
         Raises
         ------
         ModelError
-            For models of more than 2,000 values, where it says nothing any more; for mixtures and point masses; where
-            the model holds other rows than those of the fit.
+            If the model has more than 2,000 values, where it says nothing any more; if the posterior is a mixture or a
+            point; if the model holds other rows than those of the fit.
 
         Notes
         -----
