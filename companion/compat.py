@@ -16,6 +16,7 @@ __all__ = [
     "ARVIZ_1",
     "from_dict",
     "node_and_shapes",
+    "observed_once",
     "op_kind",
     "plot_trace",
     "psis_k",
@@ -87,3 +88,16 @@ def with_inner_graph_remade(node: Any, inputs: Sequence[Any]) -> list[Any] | Non
     ``clone_with_new_inputs`` doesn't do for it in PyTensor 3: the graph inside softmax has static shapes there.
     """
     return list(node.op(*inputs, return_list=True)) if hasattr(node.op, "build_inner_graph") else None
+
+
+def observed_once(model: Any) -> Any:
+    """Take repeats out of a model's observed variables, and return the model.
+
+    PyMC 5's ``sample_posterior_predictive`` leaves them behind in the model that it was given: each variable that the
+    container holds observations of is then observed twice.
+    """
+    observed = model.observed_RVs
+    for i in reversed(range(len(observed))):
+        if any(rv is observed[i] for rv in observed[:i]):
+            del observed[i]
+    return model

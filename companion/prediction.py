@@ -26,8 +26,7 @@ def predict(posterior: Posterior, x: Any, draws: int = 500, seed: int = 0) -> np
     Parameters
     ----------
     posterior
-        Any posterior: of ADVI, of NUTS, of the engine, or another that follows the protocol. If it has a method
-        ``predictive(x, n, seed)``, that one is asked: it predicts the same without all draws in memory at once.
+        Any posterior: of the engine, of ADVI, of NUTS, of Bayes by Backprop, or another that follows the protocol.
     x
         Inputs of shape (points, \*features); a mapping from names to such arrays if the model reads several.
     draws
@@ -45,10 +44,7 @@ def predict(posterior: Posterior, x: Any, draws: int = 500, seed: int = 0) -> np
     ModelError
         If the inputs don't fit the model, or more draws are asked for than there are.
     """
-    predictive = getattr(posterior, "predictive", None)
-    if predictive is None:
-        return posterior.predict(x, posterior.draw(draws, seed))
-    return np.asarray(predictive(x, draws, seed))
+    return posterior.predictive(x, draws, seed)
 
 
 def check_probabilities(probabilities: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Do chains agree? Draws of several chains in, R-hat and effective sample sizes out.
+"""Agreement of several chains of a sampler: R-hat and effective sample sizes.
 
 Explained in the chapter `book/pymc/moons`, section "Is it true?".
 """
@@ -35,15 +35,15 @@ class Convergence(NamedTuple):
 def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Convergence]:
     r"""Compare the chains of a sampler, quantity by quantity.
 
-    Weights, and anything that was computed from them draw by draw: a network's weights need not agree between
-    chains where its predictions do.
+    Quantities are weights, and anything that was computed from them draw by draw: a network's weights need not agree
+    between chains where its predictions do.
 
     Parameters
     ----------
     draws
         Name to array (chains * draws, \*shape), chain after chain, as in `SampledPosterior.draws`.
     chains
-        How many chains made them.
+        Number of chains that made them.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Converge
     Notes
     -----
     Vehtari et al. (2021), "Rank-normalization, folding, and localization: An improved R-hat", as ArviZ computes
-    them. Explained in the chapter `book/pymc/moons`.
+    them.
     """
     if chains < 2:
         raise ModelError(f"chains={chains}; expected at least 2 to compare with one another.")

@@ -1,7 +1,8 @@
-"""A PyMC model in, one compiled function out: draws of the weights and inputs to outputs, all draws at once.
+"""A deterministic of a PyMC model as one compiled function of many draws and of inputs.
 
 Explained in the chapter `book/pymc/moons`, section "Predicting two ways". The original did this with PyMC3's
-`sample_node`; here any posterior's draws fit, because they are arguments of the function.
+`sample_node`; here any posterior's draws fit, because they are arguments of the function. Posteriors predict without
+it, by `companion.posterior.predictive`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+import torch
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from companion.errors import ModelError
+from companion.posterior.given import checked_draws, checked_inputs
 
 __all__ = ["Forward", "compile_forward"]
 
@@ -27,7 +30,7 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
     Parameters
     ----------
     model
-        With its inputs in a `pymc.Data` named `data` and a deterministic named `output`.
+        Model with its inputs in a `pymc.Data` named `data` and a deterministic named `output`.
     output
         Name of the deterministic to compute.
     data
@@ -43,10 +46,6 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
     ------
     ModelError
         If the model has no such output or data, and when called with draws or inputs that don't fit.
-
-    Notes
-    -----
-    Explained in the chapter `book/pymc/moons`.
     """
     for name, kind in ((output, "output"), (data, "data")):
         if name not in model.named_vars:
@@ -62,16 +61,12 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
     function = pm.compile([*batched.values(), inputs], all_draws, on_unused_input="ignore")
     shapes = {name: tuple(rv.shape.eval()) for name, rv in weights.items()}
 
-    row_shape = model[data].get_value(borrow=True).shape[1:]
+    own = {data: torch.as_tensor(model[data].get_value())}
 
     def forward(draws: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-        x = np.asarray(x, dtype=inputs.dtype)
-        if x.ndim != inputs.ndim or x.shape[1:] != row_shape:
-            raise ModelError(f"x has shape {x.shape}; the model expects {('points', *row_shape)}.")
-        arguments = [_draws_of(name, draws, shapes[name]).astype(weights[name].dtype) for name in weights]
-        if len({len(a) for a in arguments}) > 1:
-            raise ModelError(f"the variables differ in their number of draws: {[len(a) for a in arguments]}.")
-        return np.asarray(function(*arguments, x))
+        points = checked_inputs(x, own)[data].astype(inputs.dtype)
+        arguments = [a.astype(weights[name].dtype) for name, a in checked_draws(draws, shapes).items()]
+        return np.asarray(function(*arguments, points))
 
     return forward
 
@@ -79,13 +74,3 @@ def compile_forward(model: pm.Model, output: str = "p", data: str = "x") -> Forw
 def _with_draws(rv: Any) -> Any:
     """Make an input like a variable, with one more dimension in front for the draws."""
     return pt.tensor(rv.name, dtype=rv.dtype, shape=(None, *rv.type.shape))
-
-
-def _draws_of(name: str, draws: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Look up one variable's draws, with the shape that the model gives it."""
-    if name not in draws:
-        raise ModelError(f"no draws of {name!r}; the draws have {sorted(draws)}.")
-    array = np.asarray(draws[name])
-    if array.shape[1:] != shape:
-        raise ModelError(f"draws of {name!r} have shape {array.shape}; expected (draws, {', '.join(map(str, shape))}).")
-    return array

@@ -1,6 +1,6 @@
-"""Has a fit arrived? The history of a loss in, its last slope out.
+"""Whether a loss still falls: the slope of the last part of its history.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The record".
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Trend(NamedTuple):
     Attributes
     ----------
     slope
-        Nats in 1,000 steps; negative while it falls.
+        Change of the loss in 1,000 steps, in nats; negative while it falls.
     slope_se
-        Its standard error.
+        Standard error of the slope.
     converged
-        Whether the fall over that part is smaller than a nat or 0.1 % of the loss, or not to be told from noise.
+        Whether the fall over that part is smaller than a nat or 0.1 % of the loss, or can't be told from noise.
     """
 
     slope: float
@@ -44,7 +44,7 @@ def trend(history: np.ndarray, share: float = 0.2) -> Trend:
     history
         Loss at each step, (steps,), in nats.
     share
-        Of the history to look at, from its end.
+        Share of the history to look at, from its end.
 
     Raises
     ------

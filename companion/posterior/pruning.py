@@ -1,4 +1,4 @@
-"""Which weights matter: a mean-field posterior in, the signal-to-noise ratio of every weight and pruned posteriors out.
+"""Pruning: the weights that are least surely different from zero become certain to be zero.
 
 Explained in the chapter `book/mnist/dense`, section "Why only 95 %".
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,68 +17,39 @@ from companion.errors import ModelError
 from companion.posterior.variational import VariationalPosterior
 from companion.variational import MeanField
 
-__all__ = ["Moments", "moments", "prune"]
+__all__ = ["prune"]
 
 
-class Moments(NamedTuple):
-    r"""Mean and standard deviation of each entry of a variable, both (\*shape)."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @property
-    def signal_to_noise(self) -> np.ndarray:
-        r"""Ratio :math:`|\mu| / \sigma` (\*shape): how surely a weight differs from zero."""
-        ratio: np.ndarray = np.abs(self.mean) / self.scale
-        return ratio
-
-
-def moments(posterior: VariationalPosterior) -> dict[str, Moments]:
-    """Give the mean and the standard deviation of every value of a posterior of one restart.
-
-    Values are those of the unconstrained space in which they were fitted: a weight itself, and the logarithm of a scale
-    (named ``"0.scale_log__"``).
-
-    Raises
-    ------
-    ModelError
-        If the posterior is a mixture, or none of `companion.inference.fit`.
-    """
-    _check_kind(posterior)
-    own = posterior.own_parameters("a moment")
-    layout, family = posterior.objective.layout, posterior.objective.family
-    means, scales = layout.split(own["mean"]), layout.split(family.variance(own).sqrt())
-    return {name: Moments(means[name].cpu().numpy(), scales[name].cpu().numpy()) for name in layout.names}
-
-
-def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -> VariationalPosterior:
+def prune(posterior: Any, share: float, names: Sequence[str]) -> VariationalPosterior:
     r"""Set the weights that are least surely different from zero to zero.
 
     Parameters
     ----------
     posterior
-        Mean-field, of one restart.
+        Posterior of a mean-field fit, of one restart.
     share
-        Of the weights, from 0 to 1, with the lowest :math:`|\mu| / \sigma` of all those named.
+        Share of the weights to set to zero, from 0 to 1: those with the lowest :math:`|\mu| / \sigma` of all that are
+        named.
     names
-        Of the variables that are looked at.
+        Names of the variables that are looked at.
 
     Returns
     -------
     VariationalPosterior
-        With those weights certain to be 0. Its ELBO is unknown, NaN: that of a certain weight is minus infinity.
+        The posterior in which those weights are certain to be 0. Its ELBO is unknown, NaN: that of a certain weight is
+        minus infinity.
 
     Raises
     ------
     ModelError
-        If the share is no share, a name is unknown, or the posterior is a mixture or not mean-field.
+        If the share isn't one, a name is unknown, or the posterior is a mixture or not mean-field.
 
     Notes
     -----
     The criterion is that of Blundell et al. (2015), "Weight Uncertainty in Neural Networks", after Graves (2011).
-    Explained in the chapter `book/mnist/dense`.
     """
-    _check_kind(posterior)
+    if not isinstance(posterior, VariationalPosterior):
+        raise ModelError(f"a {type(posterior).__name__} can't be pruned; expected what companion.fit returns.")
     layout, family = posterior.objective.layout, posterior.objective.family
     if not isinstance(family, MeanField):
         raise ModelError(f"family {family.name!r} can't be pruned; expected a fit with family='mean-field'.")
@@ -101,11 +72,3 @@ def prune(posterior: VariationalPosterior, share: float, names: Sequence[str]) -
         weights=np.ones(1),
     )
     return dataclasses.replace(posterior, parameters={n: p[None] for n, p in own.items()}, record=record)
-
-
-def _check_kind(posterior: VariationalPosterior) -> None:
-    if not isinstance(posterior, VariationalPosterior):
-        raise ModelError(
-            f"the posterior is a {type(posterior).__name__}; expected one of companion.inference.fit. One of Bayes by "
-            "Backprop has a method for it: posterior.moments()."
-        )

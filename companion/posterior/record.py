@@ -158,10 +158,18 @@ class Record:
         """Give the record of the posterior in which the restarts have these weights (restarts,)."""
         return dataclasses.replace(self, weights=weights)
 
+    def only(self, restarts: np.ndarray) -> Record:
+        """Return the record of some restarts, by their numbers; their weights must sum to 1."""
+        return dataclasses.replace(
+            self, losses=self.losses[:, restarts], bounds=self.bounds[restarts], weights=self.weights[restarts]
+        )
+
     def __str__(self) -> str:
         """Say in one line how it was found."""
-        count = f", {len(self.weights)} restarts" if len(self.weights) > 1 else ""
+        several = "chains" if "chains" in self.settings else "restarts"
+        steps = f", {len(self.losses):,} steps" if len(self.losses) else ""
+        count = f", {len(self.weights)} {several}" if len(self.weights) > 1 else ""
         bound = "" if np.isnan(self.elbo) else f": ELBO {self.elbo:,.1f} (standard error {self.elbo_se:.1g}) nats"
         weight = "" if self.temperature == 1 else f", minimised at T = {self.temperature:g}"
         stopped = "" if self.stopped is None else f"; {self.stopped}"
-        return f"{self.method}, {len(self.losses):,} steps{count}{bound}{weight}, {self.seconds:.1f} s{stopped}"
+        return f"{self.method}{steps}{count}{bound}{weight}, {self.seconds:.1f} s{stopped}"

@@ -1,19 +1,21 @@
-"""Posteriors on disk: a fitted posterior in, one small file out, and back again.
+"""Posteriors on disk: one small file that draws and predicts as the posterior did.
 
-The file is safetensors: the parameters in half precision, how they were fitted as JSON beside them, and a hash over
-both. Nothing in it is a pickle. Explained in the chapter `book/mnist/dense`.
+The file is safetensors: the posterior's numbers, how they were found as JSON beside them, and a hash over both. Nothing
+in it is a pickle. Each kind of posterior registers how it is packed.
+
+Explained in `book/reference/how_a_fit_works`, section "On disk".
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import pymc as pm
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,124 +23,211 @@ from safetensors.torch import save
 from companion.errors import DataError, ModelError
 from companion.machine import device_named
 from companion.posterior.record import Record
-from companion.posterior.variational import VariationalPosterior
-from companion.training import Settings, batches_for, objective_for, write_whole
-from companion.variational import Layout, Parameters, family_named
+from companion.training import write_whole
 
-__all__ = ["load_posterior", "save_posterior"]
+__all__ = ["Packed", "Storable", "half_precision", "load_posterior", "register", "save_posterior"]
 
-_FORMAT = 1
+_FORMAT = 2
+_FIRST = {"kind": "variational", "room": "companion.posterior"}  # of format 1, which knew no other and checked nothing
 _AS_IT_IS = ("seconds", "compiled", "device", "precision", "stopped")
 _ABOUT = "about"
 
 
-def save_posterior(posterior: VariationalPosterior, path: str | Path, *, half: bool = True) -> Path:
+class Packed(NamedTuple):
+    """A posterior as a file holds it.
+
+    Attributes
+    ----------
+    about
+        Plain values, as JSON holds them.
+    tensors
+        Numbers by name, on the CPU.
+    record
+        How the posterior was found.
+    """
+
+    about: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+    record: Record
+
+
+class Storable(Protocol):
+    """What a kind of posterior brings to be stored."""
+
+    def packed(self, half: bool) -> Packed:
+        """Pack the posterior, with its parameters in half precision where that was asked for and makes sense."""
+        ...
+
+    @classmethod
+    def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> Storable:
+        """Make the posterior again, on a device, with the model that is given.
+
+        Raises
+        ------
+        ModelError
+            If the model is another one than that of the file.
+        """
+        ...
+
+
+S = TypeVar("S", bound=type)
+_kinds: dict[str, type[Storable]] = {}
+
+
+def register(kind: str) -> Callable[[S], S]:
+    """Make a class of posteriors known by a name, under which files hold them; a decorator.
+
+    Parameters
+    ----------
+    kind
+        Name of the kind, such as "variational".
+
+    Raises
+    ------
+    ModelError
+        If another class has that name, or the class can't be packed.
+    """
+
+    def registered(posterior: S) -> S:
+        taken = _kinds.get(kind, posterior)
+        if (taken.__module__, taken.__qualname__) != (posterior.__module__, posterior.__qualname__):
+            raise ModelError(f"a kind of posterior named {kind!r} is known already, {taken.__qualname__}.")
+        if missing := [name for name in ("packed", "unpacked") if not hasattr(posterior, name)]:
+            raise ModelError(
+                f"{posterior.__qualname__} lacks {missing}; expected the methods of companion.posterior.Storable."
+            )
+        _kinds[kind] = posterior
+        return posterior
+
+    return registered
+
+
+def save_posterior(posterior: Any, path: str | Path, *, half: bool = True) -> Path:
     """Write a posterior to a file that `load_posterior` reads.
 
     Parameters
     ----------
     posterior
-        What `companion.inference.fit` gave.
+        Any posterior of the companion, or of a class that was registered.
     path
-        Of the file, usually ``something.safetensors``; one that is there is replaced.
+        Path of the file, usually ``something.safetensors``; a file that is there is replaced.
     half
-        Stores the parameters in half precision: relative errors of at most 1/2,048 in a mean, and of a few thousandths
-        in a scale. ``False`` stores them as they are.
+        Whether a fit's parameters are stored in half precision: with relative errors of at most 1/2,048 in a mean, and
+        of a few thousandths in a scale. PyMC's own approximations and a sampler's draws are always stored as they are.
 
     Returns
     -------
     pathlib.Path
-        Of the file.
+        Path of the file.
 
     Raises
     ------
     ModelError
-        If it is no posterior of the engine, or a parameter is too large for half precision.
+        If it isn't such a posterior, or a parameter is too large for half precision.
     DataError
         If the file can't be written.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/dense`.
     """
-    if not isinstance(posterior, VariationalPosterior):
-        raise ModelError(f"{type(posterior).__name__} can't be saved; expected what companion.inference.fit gives.")
-    kept = np.flatnonzero(posterior.weights)
-    tensors = {name: p[kept].detach().cpu().contiguous() for name, p in posterior.parameters.items()}
-    if half:
-        largest = max(float(p.abs().max()) for p in tensors.values())
-        if largest > torch.finfo(torch.float16).max:
-            raise ModelError(f"a parameter is {largest:.3g}, too large for half precision; save with half=False.")
-        tensors = {name: p.half() for name, p in tensors.items()}
-    record = posterior.record
+    kind = next((name for name, known in _kinds.items() if type(posterior) is known), None)
+    if kind is None:
+        raise ModelError(
+            f"{type(posterior).__name__} can't be saved; expected a posterior, such as companion.fit returns, or one "
+            f"of your own class that companion.posterior.register knows. It knows {sorted(_kinds)}."
+        )
+    packed = posterior.packed(half)
     about = {
         "format": _FORMAT,
-        "layout": _shapes(posterior.objective.layout),
-        "weights": posterior.weights[kept].tolist(),
-        "record": {
-            "settings": dict(record.settings),
-            "history": _thinned(record.losses[:, kept]),
-            "elbo": record.bounds[kept, 0].tolist(),
-            "elbo_se": record.bounds[kept, 1].tolist(),
-            **{name: getattr(record, name) for name in _AS_IT_IS},
-        },
+        "kind": kind,
+        "room": type(posterior).__module__.rpartition(".")[0],
+        "record": _as_json(packed.record),
+        **packed.about,
     }
-    packed = save(tensors, {_ABOUT: json.dumps(about), "sha256": _seal(about, tensors)})
+    text = json.dumps(about, default=_named)
+    content = save(packed.tensors, {_ABOUT: text, "sha256": _seal(json.loads(text), packed.tensors)})
     path = Path(path)
     try:
-        write_whole(path, packed)
+        write_whole(path, content)
     except OSError as error:
         raise DataError(f"{path} can't be written ({error.strerror or error}); give the path of a new file.") from error
     return path
 
 
-def load_posterior(path: str | Path, model: pm.Model, *, device: str | torch.device = "auto") -> VariationalPosterior:
+def load_posterior(path: str | Path, model: Any, *, device: str | torch.device = "auto") -> Any:
     """Read a posterior that `save_posterior` wrote.
 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     model
-        The one that was fitted, or the same with other data: its variables must have the same names and shapes.
+        The model that was fitted, or the same one with other rows: its variables must have the same names and shapes,
+        and it must predict the same at the same weights, frozen parameters and buffers of its modules included.
     device
-        Where to put it; "auto" is a GPU where there is one.
+        Name of the device to put it on; "auto" is a GPU where there is one.
 
     Returns
     -------
-    VariationalPosterior
-        It draws and predicts like the one that was saved; its ``record`` holds how that was fitted, with up to ten
-        thousand steps of its history.
+    Posterior
+        A posterior of the class that was saved. It draws and predicts like that one; its ``record`` holds how that was
+        found, with up to ten thousand steps of its history.
 
     Raises
     ------
     DataError
-        If there is no such file, it is damaged, or none of ours.
+        If there is no such file, it is damaged, or it isn't one of ours.
     ModelError
-        If the model's variables are others than those that were fitted.
-
-    Notes
-    -----
-    Explained in the chapter `book/mnist/dense`.
+        If the model is another one than that of the posterior; the message names what differs.
     """
     path = Path(path)
     about, tensors = _read(path)
-    record = _record(about)
-    settings = Settings(**record.settings)
-    where = device_named(device)
-    objective = objective_for(model, settings, family_named(settings.family), where)
-    layout = _shapes(objective.layout)
-    if layout != about["layout"]:
-        raise ModelError(f"{path.name} is a posterior of {about['layout']}; the model has {layout}.")
-    batches, rows = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
-    objective = dataclasses.replace(objective, rows=rows)
-    parameters: Parameters = {name: t.to(where, objective.density.dtype) for name, t in tensors.items()}
-    return VariationalPosterior(model, objective, batches, parameters, record)
+    kind = _kinds.get(about["kind"])
+    if kind is None:
+        raise DataError(
+            f"{path} holds a posterior of kind {about['kind']!r}, and nobody has registered that kind yet. Import what "
+            f"it comes from first: import {about['room']}."
+        )
+    try:
+        return kind.unpacked(Packed(about, tensors, _record(about)), model, device_named(device))
+    except ModelError as error:
+        raise ModelError(f"{path.name} doesn't fit the model: {error}") from error
 
 
-def _shapes(layout: Layout) -> dict[str, list[int]]:
-    """Give the shape of each value, as JSON holds it."""
-    return {name: list(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)}
+def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Round parameters to half precision.
+
+    Raises
+    ------
+    ModelError
+        If one is too large for it.
+    """
+    # the logarithm of a pruned weight's scale is minus infinity, which half precision has
+    largest = max(float(torch.where(p == -torch.inf, 0, p).abs().max()) for p in tensors.values())
+    if largest > torch.finfo(torch.float16).max:
+        raise ModelError(f"a parameter is {largest:.3g}, too large for half precision; save with half=False.")
+    return {name: p.half() for name, p in tensors.items()}
+
+
+def _named(setting: Any) -> Any:
+    """Put a setting that JSON can't hold, such as one of PyMC's optimisers, into words."""
+    if isinstance(setting, np.generic):
+        return setting.item()
+    if isinstance(setting, partial):
+        given = ", ".join(f"{name}={value!r}" for name, value in setting.keywords.items())
+        return f"{_named(setting.func)}({given})"
+    return getattr(setting, "__qualname__", type(setting).__qualname__)
+
+
+def _as_json(record: Record) -> dict[str, Any]:
+    """Take a record apart, with the restarts that have weight."""
+    kept = record.only(np.flatnonzero(record.weights))
+    return {
+        "method": kept.method,
+        "settings": dict(kept.settings),
+        "history": _thinned(kept.losses),
+        "elbo": kept.bounds[:, 0].tolist(),
+        "elbo_se": kept.bounds[:, 1].tolist(),
+        "weights": kept.weights.tolist(),
+        **{name: getattr(record, name) for name in _AS_IT_IS},
+    }
 
 
 def _thinned(history: np.ndarray, most: int = 10_000) -> list[list[float]]:
@@ -148,13 +237,15 @@ def _thinned(history: np.ndarray, most: int = 10_000) -> list[list[float]]:
 
 
 def _record(about: dict[str, Any]) -> Record:
+    """Put a record together again."""
     stored = about["record"]
+    weights = np.array(stored.get("weights", about.get("weights")), dtype=float)
     return Record(
-        method=stored["settings"]["family"],
+        method=stored.get("method", stored["settings"].get("family")),
         settings=stored["settings"],
-        losses=np.array(stored["history"], dtype=float),
+        losses=np.array(stored["history"], dtype=float).reshape(-1, len(weights)),
         bounds=np.array([stored["elbo"], stored["elbo_se"]], dtype=float).T,
-        weights=np.array(about["weights"], dtype=float),
+        weights=weights,
         **{name: stored[name] for name in _AS_IT_IS},
     )
 
@@ -167,16 +258,18 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             if _ABOUT not in said:
                 raise DataError(f"{path} holds tensors, but no posterior of ours; expected what save_posterior writes.")
             about: dict[str, Any] = json.loads(said[_ABOUT])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it isn't a mapping)
     except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} can't be read ({error}); expected a file that save_posterior wrote.") from error
-    if about["format"] != _FORMAT:
-        raise DataError(f"{path} has format {about['format']}; this version of the companion reads {_FORMAT}.")
+    if about["format"] > _FORMAT:
+        raise DataError(
+            f"{path} has format {about['format']}, of a newer companion; this one reads up to {_FORMAT}. Update it."
+        )
     if said.get("sha256") != _seal(about, tensors):
         raise DataError(f"{path} is damaged: its content isn't what its sha256 says. Fetch or save it again.")
-    return about, tensors
+    return {**_FIRST, **about}, tensors
 
 
 def _seal(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:

@@ -1,12 +1,12 @@
-"""The posterior that the engine fits: parameters of a family in, draws, predictions and an ArviZ container out.
+"""The posterior that the engine fits: a variational approximation, or a mixture of several restarts'.
 
-Explained in the chapter `book/mnist/dense`.
+Explained in `book/reference/how_a_fit_works`, section "The posterior".
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,31 +15,49 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.checks import whole
-from companion.compat import from_dict, psis_k
+from companion.bridge import Response
+from companion.compat import observed_once, psis_k
 from companion.errors import ModelError
-from companion.machine import BUDGET_BYTES, seed_for, slices
-from companion.posterior.predictive import Predictive
+from companion.machine import BUDGET_BYTES, device_named, seed_for, slices
+from companion.posterior.base import ModelPosterior
+from companion.posterior.dependence import compare, dependence, frozen
+from companion.posterior.marginals import Moments
+from companion.posterior.predictive import Predictive, SomeDraws, predictive_of
 from companion.posterior.protocol import Draws
 from companion.posterior.record import Record
-from companion.training import Batches
-from companion.variational import Objective, Parameters, PointMass, log_weights, standard_noise
+from companion.posterior.storage import Packed, half_precision, register
+from companion.training import Batches, Settings, batches_for, objective_for
+from companion.variational import (
+    Family,
+    Layout,
+    Objective,
+    Parameters,
+    PointMass,
+    family_named,
+    log_weights,
+    standard_noise,
+)
 
 __all__ = ["VariationalPosterior"]
 
 _SMALL = 2000
 
 
+@register("variational")
 @dataclass(frozen=True, eq=False)
-class VariationalPosterior:
+class VariationalPosterior(ModelPosterior):
     """A fitted approximation, or a mixture of the restarts'.
 
     Attributes
     ----------
     model
-        That was fitted.
+        The model that was fitted.
+    objective
+        What the fit minimised: the lowered model and the family.
+    batches
+        Rows of the fit, for diagnostics.
     parameters
-        Of the family, for every restart: name to tensor (restarts, ...).
+        Parameters of the family for every restart: name to tensor (restarts, ...).
     record
         How it was fitted, with the weights of the restarts.
     """
@@ -80,7 +98,7 @@ class VariationalPosterior:
         Raises
         ------
         ModelError
-            If the weights are none of these, or no restart has a finite ELBO.
+            If the weights are something else, or no restart has a finite ELBO.
         """
         elbo = self.record.bounds[:, 0]
         if isinstance(weights, str):
@@ -98,42 +116,7 @@ class VariationalPosterior:
     def _weighted(self, weights: np.ndarray) -> VariationalPosterior:
         return dataclasses.replace(self, record=self.record.weighted(weights))
 
-    # --- the protocol of posteriors ---------------------------------------------------------------------
-
-    def draw(self, n: int, seed: int, names: Sequence[str] | None = None) -> Draws:
-        r"""Draw ``n`` sets of the free variables, or of those named: name to array (n, \*shape).
-
-        The same seed gives the same draws, whichever are named. Predicting needs them all.
-        """
-        known = tuple(rv.name for rv in self.model.free_RVs)
-        if isinstance(names, str) or set(names or ()) - set(known):
-            raise ModelError(f"names={names!r}; expected names of free variables, some of {list(known)}.")
-        return self._named(n, seed, known if names is None else tuple(names))
-
-    def predict(self, x: Any, draws: Draws) -> np.ndarray:
-        """Class probabilities (draws, points, classes) or means (draws, points) at inputs; see `Posterior.predict`.
-
-        Parameters
-        ----------
-        x
-            What replaces the model's inputs; a mapping from names to arrays where it reads several.
-        draws
-            Of the free variables, from this posterior or another of the same model.
-        """
-        given = self._predictive.checked(draws)
-        count = len(next(iter(given.values())))
-        return self._predictive(x, count, lambda at: {n: self._predictive.tensor(a[at]) for n, a in given.items()})
-
-    def predictive(self, x: Any, n: int, seed: int) -> np.ndarray:
-        """Predict with ``n`` draws, made a few at a time: the same as `predict` with `draw`, in less memory."""
-        whole("n", n, 1)
-        names = tuple(rv.name for rv in self.model.free_RVs)
-        numbers = np.arange(n)
-        return self._predictive(x, n, lambda at: self._constrained(numbers[at], n, seed, names))
-
-    def to_arviz(self, n: int = 1000, seed: int = 0) -> Any:
-        """``n`` draws as one chain in ArviZ's container, with the deterministics that don't depend on data."""
-        return from_dict({k: a[None] for k, a in self._named(n, seed, self._storable).items()})
+    # --- diagnostics --------------------------------------------------------------------------------------
 
     def k_hat(self, draws: int = 1000, seed: int = 0) -> float:
         """Diagnose the approximation by Pareto-smoothed importance sampling: below 0.7 it can be trusted.
@@ -141,11 +124,12 @@ class VariationalPosterior:
         Raises
         ------
         ModelError
-            For models of more than 2,000 values, where it says nothing any more; for mixtures and point masses.
+            If the model has more than 2,000 values, where it says nothing any more; if the posterior is a mixture or a
+            point; if the model holds other rows than those of the fit.
 
         Notes
         -----
-        Yao et al. (2018), "Yes, but did it work?". Explained in the chapter `book/pymc/moons`.
+        Yao et al. (2018), "Yes, but did it work?".
         """
         size = self.objective.layout.size
         if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass):
@@ -172,38 +156,159 @@ class VariationalPosterior:
             )
         return {name: p[kept[0]] for name, p in self.parameters.items()}
 
-    # --- draws ------------------------------------------------------------------------------------------
+    def moments(self) -> dict[str, Moments]:
+        """Return the mean and the standard deviation of each value, in the unconstrained space of the fit.
 
-    def _named(self, n: int, seed: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        whole("n", n, 1)
+        Raises
+        ------
+        ModelError
+            If the posterior is a mixture.
+        """
+        own = self.own_parameters("a moment")
+        layout, family = self.objective.layout, self.objective.family
+        means, scales = layout.split(own["mean"]), layout.split(family.variance(own).sqrt())
+        return {name: Moments(means[name].cpu().numpy(), scales[name].cpu().numpy()) for name in layout.names}
+
+    # --- draws and predictions --------------------------------------------------------------------------
+
+    def _drawn(self, n: int, seed: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         at_once = max(1, BUDGET_BYTES // (16 * self.objective.layout.size))
         parts = [self._constrained(np.arange(n)[at], n, seed, names) for at in slices(n, at_once)]
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in names}
 
-    def _constrained(self, numbers: np.ndarray, n: int, seed: int, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """Compute variables (draws, ...) of some of ``n`` draws, by their numbers."""
+    def _some(self, n: int, seed: int) -> SomeDraws:
+        numbers = np.arange(n)
+        return lambda at: self._constrained(numbers[at], n, seed, self.variables)
+
+    def _stats(self, n: int, seed: int) -> Mapping[str, np.ndarray]:
+        """Return the restart that each draw comes from."""
+        return {"restart": self._restarts(n, seed)}
+
+    def _restarts(self, n: int, seed: int) -> np.ndarray:
+        """Choose the restart of each of ``n`` draws, (n,)."""
         rng = np.random.default_rng(seed_for(seed, "restart"))
         kept = np.flatnonzero(self.weights)
-        equal = np.allclose(self.weights[kept], 1 / len(kept))  # then each gives the same number of draws
-        restarts = (
-            rng.permutation(kept[np.arange(n) % len(kept)])
-            if equal
-            else rng.choice(len(self.weights), n, p=self.weights)
-        )
-        density, family = self.objective.density, self.objective.family
+        if np.allclose(self.weights[kept], 1 / len(kept)):  # then each gives the same number of draws
+            return rng.permutation(kept[np.arange(n) % len(kept)])
+        return rng.choice(len(self.weights), n, p=self.weights)
+
+    def _constrained(self, numbers: np.ndarray, n: int, seed: int, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Compute variables (draws, ...) of some of ``n`` draws, by their numbers."""
+        restarts, family = self._restarts(n, seed), self.objective.family
         flat = []
         with torch.no_grad():
             for i in numbers:
                 own = {name: p[restarts[i]] for name, p in self.parameters.items()}
                 flat.append(family.draw(own, standard_noise(self.objective, seed, "draw", int(i))))
-            every = torch.stack(flat)
-            found = torch.vmap(lambda f: density.constrained(self.objective.layout.split(f), names))(every)
-        return dict(found)
+            return self._of_values(torch.stack(flat), names)
+
+    def _of_values(self, flat: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Compute variables from unconstrained values (draws, size)."""
+        density, layout = self.objective.density, self.objective.layout
+        return dict(torch.vmap(lambda f: density.constrained(layout.split(f), tuple(names)))(flat))
 
     @cached_property
     def _predictive(self) -> Predictive:
-        return Predictive(self.model, self.objective)
+        density = self.objective.density
+        response = Response(observed_once(self.model), density.dtype, density.device)
+        name = density.observed[0].rows
+        rows = response.rows if name is None else len(density.data[name])
+        return predictive_of(response, density.data, rows, density.dtype, density.device, self.objective.autocast)
 
-    @cached_property
-    def _storable(self) -> tuple[str, ...]:
-        return self.objective.density.names()
+    # --- copies and files -------------------------------------------------------------------------------
+
+    def _parts(self) -> tuple[Any, ...]:
+        parameters = {name: p.detach().cpu() for name, p in self.parameters.items()}
+        device = str(self.objective.density.device)
+        return self.model, self.objective.family, self.objective.rows, parameters, self.record, device
+
+    @classmethod
+    def _from_parts(cls, *parts: Any) -> VariationalPosterior:
+        model, family, rows, parameters, record, device = parts
+        reachable = torch.device(device).type == "cpu" or torch.cuda.is_available()
+        return cls._of_a_fit(model, family, rows, parameters, record, device_named(device if reachable else "auto"))
+
+    @classmethod
+    def _of_a_fit(
+        cls,
+        model: pm.Model,
+        family: Family,
+        rows: int | None,
+        parameters: Parameters,
+        record: Record,
+        device: torch.device,
+    ) -> VariationalPosterior:
+        """Lower the model again; ``rows`` are those of the fit, where they are known."""
+        settings = Settings(**{**record.settings, "family": family})
+        objective = objective_for(model, settings, family, device)
+        batches, held = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
+        if rows not in (None, held):
+            batches = _OtherRows(rows, held)
+        objective = dataclasses.replace(objective, rows=held if rows is None else rows)
+        there = {name: p.to(device, objective.density.dtype) for name, p in parameters.items()}
+        return cls(model, objective, batches, there, record)
+
+    def packed(self, half: bool) -> Packed:
+        """Pack the restarts that have weight; see `companion.posterior.Storable`."""
+        kept = np.flatnonzero(self.weights)
+        tensors = {name: p[kept].detach().cpu().contiguous() for name, p in self.parameters.items()}
+        if half:
+            tensors = half_precision(tensors)
+        stored = {
+            name: t.to(p.device, p.dtype)
+            for (name, t), p in zip(tensors.items(), self.parameters.values(), strict=True)
+        }
+        as_stored = dataclasses.replace(self, parameters=stored, record=self.record.only(kept))
+        about = {
+            "layout": _shapes(self.objective.layout),
+            "rows": self.objective.rows,
+            "depends": as_stored._depends(),
+        }
+        return Packed(about, tensors, self.record)
+
+    @classmethod
+    def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> VariationalPosterior:
+        """Make the posterior again; see `companion.posterior.Storable`."""
+        about, tensors, record = packed
+        if not isinstance(model, pm.Model):
+            raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
+        family = family_named(record.settings["family"])
+        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
+        if (layout := _shapes(found.objective.layout)) != about["layout"]:
+            raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        if "depends" in about:
+            compare(about["depends"], found._depends())
+        return found
+
+    def _depends(self) -> dict[str, Any]:
+        """Describe what predictions depend on beside the parameters."""
+        first = self.parameters["mean"][[np.flatnonzero(self.weights)[0]]]
+        with torch.no_grad():
+            centre: Draws = {n: a.cpu().numpy() for n, a in self._of_values(first, self.variables).items()}
+        try:
+            predictive: Predictive | None = self._predictive
+        except ModelError:  # of a likelihood that prediction doesn't know
+            predictive = None
+        return dependence(predictive, centre, frozen(self.model))
+
+
+@dataclass(frozen=True)
+class _OtherRows:
+    """Stands for the rows of a fit where the model that its posterior was loaded with holds others."""
+
+    fitted: int | None
+    held: int | None
+
+    def at(self, step: int) -> Any:
+        return self.parts()
+
+    def parts(self, most: int = 0) -> Any:
+        raise ModelError(
+            f"the posterior was fitted to {self.fitted:,} rows, and the model that it was loaded with holds "
+            f"{self.held or 0:,}. Load it with the model over the rows of the fit."
+        )
+
+
+def _shapes(layout: Layout) -> dict[str, list[int]]:
+    """Give the shape of each value, as JSON holds it."""
+    return {name: list(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)}

@@ -1,7 +1,7 @@
-"""Posteriors that come with the companion: a name in, a fitted posterior out, without an hour's wait or any data.
+"""Fitted posteriors that come with the companion, to be loaded by name, without an hour's wait or any data.
 
-Each is the headline fit of a chapter, stored in half precision by `studies/mnist.py`. Explained in the chapter
-`book/mnist/dense`.
+Each is the headline fit of a chapter, stored in half precision by `studies/mnist.py`. Explained in
+`book/reference/how_a_fit_works`, section "On disk".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -20,7 +21,6 @@ from companion.datasets import Observations
 from companion.errors import DataError, ModelError
 from companion.models import torch_classifier
 from companion.networks import convolutional, dense
-from companion.posterior import VariationalPosterior
 from companion.priors import FanIn, Gaussian, LearnedScale, Prior
 
 __all__ = ["RELEASES", "Release", "load_posterior"]
@@ -33,13 +33,13 @@ class Release:
     Attributes
     ----------
     file
-        Its name in the folder `files`.
+        Name of the file in the folder `files`.
     network
-        Makes the network, from images (rows, 28, 28) to logits (rows, 10).
+        Function that makes the network, from images (rows, 28, 28) to logits (rows, 10).
     prior
-        On its weights.
+        Prior on the network's weights.
     chapter
-        That fits it, and where it is explained.
+        Chapter that fits it and explains it.
     """
 
     file: str
@@ -68,31 +68,30 @@ RELEASES = {
 """Name to release."""
 
 
-def load_posterior(
-    source: str | Path, model: pm.Model | None = None, *, device: str | torch.device = "auto"
-) -> VariationalPosterior:
+def load_posterior(source: str | Path, model: Any = None, *, device: str | torch.device = "auto") -> Any:
     """Load a fitted posterior: one that comes with the companion, or one of your own.
 
     Parameters
     ----------
     source
-        The name of a release, such as "mnist-dense", or the path of a file that `companion.save_posterior` wrote.
+        Name of a release, such as "mnist-dense", or path of a file that `companion.save_posterior` wrote.
     model
-        That was fitted. A release brings its own, over blank images, which is all that predicting needs; give one over
-        the real data where the ELBO is to be estimated anew.
+        Model that was fitted, with these rows or others. A release brings its own, over blank images, which is all that
+        predicting needs; give one over the real data where the ELBO is to be estimated anew.
     device
-        Where to put it; "auto" is a GPU where there is one.
+        Name of the device to put it on; "auto" is a GPU where there is one.
 
     Returns
     -------
-    VariationalPosterior
+    Posterior
+        A posterior of the class that was saved; a `VariationalPosterior` for a release.
 
     Raises
     ------
     DataError
         If there is neither a release nor a readable file of that name.
     ModelError
-        If a file is given without a model, or with a model of other variables.
+        If a file is given without a model, or with another one than was fitted; the message names what differs.
 
     Examples
     --------

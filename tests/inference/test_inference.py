@@ -104,6 +104,20 @@ def test_predictions_are_the_forward_pass_of_each_draw(data, fit):
         np.testing.assert_allclose(probabilities[k], np.column_stack([1 - p, p]), rtol=1e-10, atol=1e-12)
 
 
+def test_predictions_are_those_of_the_compiled_forward_pass(data, fit):
+    draws = fit.draw(50, seed=1)
+    p = compile_forward(fit.model)(draws, data.x)
+    np.testing.assert_allclose(fit.predict(data.x, draws), np.stack([1 - p, p], axis=-1), rtol=0, atol=1e-12)
+
+
+def test_a_fit_on_minibatches_predicts_with_the_whole_model_and_asks_for_it(data):
+    alone = fit_advi(binary_classifier(data, batch_size=10), 2, elbo_draws=2)
+    with pytest.raises(ModelError, match=r"draws mini-batches.*fit_advi takes it as full_model="):
+        predict(alone, data.x, draws=2)
+    with pytest.raises(ModelError, match="no log likelihood belongs to an observation"):
+        alone.to_arviz(2, log_likelihood=True)
+
+
 def test_draws_of_bounded_variables_keep_to_their_bounds():
     with pm.Model() as model:
         pm.HalfNormal("scale")

@@ -98,15 +98,27 @@ def test_draws_keep_to_the_support_and_have_the_moments_of_the_approximation():
         np.testing.assert_allclose(drawn.std(axis=0), scale[name], rtol=0.06)
 
 
-def test_arviz_gets_the_draws_and_what_follows_from_them_alone():
+def test_arviz_gets_the_draws_and_what_follows_from_them():
     posterior = fitted("Normal")
     stored = posterior.to_arviz(50, seed=3)
     assert type(stored).__name__ == ("DataTree" if ARVIZ_1 else "InferenceData")
     group, draws = stored["posterior"], posterior.draw(50, seed=3)
-    assert set(group.data_vars) == {"scale", "w", "mix", "variance"}  # not "mean", which the inputs decide
+    assert set(group.data_vars) == {"scale", "w", "mix", "variance", "mean"}  # those that PyMC puts there
     for name, array in draws.items():
         np.testing.assert_allclose(group[name].values, array[None])
     np.testing.assert_allclose(group["variance"].values[0], draws["scale"] ** 2)
+    np.testing.assert_allclose(group["mean"].values[0], posterior.predict(X, draws))
+    alone = posterior.to_arviz(50, seed=3, names=["variance", "w"])["posterior"]
+    assert set(alone.data_vars) == {"variance", "w"}
+    np.testing.assert_allclose(alone["variance"].values, group["variance"].values)
+
+
+def test_arviz_is_told_which_restart_a_draw_comes_from():
+    posterior = fit(regression(), 1, restarts=3, start="prior", keep="mixture", **STILL)
+    stored = posterior.to_arviz(30, seed=1)
+    for draw, restart in enumerate(stored["sample_stats"]["restart"].values[0]):
+        own = posterior.restart(int(restart)).draw(1, seed=0)["w"][0]
+        np.testing.assert_allclose(stored["posterior"]["w"].values[0, draw], own, atol=1e-4)
 
 
 # --- predictions ------------------------------------------------------------------------------------------------------
@@ -174,7 +186,7 @@ def test_the_front_door_never_asks_for_all_draws_of_the_engine(monkeypatch):
         (np.zeros((5, 2)), r"x has shape \(5, 2\)"),
         (np.zeros(3), r"x has shape \(3,\)"),
         (np.zeros((0, 3)), r"x has shape \(0, 3\)"),
-        ([["a", "b", "c"]], "expects numbers"),
+        ([["a", "b", "c"]], "expected numbers"),
         ({"x": X, "z": X}, r"lack or add \['z'\]"),
         ({}, r"lack or add \['x'\]"),
     ],
@@ -283,7 +295,7 @@ def test_the_trend_tells_a_falling_loss_from_one_that_rests():
     assert falling.slope == pytest.approx(-100, abs=4 * falling.slope_se)
     assert not falling.converged
     assert resting.converged
-    record = fit(regression(), 400, restarts=2, keep="mixture", **QUICK).record
+    record = fit(regression(), 400, restarts=2, **QUICK).record
     assert record.trend() == record.trend(int(np.argmax(record.bounds[:, 0])))
     assert record.trend(share=1.0).slope < 0
     for history, share in ((noise[:99], 0.2), (np.full(500, np.nan), 0.2), (noise, 0.0), (noise, 1.5)):

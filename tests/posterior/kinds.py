@@ -1,0 +1,152 @@
+"""Every kind of posterior there is, on models of every kind: what the contract is tested with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pymc as pm
+import torch
+
+from companion.datasets import Observations, moons
+from companion.inference import fit, fit_advi
+from companion.models import binary_classifier, torch_classifier
+from companion.networks import dense
+from companion.posterior import ApproximationPosterior, SampledPosterior, load_posterior, prune
+from companion.priors import Gaussian, LearnedScale
+
+QUICK = {"progressbar": False, "elbo_draws": 20}
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(40, 3))
+Y = X @ [1.0, -0.5, 2.0] + 0.5 * RNG.normal(size=40)
+MOONS = moons(n_samples=80).train
+
+
+def regression(rows=40):
+    """Normal observations, with dims, variables of several supports, and what is computed from them."""
+    with pm.Model(coords={"feature": ["a", "b", "c"], "row": range(10, 10 + rows)}) as model:
+        x, tilt = pm.Data("x", X[:rows], dims=("row", "feature")), pm.Data("tilt", np.eye(3))  # the second has no rows
+        scale = pm.HalfNormal("scale", 1)
+        pm.Deterministic("variance", scale**2)
+        w = pm.Normal("w", 0, 2, dims="feature")
+        mix = pm.Dirichlet("mix", np.ones(3), dims="feature")
+        mean = pm.Deterministic("mean", x @ tilt @ w + (x**2) @ mix, dims="row")
+        pm.Normal("y", mean, scale, observed=pm.Data("labels", Y[:rows], dims="row"), dims="row")
+    return model
+
+
+def classes(rows=40):
+    return torch_classifier(Observations(X[:rows], np.arange(rows) % 3), dense(3, 4, 3), LearnedScale(centred=False))
+
+
+def binary(rows=40):
+    return binary_classifier(Observations(MOONS.x[:rows], MOONS.y[:rows]))
+
+
+def counts(rows=40):
+    with pm.Model(coords={"feature": ["a", "b", "c"]}) as model:
+        w = pm.Normal("w", 0, 1, dims="feature")
+        labels = np.random.default_rng(1).poisson(np.exp(0.3 * X[:rows, 0]))
+        pm.Poisson("y", pm.math.exp(0.1 * (pm.Data("x", X[:rows]) @ w)), observed=labels)
+    return model
+
+
+MODELS: dict[str, Callable[..., pm.Model]] = {
+    "regression": regression, "classes": classes, "binary": binary, "counts": counts,
+}  # fmt: skip
+
+
+@cache
+def model_of(kind):
+    return MODELS[kind]()
+
+
+@cache
+def sampled(kind):
+    """What PyMC's own sampler gives for a model."""
+    with model_of(kind):
+        return pm.sample(
+            20, tune=20, chains=2, cores=1, random_seed=1, progressbar=False, compute_convergence_checks=False
+        )
+
+
+@cache
+def engine(kind, family="mean-field", restarts=2, keep="mixture"):
+    return fit(
+        model_of(kind),
+        60,
+        family=family,
+        restarts=restarts,
+        keep=keep,
+        precision="float64",
+        learning_rate=0.02,
+        **QUICK,
+    )
+
+
+def by_pymc(kind, method):
+    with model_of(kind):
+        return ApproximationPosterior(pm.fit(60, method=method, random_seed=1, progressbar=False), model_of(kind))
+
+
+def from_disk(posterior, model):
+    with TemporaryDirectory() as folder:
+        return load_posterior(posterior.save(Path(folder) / "posterior.safetensors", half=False), model)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A kind of posterior and a kind of model."""
+
+    posterior: str
+    model: str
+
+    def __str__(self):
+        return f"{self.posterior}-{self.model}"
+
+
+POSTERIORS = {
+    "mixture": engine,
+    "best": lambda kind: engine(kind).best(),
+    "full-rank": lambda kind: engine(kind, "full-rank", 1, "best"),
+    "ensemble": lambda kind: engine(kind, "map"),
+    "pruned": lambda kind: prune(engine(kind).best(), 0.3, ["w"]),
+    "advi": lambda kind: fit_advi(
+        model_of(kind), 60, optimizer=pm.adam(learning_rate=0.01), start_scale=0.1, elbo_draws=20
+    ),
+    "full-rank advi": lambda kind: by_pymc(kind, "fullrank_advi"),
+    "nuts": lambda kind: SampledPosterior(sampled(kind), model_of(kind)),
+    "mixture from disk": lambda kind: from_disk(engine(kind), MODELS[kind]()),
+    "advi from disk": lambda kind: from_disk(made(Pair("advi", kind)), MODELS[kind]()),
+    "full-rank advi from disk": lambda kind: from_disk(made(Pair("full-rank advi", kind)), MODELS[kind]()),
+    "nuts from disk": lambda kind: from_disk(made(Pair("nuts", kind)), MODELS[kind]()),
+}
+
+# Each kind of posterior on the richest model, and three of them on every model.
+PAIRS = [Pair(posterior, "regression") for posterior in POSTERIORS] + [
+    Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")
+]
+
+
+@cache
+def made(pair):
+    return POSTERIORS[pair.posterior](pair.model)
+
+
+def points(kind, count=7):
+    return np.random.default_rng(1).normal(size=(count, 2 if kind == "binary" else 3))
+
+
+def frozen_features(seed, rows=40):
+    """A model whose predictions depend on weights that are not drawn, and on a buffer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = torch.nn.Sequential(
+            torch.nn.Linear(3, 6), torch.nn.BatchNorm1d(6), torch.nn.Tanh(), torch.nn.Linear(6, 2)
+        )
+    module[0].requires_grad_(False)
+    module[1].requires_grad_(False)
+    return torch_classifier(Observations(X[:rows], np.arange(rows) % 2), module.eval(), Gaussian(1.0)), module
