@@ -1,13 +1,14 @@
-"""The posterior that Bayes by Backprop fits: draws, predictions, moments and an ArviZ container.
+"""The posterior that Bayes by Backprop fits: draws, predictions, moments and a file.
 
 Explained in the chapter `book/bayes_by_backprop/regression`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,31 @@ from pyro.poutine.messenger import Messenger
 
 from companion.bayes_by_backprop.first_run import is_drawn
 from companion.bayes_by_backprop.guide import MeanFieldGuide
-from companion.bayes_by_backprop.member import Member
-from companion.checks import whole
-from companion.compat import from_dict
+from companion.bayes_by_backprop.member import Member, members_of
+from companion.bayes_by_backprop.module import BayesianModule
 from companion.errors import ModelError
 from companion.machine import generator_for, has_bfloat16
-from companion.posterior import Draws, Moments, Record, in_parts
+from companion.posterior import (
+    Draws,
+    Moments,
+    Packed,
+    PosteriorBase,
+    Predictive,
+    Record,
+    compare,
+    dependence,
+    half_precision,
+    register,
+)
 
 __all__ = ["PyroPosterior", "computing"]
 
+SomeDraws = Callable[[slice], dict[str, torch.Tensor]]
 
+
+@register("pyro")
 @dataclass(frozen=True, eq=False)
-class PyroPosterior:
+class PyroPosterior(PosteriorBase):
     """A Pyro model with its fitted mean-field guide.
 
     Attributes
@@ -49,6 +63,10 @@ class PyroPosterior:
     shape: tuple[int, ...]
     dtype: torch.dtype
     record: Record
+
+    _kind_of_names = "sites"
+
+    # --- restarts ---------------------------------------------------------------------------------------
 
     @property
     def _member(self) -> Member:
@@ -72,6 +90,11 @@ class PyroPosterior:
         return self._member.guide
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.members[0].guide.parameters()).device
+
+    @property
     def precision(self) -> str:
         """Precision of its products."""
         return str(self.record.settings["precision"])
@@ -86,26 +109,12 @@ class PyroPosterior:
             raise ModelError(f"restart {number} asked for; there are {len(self.members)}, counted from 0.")
         return replace(self, record=self.record.weighted(np.eye(len(self.members))[number]))
 
+    # --- what every posterior can do --------------------------------------------------------------------
+
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.guide.parameters()).device
-
-    def draw(self, n: int, seed: int, names: Sequence[str] | None = None) -> Draws:
-        r"""Draw ``n`` sets of values, or of those named: name to array (n, \*shape).
-
-        The same seed gives the same draws, whichever are named. Predicting needs them all.
-
-        Raises
-        ------
-        ModelError
-            If `n` is below 1, or a name is unknown.
-        """
-        whole("n", n, 1)
-        if isinstance(names, str) or set(names or ()) - set(self.guide.names):
-            raise ModelError(f"names={names!r}; expected names of sites, some of {list(self.guide.names)}.")
-        found = self._draws(np.arange(n), seed)
-        return {name: a.cpu().numpy() for name, a in found.items() if names is None or name in names}
+    def variables(self) -> Sequence[str]:
+        """Names of the sites, in the model's order."""
+        return self.guide.names
 
     def means(self) -> Draws:
         r"""One set of values, the mean of each in the space of the fit: name to array (1, \*shape).
@@ -116,33 +125,49 @@ class PyroPosterior:
             return {s.name: s.transform(s.mean)[None].cpu().numpy() for s in self.guide.sites()}
 
     def moments(self) -> dict[str, Moments]:
-        """Mean and standard deviation of every value, in the space of the fit; see `companion.inference.moments`."""
+        """Mean and standard deviation of every value, in the space of the fit; see `companion.posterior.moments`."""
         with torch.no_grad():
             return {s.name: Moments(s.mean.cpu().numpy(), s.scale.cpu().numpy()) for s in self.guide.sites()}
 
-    def predict(self, x: np.ndarray, draws: Draws) -> np.ndarray:
-        """Class probabilities (draws, points, classes) or means (draws, points) at inputs; see `Posterior.predict`.
+    def predict_scale(self, x: Any, draws: Draws) -> np.ndarray:
+        """Predict standard deviations (draws, points) of what is observed around the means, in the units of y.
 
         Raises
         ------
         ModelError
-            If inputs or draws don't fit the model.
+            If inputs or draws don't fit the model, or it is not one of measurements.
         """
-        return self._respond(x, *self._given(draws), _center)
+        return self._predicting(_scale).predict(x, draws)
 
-    def predict_scale(self, x: np.ndarray, draws: Draws) -> np.ndarray:
-        """Standard deviations (draws, points) of what is observed around the means, in the units of y."""
-        return self._respond(x, *self._given(draws), _scale)
+    @property
+    def _predictive(self) -> Predictive:
+        return self._predicting(_center)
 
-    def predictive(self, x: np.ndarray, n: int, seed: int) -> np.ndarray:
-        """Predict with ``n`` draws, made a few at a time: the same as `predict` with `draw`, in less memory."""
-        whole("n", n, 1)
+    def _predicting(self, what: Callable[[Any], torch.Tensor]) -> Predictive:
+        """Compute something of the observations' distribution, for each draw and point."""
+        model = self.model
+
+        def respond(draw: Any, rows: Any) -> torch.Tensor:
+            with _Undrawn():
+                return what(poutine.condition(model, data=dict(draw))(rows["x"])).float()
+
+        return Predictive(
+            respond,
+            variables={s.name: tuple(s.transform(s.mean).shape) for s in self.guide.sites()},
+            inputs={"x": torch.zeros(1, *self.shape, dtype=self.dtype, device=self.device)},
+            dtype=torch.float32,
+            device=self.device,
+            fixed={},
+            context=partial(computing, self.device, self.precision),
+        )
+
+    def _drawn(self, n: int, seed: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        found = self._draws(np.arange(n), seed)
+        return {name: found[name].cpu().numpy() for name in names}
+
+    def _some(self, n: int, seed: int) -> SomeDraws:
         numbers = np.arange(n)
-        return self._respond(x, n, lambda at: self._draws(numbers[at], seed), _center)
-
-    def to_arviz(self, n: int = 1000, seed: int = 0) -> Any:
-        """``n`` draws as one chain in ArviZ's container."""
-        return from_dict({name: a[None] for name, a in self.draw(n, seed).items()})
+        return lambda at: self._draws(numbers[at], seed)
 
     def _draws(self, numbers: np.ndarray, seed: int) -> dict[str, torch.Tensor]:
         """Make draws by their numbers, so that it doesn't matter how many are made at once."""
@@ -155,50 +180,68 @@ class PyroPosterior:
                     made[s.name].append(s.transform(s.mean + s.scale * noise))
         return {name: torch.stack(parts) for name, parts in made.items()}
 
-    def _given(self, draws: Draws) -> tuple[int, Callable[[slice], dict[str, torch.Tensor]]]:
-        """Take draws over."""
-        if not isinstance(draws, Mapping):
-            raise ModelError(
-                f"draws is a {type(draws).__name__}; expected a mapping of names to arrays, such as "
-                "posterior.draw(50, seed=0) gives."
-            )
-        shapes = {s.name: tuple(s.transform(s.mean).shape) for s in self.guide.sites()}
-        found = {}
-        for name, shape in shapes.items():
-            array = np.asarray(draws[name]) if name in draws else np.empty(0)
-            if array.shape[1:] != shape or not len(array):
-                raise ModelError(
-                    f"draws of {name!r} have shape {array.shape}; expected (draws, {', '.join(map(str, shape))}). "
-                    f"The draws hold {sorted(draws)}."
-                )
-            found[name] = torch.tensor(array, dtype=torch.float32, device=self.device)
-        counts = {len(a) for a in found.values()}
-        if len(counts) > 1:
-            raise ModelError(f"the sites differ in their number of draws: {sorted(counts)}.")
-        return counts.pop(), lambda at: {name: a[at] for name, a in found.items()}
+    def _parts(self) -> tuple[Any, ...]:
+        return self.members, self.shape, self.dtype, self.record
 
-    def _respond(
-        self, x: Any, count: int, draws: Callable[[slice], dict[str, torch.Tensor]], of: Callable[[Any], torch.Tensor]
-    ) -> np.ndarray:
-        """Compute something of the observations' distribution, for each draw and point."""
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub" or array.shape[1:] != self.shape or not array.size:
-            raise ModelError(
-                f"x has shape {array.shape} and dtype {array.dtype}; expected numbers {('points', *self.shape)}."
-            )
-        if not np.isfinite(array).all():
-            raise ModelError("x holds NaN or infinity; expected finite numbers.")
-        if array.dtype.kind == "f" and not self.dtype.is_floating_point and (array != np.round(array)).any():
-            raise ModelError(f"x holds numbers with fractions; those of the fit are whole ({self.dtype}).")
-        data = {"x": torch.tensor(array, device=self.device).to(self.dtype)}
+    # --- on disk ----------------------------------------------------------------------------------------
 
-        def respond(draw: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            with _Undrawn():
-                return of(poutine.condition(self.model, data=dict(draw))(rows["x"]))
+    def packed(self, half: bool) -> Packed:
+        """Pack the restart that has weight; see `companion.posterior.Storable`."""
+        member = self._member
+        tensors = {name: p.detach().cpu().contiguous() for name, p in member.parameters.items()}
+        if half:
+            tensors = half_precision(tensors)
+        as_stored = replace(self.best(), members=(_with(member, tensors),), record=self._alone())
+        about = {
+            "sites": {s.name: list(s.mean.shape) for s in self.guide.sites()},
+            "x": {"shape": list(self.shape), "dtype": str(self.dtype).removeprefix("torch.")},
+            "depends": as_stored._depends(),
+        }
+        return Packed(about, tensors, self._alone())
 
-        with computing(self.device, self.precision):
-            found: np.ndarray = in_parts(respond, count, draws, data).float().numpy()
+    @classmethod
+    def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> PyroPosterior:
+        """Make the posterior again; see `companion.posterior.Storable`."""
+        about, tensors, record = packed
+        shape, dtype = tuple(about["x"]["shape"]), getattr(torch, about["x"]["dtype"])
+        x, y = torch.zeros(2, *shape, dtype=dtype, device=device), torch.zeros(2, dtype=torch.int64, device=device)
+        if isinstance(model, torch.nn.Module):
+            model = model.to(device)
+        with torch.no_grad():
+            guide = MeanFieldGuide(model, x, y).to(device)
+        if (sites := {s.name: list(s.mean.shape) for s in guide.sites()}) != about["sites"]:
+            raise ModelError(f"the file is a posterior of {about['sites']}; the model has {sites}.")
+        member = Member(model, guide)
+        if strange := set(tensors) ^ set(member.parameters):
+            raise ModelError(f"the model lacks or adds the trained parameters {sorted(strange)}.")
+        found = cls((_with(member, tensors),), shape, dtype, record)
+        compare(about["depends"], found._depends())
         return found
+
+    def _alone(self) -> Record:
+        """Give the record of the restart that has weight."""
+        return self.record.only(np.flatnonzero(self.record.weights))
+
+    def _depends(self) -> dict[str, Any]:
+        """Describe what predictions depend on beside the parameters."""
+        fixed = _fixed(self.model) if isinstance(self.model, torch.nn.Module) else {}
+        return dependence(self._predictive, self.means(), fixed)
+
+
+def _fixed(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Collect the frozen parameters and the buffers of a model that no draw takes the place of, by name."""
+    bayesian = [m for m in model.modules() if isinstance(m, BayesianModule)]
+    drawn = {id(m.module.get_parameter(p.name)) for m in bayesian for p in m.weights}
+    own = [*model.named_parameters(), *model.named_buffers()]
+    return {name: t.detach() for name, t in own if not t.requires_grad and id(t) not in drawn}
+
+
+def _with(member: Member, tensors: dict[str, torch.Tensor]) -> Member:
+    """Copy a member with other numbers in its trained parameters."""
+    copied = member.copy()
+    own = copied.parameters
+    members_of({name: tensors[name].to(p.device, p.dtype)[None] for name, p in own.items()}, [copied])
+    return copied
 
 
 class _Undrawn(Messenger):
@@ -222,7 +265,7 @@ def computing(device: torch.device, precision: str) -> Iterator[None]:
 
 
 def _center(observed: Any) -> torch.Tensor:
-    """Class probabilities (rows, classes), or means (rows,)."""
+    """Return class probabilities (rows, classes), or means (rows,)."""
     if isinstance(observed, torch.distributions.Bernoulli):
         return torch.stack([1 - observed.probs, observed.probs], dim=-1)
     if isinstance(observed, torch.distributions.Categorical):

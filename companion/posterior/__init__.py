@@ -16,7 +16,7 @@ from companion.posterior.pruning import prune
 from companion.posterior.pymc import ApproximationPosterior, SampledPosterior
 from companion.posterior.record import Record
 from companion.posterior.state import FitState
-from companion.posterior.storage import Packed, Storable, load_posterior, register, save_posterior
+from companion.posterior.storage import Packed, Storable, half_precision, load_posterior, register, save_posterior
 from companion.posterior.variational import VariationalPosterior
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "compile_forward",
     "dependence",
     "diagnose",
+    "half_precision",
     "in_parts",
     "load_posterior",
     "moments",

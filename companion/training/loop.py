@@ -155,8 +155,8 @@ class Training(Generic[Task]):
             return error
         self.restore(good.tensors, good.step)
         return Halted(
-            f"step {self._under_way:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last good "
-            f"state (step {good.step:,}) is this error's `posterior`"
+            f"step {self._under_way:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last "
+            f"good state (step {good.step:,}) is this error's `posterior`"
             + (", and the checkpoint before it is kept." if self.folder is not None else ".")
         )
 

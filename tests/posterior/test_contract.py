@@ -10,15 +10,10 @@ import pymc as pm
 import pytest
 from kinds import MODELS, PAIRS, Pair, made, model_of, points, sampled
 
-from companion.bayes_by_backprop import Regression, to_bayesian
-from companion.bayes_by_backprop import fit as fit_pyro
 from companion.compat import ARVIZ_1
-from companion.datasets import sinusoid
 from companion.errors import ModelError
-from companion.networks import dense
 from companion.posterior import Posterior, PosteriorBase, Record, load_posterior, moments
 from companion.prediction import predict
-from companion.priors import Gaussian
 
 EVERY = pytest.mark.parametrize("pair", PAIRS, ids=str)
 KNOWN = [pair for pair in PAIRS if pair.model != "counts"]
@@ -57,12 +52,6 @@ def test_its_record_says_how_it_was_found(pair):
     assert isinstance(record.elbo, float)
     assert len(record.restarts) == restarts
     assert "\n" not in str(record)
-
-
-@pytest.mark.xfail(strict=True, reason="until Bayes by Backprop's posterior is a PosteriorBase: then add it to PAIRS")
-def test_a_posterior_of_pyro_follows_the_protocol():
-    model = Regression(to_bayesian(dense(1, 4, 1), Gaussian(1.0)), noise=1.0)
-    assert isinstance(fit_pyro(model, sinusoid(20), 2, progressbar=False, elbo_draws=2), Posterior)
 
 
 # --- draws ------------------------------------------------------------------------------------------------------------
