@@ -35,7 +35,7 @@ NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-wi
 
 TOOLS = .venv/bin/python -m tools
 
-.PHONY: help book serve test unit fuzz notebooks execute measure pages data bench lint english lock clean \
+.PHONY: help book serve test unit fuzz notebooks execute measure pages picture data bench lint english lock clean \
   chapters changed binder links gpu dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
@@ -156,6 +156,9 @@ measure: .venv/.test  ## measure time and peak memory of each notebook on two co
 pages: .venv/.test  ## write the pages that are made from results: scoreboard, what each chapter takes, modules
 	@$(TOOLS) pages
 	@.venv/bin/python tests/bridge/test_module_table.py
+
+picture: .venv/.test  ## draw the picture of README.md anew, from the fit of its first example
+	@$(TOOLS) picture
 
 execute: .venv/.test  ## run the notebooks, store their new outputs and what they took (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) execute $(NB)

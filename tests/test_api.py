@@ -1,5 +1,6 @@
 """What the companion offers is documented in the book, and points to the page that speaks of it."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -65,6 +66,16 @@ def test_everything_says_what_it_is_and_which_page_explains_it(thing):
 @pytest.mark.parametrize("module", [m for m in modules() if m.pointers], ids=lambda module: module.name)
 def test_the_place_that_a_module_points_to_speaks_of_it(module):
     assert faults(module) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "companion").rglob("*.py")), ids=lambda path: path.stem)
+def test_nothing_repeats_where_its_module_says_that_it_is_explained(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    said = {pointer.page for pointer in pointers_in(ast.get_docstring(tree) or "")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own = {pointer.page for pointer in pointers_in(ast.get_docstring(node) or "")}
+            assert not own & said, f"{node.name}: its module names {own & said} already"
 
 
 @pytest.mark.parametrize(

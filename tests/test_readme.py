@@ -55,7 +55,7 @@ def test_the_picture_is_of_the_first_example():
     content = picture.read_bytes()
     assert len(content) < 150_000
     said = f"{MARK}\0{mark(examples(README)[0])}".encode()
-    assert said in content, "the example has changed since: python -m tools picture"
+    assert said in content, "the example has changed since: make picture"
 
 
 def test_the_picture_is_shown_with_words_wherever_the_text_is():

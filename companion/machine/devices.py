@@ -51,7 +51,7 @@ class Machine:
     Raises
     ------
     ModelError
-        If torch doesn't know the device or can't reach it, or a setting is none of these.
+        If torch doesn't know the device or can't reach it, or a setting is not one of these.
     """
 
     device: str | torch.device = "auto"

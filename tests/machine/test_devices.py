@@ -62,19 +62,25 @@ def test_every_chapter_ends_with_versions_and_machine(path):
     assert any(line.startswith("machine") for line in printed.splitlines())
 
 
+WHERE = ("inference.fit", "bayes_by_backprop.fit", "posterior.load_posterior", "shelf.load_posterior")
+
+
 def choices_of_device():
-    """Every public function that lets its caller choose a device."""
-    for room in ("bridge", "inference", "released", "models", "prediction"):
+    """Every public function that lets its caller choose a device, by its name or as a `Machine`."""
+    for room in ("bridge", "inference", "bayes_by_backprop", "posterior", "shelf", "models", "prediction"):
         module = importlib.import_module(f"companion.{room}")
         for name in module.__all__:
             thing = getattr(module, name)
-            if inspect.isfunction(thing) and "device" in inspect.signature(thing).parameters:
-                yield pytest.param(inspect.signature(thing).parameters["device"].default, id=f"{room}.{name}")
+            if not inspect.isfunction(thing):
+                continue
+            for parameter in inspect.signature(thing).parameters.values():
+                if parameter.name in ("device", "machine") and parameter.default is not parameter.empty:
+                    yield pytest.param(parameter.default, id=f"{room}.{name}")
 
 
 def test_there_are_such_functions():
     names = {parameter.id for parameter in choices_of_device()}
-    assert {"inference.fit", "inference.load_posterior", "released.load_posterior"} <= names
+    assert set(WHERE) <= names
 
 
 @pytest.mark.parametrize("default", list(choices_of_device()))
@@ -84,7 +90,7 @@ def test_left_alone_they_choose_by_themselves(default):
 
 def test_whatever_fits_or_loads_takes_the_gpu_by_itself():
     defaults = {parameter.id: parameter.values[0] for parameter in choices_of_device()}
-    for name in ("inference.fit", "inference.load_posterior", "released.load_posterior"):
+    for name in WHERE:
         assert defaults[name] == "auto"
 
 

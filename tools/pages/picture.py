@@ -1,4 +1,4 @@
-"""Draw the picture of README.md from the fit of its first example: ``python -m tools picture``.
+"""Draw the picture of README.md from the fit of its first example: `make picture`.
 
 It takes a minute, so `make pages` does without. The picture holds a hash of the example that it was made from; a test
 compares it with the example that README.md shows today.
