@@ -84,7 +84,6 @@ HARD = (  # method of the study of dense networks on MNIST, and what it is
     ("mean-field", "1.3 million weights, mean-field"),
     ("learned scales, 50 units", "one hidden layer of 50 units, mean-field, learned scales"),
     ("cold", "1.3 million weights, mean-field, each image counted 20 times (temperature 0.05)"),
-    ("SGLD", "1.3 million weights, sampled by SGLD"),
     ("plain", "1.3 million weights, not Bayesian"),
 )
 UNITS = ("%", "nats", "s")
