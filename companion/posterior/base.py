@@ -135,6 +135,9 @@ class PosteriorBase(ABC):
         """Write it to a file that `companion.load_posterior` reads; see `save_posterior`."""
         return save_posterior(self, path, half=half)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.record})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # cloudpickle takes what pickle doesn't, such as PyMC's models and modules that a notebook defines
         return _restored, (type(self), cloudpickle.dumps(self._parts()))

@@ -44,7 +44,7 @@ _SMALL = 2000
 
 
 @register("variational")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VariationalPosterior(ModelPosterior):
     """A fitted approximation, or a mixture of the restarts'.
 

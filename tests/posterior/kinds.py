@@ -11,7 +11,7 @@ import pymc as pm
 import torch
 
 from companion.datasets import Observations, moons
-from companion.inference import fit, fit_advi
+from companion.inference import Machine, fit, fit_advi
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.posterior import ApproximationPosterior, SampledPosterior, load_posterior, prune
@@ -81,7 +81,7 @@ def engine(kind, family="mean-field", restarts=2, keep="mixture"):
         family=family,
         restarts=restarts,
         keep=keep,
-        precision="float64",
+        machine=Machine(precision="float64"),
         learning_rate=0.02,
         **QUICK,
     )

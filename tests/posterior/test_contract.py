@@ -52,6 +52,7 @@ def test_its_record_says_how_it_was_found(pair):
     assert isinstance(record.elbo, float)
     assert len(record.restarts) == restarts
     assert "\n" not in str(record)
+    assert str(record) in repr(made(pair))
 
 
 # --- draws ------------------------------------------------------------------------------------------------------------

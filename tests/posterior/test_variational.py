@@ -19,7 +19,7 @@ from companion.prediction import predict
 from companion.priors import LearnedScale
 
 QUICK = {"progressbar": False, "elbo_draws": 20}
-STILL = {"learning_rate": 1e-9, "start": Start(scale=1e-6), **QUICK}  # where it starts it stays
+STILL = {"learning_rate": 1e-9, "start": Start("prior", scale=1e-6), **QUICK}  # where it starts it stays
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -114,7 +114,7 @@ def test_arviz_gets_the_draws_and_what_follows_from_them():
 
 
 def test_arviz_is_told_which_restart_a_draw_comes_from():
-    posterior = fit(regression(), 1, restarts=3, start="prior", keep="mixture", **STILL)
+    posterior = fit(regression(), 1, restarts=3, keep="mixture", **STILL)
     stored = posterior.to_arviz(30, seed=1)
     for draw, restart in enumerate(stored["sample_stats"]["restart"].values[0]):
         own = posterior.restart(int(restart)).draw(1, seed=0)["w"][0]
@@ -247,7 +247,7 @@ def test_a_model_that_was_given_plain_arrays_says_how_to_predict():
 
 
 def test_restarts_can_be_kept_alone_or_mixed():
-    mixed = fit(regression(), 1, restarts=3, start="prior", keep="mixture", **STILL)
+    mixed = fit(regression(), 1, restarts=3, keep="mixture", **STILL)
     alone = [mixed.restart(r).draw(1, seed=0)["w"][0] for r in range(3)]
 
     def taken(posterior, n=30):
@@ -263,7 +263,7 @@ def test_restarts_can_be_kept_alone_or_mixed():
     assert taken(mixed.mixture([0.9, 0.1, 0]), 2000)[0] == pytest.approx(1800, abs=60)
     best = int(np.argmax(mixed.record.bounds[:, 0]))
     np.testing.assert_array_equal(mixed.best().weights, np.eye(3)[best])
-    kept = fit(regression(), 1, restarts=3, start="prior", **STILL)
+    kept = fit(regression(), 1, restarts=3, **STILL)
     np.testing.assert_array_equal(kept.weights, mixed.best().weights)
     weights = np.exp(mixed.record.bounds[:, 0] - mixed.record.bounds[:, 0].max())
     np.testing.assert_allclose(mixed.mixture("elbo").weights, weights / weights.sum())
