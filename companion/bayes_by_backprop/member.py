@@ -18,7 +18,9 @@ from companion.variational import Parameters
 
 __all__ = ["MEAN", "OWN", "SCALE", "Member", "members_of"]
 
-MEAN, SCALE, OWN = "mean of ", "scale of ", "parameter "
+MEAN = "mean of "
+SCALE = "scale of "
+OWN = "parameter "
 """What the names of trained parameters begin with: a guide's means and raw scales, and the model's own parameters."""
 
 

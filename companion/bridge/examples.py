@@ -36,7 +36,7 @@ def data_behind(variable: Graph) -> np.ndarray | None:
     return np.asarray(pm.compile([], variable, mode="FAST_COMPILE")())
 
 
-def example_rows(inputs: Sequence[Graph], shapes: Sequence[Shape]) -> list[torch.Tensor]:
+def example_rows(inputs: Sequence[Graph], shapes: Sequence[Shape], *, every: bool = False) -> list[torch.Tensor]:
     """Give examples of a module's inputs.
 
     Parameters
@@ -45,6 +45,8 @@ def example_rows(inputs: Sequence[Graph], shapes: Sequence[Shape]) -> list[torch
         The model's variables.
     shapes
         A shape that the module accepts for each.
+    every
+        Whether to take all rows of real data instead of a few.
 
     Returns
     -------
@@ -55,7 +57,10 @@ def example_rows(inputs: Sequence[Graph], shapes: Sequence[Shape]) -> list[torch
     """
     arrays = [data_behind(v) for v in inputs]
     counts = {len(a) for a in arrays if a is not None and a.ndim and a.size}
-    rows = _telling_rows([a for a in arrays if a is not None and a.size], min(counts)) if len(counts) == 1 else None
+    rows = None
+    if len(counts) == 1:
+        real = [a for a in arrays if a is not None and a.size]
+        rows = list(range(min(counts))) if every else _telling_rows(real, min(counts))
     rng = np.random.default_rng(0)
     found = []
     for variable, array, shape in zip(inputs, arrays, shapes, strict=True):

@@ -83,7 +83,7 @@ class WrappedModule:
             cast = [v.astype(dtype) if v.type.dtype != dtype else v for v, dtype in zip(inputs, dtypes, strict=True)]
             try:
                 call = module_call(self.module, list(self.shapes), cast, list(self.shapes.values()))
-                try_module(call, example_rows(cast, call.example[: len(cast)]))
+                _try_on_rows(call, cast)
             except ModelError as error:
                 refusal = refusal or error
             else:
@@ -196,6 +196,22 @@ def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
     module = unwrapped(module)
     call = wrap_torch(module)
     return call(x, prior.pymc(parameters(module)))
+
+
+def _try_on_rows(call: ModuleCall, inputs: Sequence[Any]) -> None:
+    """Try a module on a few real rows; on all of them, where it takes only as many as there are."""
+    shapes = call.example[: len(inputs)]
+    few = example_rows(inputs, shapes)
+    try:
+        try_module(call, few)
+    except ModelError as error:
+        every = example_rows(inputs, shapes, every=True)
+        if all(len(a) == len(b) for a, b in zip(few, every, strict=True) if a.ndim):
+            raise
+        try:
+            try_module(call, every)
+        except ModelError:
+            raise error from None
 
 
 def check_module(module: torch.nn.Module, *inputs: torch.Tensor) -> torch.nn.Module:
