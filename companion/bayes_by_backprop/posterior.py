@@ -42,7 +42,7 @@ SomeDraws = Callable[[slice], dict[str, torch.Tensor]]
 
 
 @register("pyro")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PyroPosterior(PosteriorBase):
     """A Pyro model with its fitted mean-field guide.
 

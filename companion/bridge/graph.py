@@ -20,6 +20,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.basic import NormalRV
 
 from companion.bridge.sources import Sources, remade
+from companion.compat import observed_once
 from companion.errors import ModelError
 
 __all__ = ["Description", "ModelGraph", "Observed", "model_graph"]
@@ -135,6 +136,7 @@ def model_graph(model: pm.Model) -> ModelGraph:
         If the model has no free variables, or discrete ones.
     """
     _check(model)
+    observed_once(model)
     values = {v.name: v for v in model.value_vars}
     sources = Sources.of(model)
     closed = _Closed(model, sources)

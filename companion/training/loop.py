@@ -77,9 +77,11 @@ class Training(Generic[Task]):
         self.noise = torch.empty(s.restarts, s.draws, self.objective.noise_size, device=self.device, dtype=dtype)
         self._kl_weight = torch.ones((), device=self.device, dtype=dtype)
         self._schedule = schedule_named(s.schedule)
+        rates = {False: s.learning_rate, True: s.scale_rate}
+        of_scales = {name: self.objective.is_scale(name) for name in self.parameters}
         groups = [
-            {"params": [p], "rate": s.scale_rate if self.objective.is_scale(name) else s.learning_rate}
-            for name, p in self.parameters.items()
+            {"params": [p for name, p in self.parameters.items() if of_scales[name] is scales], "rate": rates[scales]}
+            for scales in sorted(set(of_scales.values()))  # as few as there are rates: each costs a call per step
         ]
         self._adam = torch.optim.Adam(groups, lr=s.learning_rate, fused=True)
         self._gradient: Gradient | None = None

@@ -185,3 +185,12 @@ def test_what_pytensor_does_in_place_does_not_reach_the_module():
     first = function(np.ones(2, "float32"))
     np.testing.assert_array_equal(function(np.ones(2, "float32")), first)
     assert module.scale.tolist() == [1, 1]
+
+
+def test_a_model_is_fitted_after_pymcs_own_predictive_draws():
+    with pm.Model() as model:
+        w = pm.Normal("w", 0, 1)
+        pm.Normal("y", w, 1, observed=np.ones(5))
+    posterior = fit(model, 5, **QUICK)
+    pm.sample_posterior_predictive(posterior.to_arviz(5), model=model, progressbar=False)
+    assert np.isfinite(fit(model, 5, **QUICK).record.elbo)  # PyMC 5 leaves y in the model twice
