@@ -130,9 +130,8 @@ def estimate_elbo(posterior: PyroPosterior, data: Pairs, draws: int = 20, seed: 
     x = x.to(posterior.dtype)
     parts = [{"x": x[at : at + PART], "y": y[at : at + PART]} for at in range(0, len(y), PART)]
     with guard(), computing(posterior.device, posterior.precision):
-        nodes = first_run(posterior.model, x, y)
-        check_rows(nodes, y)
-        scaled = check_scale(nodes, x, len(y))
+        check_rows(first_run(posterior.model, x, y), y)
+        scaled = check_scale(posterior.model, x, y)
         return bound_of_all(posterior.model, posterior.guide, parts, draws, seed, scaled)
 
 

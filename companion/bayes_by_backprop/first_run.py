@@ -81,29 +81,28 @@ def words_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}".rstrip(": .")
 
 
-def check_scale(nodes: dict[str, Any], x: torch.Tensor, rows: int) -> bool:
+def check_scale(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> bool:
     """Say whether a model counts the rows that it sees for all of them by itself, by a plate with a size.
 
     Parameters
     ----------
-    nodes
-        Sites of a first run.
-    x
-        All inputs, of which that run saw the first.
-    rows
-        Number of rows in the whole data set.
+    model
+        Pyro model; it is run on some of the rows.
+    x, y
+        All rows.
 
     Raises
     ------
     ModelError
-        If the plate's size is another number.
+        If the plate's size is another number than that of the rows.
     """
-    few = min(len(x), FEW)
+    rows = len(y)
+    some = min(FEW, max(1, rows // 2))  # fewer than all: a plate of all rows has nothing to scale
     sizes = {
-        frame.size
-        for site in _observed(nodes).values()
+        frame.full_size
+        for site in _observed(first_run(model, x[:some], y[:some])).values()
         for frame in site["cond_indep_stack"]
-        if frame.vectorized and frame.size != few
+        if frame.full_size not in (None, frame.size)
     }
     if not sizes:
         return False

@@ -212,7 +212,7 @@ def _begun(model: Callable[..., Any], data: Pairs, settings: Settings, start: St
         model = copy.deepcopy(model).to(device)
     x, nodes = _first_run(model, x, y)
     check_rows(nodes, y)
-    scaled = check_scale(nodes, x, len(y))
+    scaled = check_scale(model, x, y)
     torch.manual_seed(seed_for(settings.seed, "guide"))
     members = []
     for r in range(settings.restarts):

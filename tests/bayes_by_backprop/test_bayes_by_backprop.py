@@ -471,10 +471,10 @@ def test_global_random_numbers_stay_as_they_were():
             r"x has shape \(3, 2\).*expected numbers \('points', 1\)",
         ),
         (lambda p: p.predict(np.zeros((0, 1)), p.draw(1, 0)), r"x has shape \(0, 1\)"),
-        (lambda p: p.predict(CURVE.x, {}), r"draws of '0.weight' have shape"),
+        (lambda p: p.predict(CURVE.x, {}), r"no draws of '0.weight'"),
         (
             lambda p: p.predict(CURVE.x, p.draw(2, 0) | {"0.bias": np.zeros((3, 4))}),
-            r"differ in their number of draws: \[2, 3\]",
+            r"differ in their number of draws: \[2, 3, 2, 2\]",
         ),
     ],
 )
@@ -545,7 +545,7 @@ def test_a_model_that_fails_in_the_middle_loses_nothing(at):
     inner, calls = regression(), iter(range(1000))
 
     def model(x, y=None):
-        if y is not None and next(calls) == at + 3:  # it was run three times before the first step
+        if y is not None and next(calls) == at + 4:  # it was run four times before the first step
             raise RuntimeError("out of memory\nand more")
         return inner(x, y)
 
@@ -565,7 +565,7 @@ def test_ctrl_c_after_the_steps_costs_the_bound_alone():
     inner, calls = regression(), iter(range(1000))
 
     def model(x, y=None):
-        if y is not None and next(calls) == 3 + 20 + 1:
+        if y is not None and next(calls) == 4 + 20 + 1:
             raise KeyboardInterrupt
         return inner(x, y)
 

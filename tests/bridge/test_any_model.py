@@ -191,6 +191,6 @@ def test_a_model_is_fitted_after_pymcs_own_predictive_draws():
     with pm.Model() as model:
         w = pm.Normal("w", 0, 1)
         pm.Normal("y", w, 1, observed=np.ones(5))
-    posterior = fit(model, 5, **QUICK)
+    posterior = fit(model, **QUICK)
     pm.sample_posterior_predictive(posterior.to_arviz(5), model=model, progressbar=False)
-    assert np.isfinite(fit(model, 5, **QUICK).record.elbo)  # PyMC 5 leaves y in the model twice
+    assert np.isfinite(fit(model, **QUICK).record.elbo)  # PyMC 5 leaves y in the model twice
