@@ -34,9 +34,9 @@ class Size:
     what
         A step or a prediction, and what of it grows.
     width
-        Of both hidden layers.
+        Width of both hidden layers.
     rows
-        Of the data; of a prediction, the points.
+        Number of rows of the data; of a prediction, the number of points.
     """
 
     what: str

@@ -36,12 +36,12 @@ def peak_of(prepare: Callable[..., Callable[[], Any]], *args: Any, **kwargs: Any
     Parameters
     ----------
     prepare
-        Makes what is to be called.
+        Maker of what is to be called.
 
     Returns
     -------
     dict
-        In MiB: "before", what the process held after the preparation; "peak" while it ran; "taken", the
+        Memory in MiB: "before", what the process held after the preparation; "peak" while it ran; "taken", the
         difference. Where the system can't forget an earlier peak, that of the preparation is in it.
     """
     import torch

@@ -43,7 +43,7 @@ class Kind(StrEnum):
     """The same with a switch that the peer offers for speed, in float32."""
 
     DRIVEN = "driven"
-    """With bfloat16 autocast, or in a loop of ours around the peer's functions."""
+    """The peer driven further: with bfloat16 autocast, or in a loop of ours around the peer's functions."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Row:
     who
         "ours", or the peer.
     build
-        Of a problem and a device.
+        Maker of the contestant, from a problem and a device.
     """
 
     who: str

@@ -1,8 +1,8 @@
 """The same variational step, written for the peers, each with the best reasonable settings that it offers.
 
 All start where `problem.Problem` says: mean-field normal approximations with the network's weights as means and one
-standard deviation, a N(0, prior) prior, one draw a step, Adam, all rows resident, denormals flushed. No peer gets
-an optimiser a parameter: torch's fused Adam where the peer takes a torch optimiser, its own where not.
+standard deviation, a N(0, prior) prior, one draw per step, Adam, all rows resident, denormals flushed. No peer gets
+an optimiser per parameter: torch's fused Adam where the peer takes a torch optimiser, its own where not.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PymcAdvi:
     rows
         "minibatch" draws them with `pymc.Minibatch`; "data" puts them in the place of `pymc.Data` after every step.
     flags
-        Of PyTensor, while the model is built and its step compiled.
+        Flags of PyTensor, while the model is built and its step compiled.
     """
 
     def __init__(

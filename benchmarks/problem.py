@@ -1,7 +1,7 @@
 """The problem that every contestant of `bench_step` and `bench_prediction` solves: a network, its prior, its rows.
 
 A dense ReLU network with a normal prior on every weight and bias, a categorical likelihood, mean-field variational
-inference with one draw a step. `Problem.loss` computes what all must agree on, from no library but torch.
+inference with one draw per step. `Problem.loss` computes what all must agree on, from no library but torch.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Problem:
     x, y
         Pixels (rows, 784) in float32 and labels (rows,) in int32.
     widths
-        Of the network's layers.
+        Widths of the network's layers.
     batch
-        Rows in one step.
+        Number of rows in one step.
     prior
         Standard deviation of the prior.
     scale
         Standard deviation of every approximation at the start; its means are the network's own weights.
     rate
-        Of Adam.
+        Learning rate of Adam.
     """
 
     data: str
@@ -122,9 +122,9 @@ def problem(tiny: bool = False, *, width: int | None = None, rows: int | None = 
     Parameters
     ----------
     width
-        Of both hidden layers.
+        Width of both hidden layers.
     rows
-        How many; the data are repeated where they are fewer.
+        Number of rows; the data are repeated where they are fewer.
     """
     if tiny:
         rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks found: measurements and targets in, a table in the terminal and JSON files out."""
+"""What a run of the benchmarks found, as a table in the terminal and as JSON files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Target:
     Attributes
     ----------
     claim
-        In words.
+        Claim in words.
     measured
-        NaN where it could not be measured.
+        Figure that was measured; NaN where it could not be measured.
     least, most
-        What it should be; None where it is only told.
+        Bounds that it should keep; None where it is only told.
     low, high
-        Of the same figure in single rounds: how far noise moves it.
+        Lowest and highest of the same figure in single rounds: how far noise moves it.
     """
 
     claim: str
@@ -65,7 +65,7 @@ class Report:
     Attributes
     ----------
     name
-        Of the benchmark, and of its file.
+        Name of the benchmark, and of its file.
     settings
         Sizes, seeds, data.
     rows

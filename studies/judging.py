@@ -25,6 +25,6 @@ def measures(p):
 
 
 def unfamiliar(digits, noise=1000, fashion=None):
-    """Images that are no digits, so many of each kind of noise and of Fashion-MNIST: name to (points, 28, 28)."""
+    """Images that are not digits, so many of each kind of noise and of Fashion-MNIST: name to (points, 28, 28)."""
     made = {kind: datasets.noise_images(kind, noise, images=digits.test.x, seed=0) for kind in KINDS}
     return {"Fashion-MNIST": datasets.fashion_mnist().x[:fashion], "letters": datasets.omniglot().x, **made}

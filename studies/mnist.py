@@ -18,7 +18,7 @@ from companion.shelf import FILES, RELEASES
 
 
 def detection(predictor, p, digits):
-    """AUROC and FPR at 95 % TPR of every measure, for spotting errors and images that are no digits."""
+    """AUROC and FPR at 95 % TPR of every measure, for spotting errors and images that are not digits."""
     right = predicted_labels(p) == digits.test.y
     own, found = measures(p), {}
     for name, measure in own.items():
