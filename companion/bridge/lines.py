@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import companion
+from companion import errors
 
 __all__ = ["first_line", "line_of_error", "line_of_now", "stack_level"]
 
@@ -60,9 +61,8 @@ def stack_level() -> int:
 
 
 def first_line(error: BaseException) -> str:
-    """Give the first line of an error's words, or its class where it has none."""
-    words = str(error).strip().splitlines()
-    return words[0].rstrip(".") if words else type(error).__name__
+    """Give the first line of an error's words, or its class where it has none, to go on with in a sentence."""
+    return errors.first_line(error).rstrip(".")
 
 
 def _is_theirs(frame: FrameType) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import pymc as pm
 
 from companion.checks import positive, whole
-from companion.errors import ModelError
+from companion.errors import ModelError, first_line
 from companion.logs import held_back
 from companion.posterior import ApproximationPosterior, Posterior
 
@@ -92,7 +92,7 @@ def fit_advi(
                 seconds = time.perf_counter() - start
         except FloatingPointError as error:
             raise ModelError(
-                f"the loss became NaN within {steps} steps ({str(error).splitlines()[0]}). "
+                f"the loss became NaN within {steps} steps ({first_line(error)}). "
                 "Lower the learning rate, or scale the inputs to unit variance."
             ) from error
     inference.approx.hist = np.asarray(inference.hist)  # PyMC leaves there what came before `refine`

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from companion.errors import CompanionWarning, ModelError
+from companion.errors import ModelError, first_line, notice
 
 __all__ = ["compiled", "faster"]
 
@@ -85,11 +84,9 @@ def faster(
     try:
         quick = _seconds(candidate, arguments, device)
     except Exception as error:  # the compiler can fail in many ways, and a fit can do without it
-        warnings.warn(
-            f"torch.compile failed ({type(error).__name__}: {str(error).splitlines()[0][:200]}); the fit goes on "
-            "without it. compile=False doesn't try it; on CPU it needs a C++ compiler.",
-            CompanionWarning,
-            stacklevel=3,
+        notice(
+            f"torch.compile failed ({type(error).__name__}: {first_line(error)[:200]}); the fit goes on "
+            "without it. compile=False doesn't try it; on CPU it needs a C++ compiler."
         )
         return function, False
     _log.info("a gradient takes %.2f ms plain, %.2f ms compiled", 1e3 * plain, 1e3 * quick)

@@ -12,7 +12,7 @@ from enum import StrEnum
 import torch
 
 from companion.checks import choice
-from companion.errors import ModelError
+from companion.errors import ModelError, first_line
 
 __all__ = ["PRECISIONS", "Machine", "Precision", "device_named", "has_bfloat16"]
 
@@ -91,7 +91,7 @@ def device_named(device: str | torch.device) -> torch.device:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelError(
-            f"device={device!r} can't be used ({str(error).splitlines()[0]}); expected 'auto', 'cpu' or 'cuda'."
+            f"device={device!r} can't be used ({first_line(error)}); expected 'auto', 'cpu' or 'cuda'."
         ) from error
     return found
 

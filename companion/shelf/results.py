@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from companion.errors import DataError
-from companion.versions import by_name, versions
+from companion.versions import installed
 
 __all__ = ["FILES", "Result", "load_result", "write_result"]
 
@@ -131,7 +131,7 @@ def write_result(path: str | Path, arrays: Mapping[str, np.ndarray], about: Mapp
     said = {
         **about,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "versions": by_name(versions()),
+        "versions": installed(),
     }
     stored: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
     np.savez_compressed(path, **stored, about=json.dumps(said))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from companion.bridge import LogDensity
-from companion.errors import ModelError
+from companion.errors import ModelError, first_line
 from companion.training.batches import Batches, Resident
 from companion.variational import Objective
 
@@ -58,7 +58,7 @@ def _likelihoods(density: LogDensity, values: Mapping[str, torch.Tensor], batche
         return list(density.likelihoods(values, next(iter(batches.parts(_FEW)))).values())
     except RuntimeError as error:
         raise ModelError(
-            f"the likelihood can't be computed on some of the rows alone ({str(error).splitlines()[0]}). Leave "
+            f"the likelihood can't be computed on some of the rows alone ({first_line(error)}). Leave "
             "batch_size out; or put all that has an entry per row into pm.Data."
         ) from error
 

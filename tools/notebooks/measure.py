@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from companion.versions import by_name, versions
+from companion.versions import installed
 from tools import ROOT
 from tools.contents import chapters, notebook_of, page_of
 from tools.notebooks import read, write
@@ -125,7 +125,7 @@ def execute(notebook: NotebookNode, folder: Path) -> dict[str, Any]:
         "cores": cores,
         "load_before": round(load, 2),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "versions": by_name(versions()),
+        "versions": installed(),
     }
 
 
