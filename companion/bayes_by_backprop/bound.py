@@ -19,7 +19,7 @@ from companion.bayes_by_backprop.first_run import check_rows, check_scale, first
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
 from companion.errors import DataError
-from companion.machine import guard, seed_for
+from companion.machine import guard, reseed, seed_for
 from companion.variational import Terms
 
 __all__ = ["PART", "Pairs", "bound_of_all", "estimate_elbo", "free_energy", "free_energy_terms", "rows_of", "tensor_of"]
@@ -154,7 +154,7 @@ def bound_of_all(
         for part in parts:
             x, y, seen = part["x"], part["y"], len(part["y"])
             if not guided:  # after the first part: a DataLoader that begins takes a random number
-                torch.manual_seed(seed_for(seed, "elbo"))
+                reseed(x.device, seed_for(seed, "elbo"))
                 guided = [poutine.trace(guide).get_trace(x[:1], y[:1]) for _ in range(draws)]
                 total -= [float(free_energy(drawn, poutine.replay(guide, g), x[:1], y[:1])) for g in guided]
             for i, g in enumerate(guided):

@@ -30,7 +30,7 @@ from companion.bayes_by_backprop.starting import move_to_start
 from companion.bridge import check_module
 from companion.checks import whole
 from companion.errors import InferenceError, ModelError
-from companion.machine import Machine, guard, seed_for
+from companion.machine import Machine, guard, reseed, seed_for
 from companion.posterior import FitState, Record
 from companion.training import (
     Checkpoint,
@@ -213,7 +213,7 @@ def _begun(model: Callable[..., Any], data: Pairs, settings: Settings, start: St
     x, nodes = _first_run(model, x, y)
     check_rows(nodes, y)
     scaled = check_scale(model, x, y)
-    torch.manual_seed(seed_for(settings.seed, "guide"))
+    reseed(device, seed_for(settings.seed, "guide"))
     members = []
     for r in range(settings.restarts):
         guide = MeanFieldGuide(model, x, y, start_scale=settings.start_scale, seed=settings.seed).to(device)
@@ -255,7 +255,7 @@ def _training(
 def _fingerprint(begun: _Begun) -> dict[str, Any]:
     """Describe a fit beyond its settings, for its checkpoint: shapes, data, and the free energy at the start."""
     x, y, member = begun.x, begun.y, begun.members[0]
-    torch.manual_seed(seed_for(0, "fingerprint"))
+    reseed(x.device, seed_for(0, "fingerprint"))
     return {
         "model": {site.name: list(site.mean.shape) for site in member.guide.sites()},
         "data": {"x": checksum(x), "y": checksum(y)},

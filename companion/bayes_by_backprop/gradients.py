@@ -16,7 +16,7 @@ from companion.bayes_by_backprop.bound import Pairs, free_energy, rows_of
 from companion.bayes_by_backprop.layers import layer_noise, weights_of_layers
 from companion.bayes_by_backprop.posterior import PyroPosterior, computing
 from companion.checks import whole
-from companion.machine import guard, seed_for
+from companion.machine import guard, reseed, seed_for
 from companion.posterior import Moments
 
 __all__ = ["GradientNoise", "gradient_noise"]
@@ -107,7 +107,7 @@ def gradient_noise(
     total = [torch.zeros_like(p, dtype=torch.float64) for p in wanted]
     squares, seconds = [torch.zeros_like(t) for t in total], []
     with guard(), computing(x.device, "float32"):
-        torch.manual_seed(seed_for(whole("seed", seed, 0), "gradients"))
+        reseed(x.device, seed_for(whole("seed", seed, 0), "gradients"))
         names = weights_of_layers(estimator, model, guide, x, y)
         for n in range(1, repeats + 1):
             began = time.perf_counter()

@@ -21,6 +21,7 @@ from companion.bayes_by_backprop.first_run import base_of, drawn_sites, first_ru
 from companion.bayes_by_backprop.module import BayesianModule
 from companion.checks import positive
 from companion.errors import ModelError
+from companion.machine import reseed
 
 __all__ = ["MeanFieldGuide", "Site", "normal_of"]
 
@@ -91,7 +92,7 @@ class MeanFieldGuide(torch.nn.Module):
         self._transforms: dict[str, Transform] = {}
         rho = float(np.log(np.expm1(start_scale)))
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), torch.no_grad():
-            torch.manual_seed(seed)
+            reseed(x.device, seed)
             for name, site in drawn_sites(first_run(model, x, y)):
                 self._transforms[name] = transform = _transform(name, site)
                 mean = _start(site, starts.get(name), transform)

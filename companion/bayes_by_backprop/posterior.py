@@ -256,7 +256,8 @@ class _Undrawn(Messenger):
 def computing(device: torch.device, precision: str) -> Iterator[None]:
     """Give a Pyro model its device and its precision, and spare it checks that cost time at every call."""
     with ExitStack() as stack:
-        stack.enter_context(device)
+        if device != torch.get_default_device():  # a context in which each of torch's calls takes longer
+            stack.enter_context(device)
         stack.enter_context(pyro.validation_enabled(False))
         if precision == "bfloat16" and has_bfloat16(device):
             # without autocast's own memory of casts, which would keep every step's means at those of the first

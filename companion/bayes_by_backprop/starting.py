@@ -14,7 +14,7 @@ from pyro import poutine
 
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.errors import ModelError
-from companion.machine import seed_for
+from companion.machine import reseed, seed_for
 from companion.training import Start
 
 __all__ = ["move_to_start"]
@@ -51,7 +51,7 @@ def move_to_start(
     rng = np.random.default_rng(at)
     values: Mapping[str, Any] = {}
     if start.kind == "prior":
-        torch.manual_seed(at)
+        reseed(rows["x"].device, at)
         nodes = poutine.trace(model).get_trace(rows["x"], rows["y"]).nodes
         values = {name: nodes[name]["value"] for name in guide.names}
     elif isinstance(start.at, Mapping):

@@ -9,7 +9,7 @@ from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
 from companion.machine.guarding import guard
 from companion.machine.malloc import memory_kept
-from companion.machine.seeds import generator_for, seed_for
+from companion.machine.seeds import generator_for, reseed, seed_for
 
 __all__ = [
     "BUDGET_BYTES",
@@ -25,6 +25,7 @@ __all__ = [
     "guard",
     "has_bfloat16",
     "memory_kept",
+    "reseed",
     "seed_for",
     "slices",
 ]

@@ -14,7 +14,7 @@ import torch
 
 from companion.checks import whole
 
-__all__ = ["generator_for", "seed_for"]
+__all__ = ["generator_for", "reseed", "seed_for"]
 
 
 def seed_for(seed: int, purpose: str, *numbers: int) -> int:
@@ -27,3 +27,15 @@ def seed_for(seed: int, purpose: str, *numbers: int) -> int:
 def generator_for(device: torch.device, seed: int, purpose: str, *numbers: int) -> torch.Generator:
     """Make a torch generator on a device, seeded by `seed_for`."""
     return torch.Generator(device).manual_seed(seed_for(seed, purpose, *numbers))
+
+
+def reseed(device: torch.device, seed: int) -> None:
+    """Seed torch's own generators of the processor and of a device.
+
+    `torch.manual_seed` seeds those of every device there could be. Without a GPU it keeps a stack trace of each call
+    for the day that one is used, which costs a small model a tenth of its step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        with torch.device(device):
+            torch.get_device_module(device.type).manual_seed(seed)

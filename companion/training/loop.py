@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from companion.errors import CompanionError, InferenceError, first_line
-from companion.machine import faster, generator_for, seed_for
+from companion.machine import faster, generator_for, reseed, seed_for
 from companion.training import checkpoints
 from companion.training.batches import Batches
 from companion.training.distributed import Processes
@@ -189,7 +189,7 @@ class Training(Generic[Task]):
         data = self.batches.at(step)  # first: a torch.utils.data.DataLoader that begins takes a random number
         self.noise.normal_(generator=generator_for(self.device, s.seed, "noise", step, rank))
         if self.objective.draws_inside:  # such as the layers' noise
-            torch.manual_seed(seed_for(s.seed, "layers", step, rank))
+            reseed(self.device, seed_for(s.seed, "layers", step, rank))
         self._kl_weight.fill_(s.temperature * warm_up(step / s.steps, s.kl_warmup))
         arguments = (self._kl_weight, self.noise, *self.parameters.values(), *data.values())
         return self._compute(data, arguments)(*arguments)
@@ -206,7 +206,7 @@ class Training(Generic[Task]):
             self.compiled = self.group.all(quick, self.step)
             self._gradient = found if self.compiled else traced
             if self.objective.draws_inside:
-                torch.manual_seed(seed_for(self.settings.seed, "layers", self.step, self.group.rank))
+                reseed(self.device, seed_for(self.settings.seed, "layers", self.step, self.group.rank))
         return self._gradient
 
     # --- checkpoints ------------------------------------------------------------------------------------
