@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
+from torch.fx.passes.shape_prop import TensorMetadata
 from torch.utils._pytree import tree_flatten, tree_map
 
-__all__ = ["simplify"]
+__all__ = ["largest", "simplify"]
 
 _aten = torch.ops.aten
 
@@ -93,6 +94,12 @@ def simplify(module: GraphModule) -> GraphModule:
     return module
 
 
+def largest(function: Any) -> int:
+    """Count the elements of the largest tensor that a traced graph computes or is given."""
+    metas = (node.meta.get("tensor_meta") for node in function.graph.nodes)
+    return max((m.shape.numel() for m in metas if isinstance(m, TensorMetadata)), default=0)
+
+
 def _overload(node: Node) -> torch._ops.OpOverload | None:
     return node.target if isinstance(node.target, torch._ops.OpOverload) else None
 
@@ -140,7 +147,7 @@ def _fold(module: GraphModule) -> bool:
         if not shape_alone and any(_constant(module, given) is None for given in node.all_input_nodes):
             continue
         meta = node.meta.get("tensor_meta")
-        if not isinstance(meta, torch.fx.passes.shape_prop.TensorMetadata) or meta.shape.numel() > _LARGEST:
+        if not isinstance(meta, TensorMetadata) or meta.shape.numel() > _LARGEST:
             continue
 
         def value(given: Any) -> Any:
