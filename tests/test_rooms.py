@@ -31,6 +31,7 @@ ROOMS = (
     {"uncertainty"},
     {"plots"},
     {"shelf"},
+    {"bench"},
     {"cli"},
     {"__main__", "__init__"},
 )

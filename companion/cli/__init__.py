@@ -127,7 +127,7 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from companion.cli.bench import bench
+    from companion.bench import bench
 
     return bench(gpu=options.gpu, tiny=options.tiny, seconds=options.seconds, to=options.to)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from companion.cli.bench import bench
+from companion.bench import bench
 from tools import ROOT
 from tools.contents import chapters, notebook_of
 from tools.notebooks import measure

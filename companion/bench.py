@@ -197,7 +197,7 @@ def two_processes(on: Bench) -> list[Row]:
             words = [str(place), str(on.device.type), "tiny" if on.tiny else "whole"]
             run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
             done = subprocess.run(
-                [sys.executable, *run, "-m", "companion.cli.bench", *words],
+                [sys.executable, *run, "-m", "companion.bench", *words],
                 capture_output=True, text=True, timeout=max(on.left, 60), env=_without_rank(), check=False,
             )  # fmt: skip
             if done.returncode:

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from companion.cli import bench, main
+from companion import bench
+from companion.cli import main
 from companion.errors import ModelError
 
 
