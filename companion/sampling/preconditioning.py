@@ -73,6 +73,11 @@ class Scaling:
             return {name: state[name] for name in ("square", "scale")}
         newest = max(1 - DECAY, 1 / (step // EVERY + 1))  # a plain mean, until the running one remembers less
         square = (state["square"] * (1 - newest)).addcmul_(gradient, gradient, value=newest)
+        return {"square": square, "scale": self.factors(square).sqrt_()}
+
+    def factors(self, square: torch.Tensor) -> torch.Tensor:
+        """Return P (chains, size), the factors of the step size, for mean squared gradients (chains, size)."""
+        if self.kind is Preconditioner.IDENTITY:
+            return torch.ones_like(square)
         typical = square.mean(dim=1, keepdim=True).sqrt_().clamp_(min=torch.finfo(square.dtype).tiny)
-        scale = square.sqrt().add_(DAMPING * typical).reciprocal_().mul_((1 + DAMPING) * typical).sqrt_()
-        return {"square": square, "scale": scale}
+        return square.sqrt().add_(DAMPING * typical).reciprocal_().mul_((1 + DAMPING) * typical)

@@ -14,6 +14,8 @@ from companion.errors import ModelError
 
 __all__ = ["StepSchedule", "StepSizes"]
 
+_ROUNDING = 1e-9
+
 
 class StepSchedule(StrEnum):
     """How the step size changes over the steps."""
@@ -65,12 +67,12 @@ class StepSizes:
     exploration: float
 
     def __post_init__(self) -> None:
-        after = self.steps - self.warmup
-        if self.schedule is StepSchedule.CYCLICAL and (1 - self.exploration) * after < self.cycles:
+        after, needed = self.steps - self.warmup, self.cycles / (1 - self.exploration) - _ROUNDING
+        if self.schedule is StepSchedule.CYCLICAL and after < needed:
             raise ModelError(
                 f"{after} steps after the warm-up make {self.cycles} cycles, of which the first "
                 f"{self.exploration:.0%} are hot: a cycle has no step whose position is kept. Expected at least "
-                f"{math.ceil(self.cycles / (1 - self.exploration))} steps, fewer cycles or a smaller exploration."
+                f"{math.ceil(needed)} steps, fewer cycles or a smaller exploration."
             )
 
     def at(self, step: int) -> float:
@@ -81,7 +83,7 @@ class StepSizes:
     def keeps(self, step: int) -> bool:
         """Say whether the position after a step may be kept: not in the warm-up, nor in the hot part of a cycle."""
         place = self._place(step)
-        return step >= self.warmup and (place is None or place >= self.exploration)
+        return step >= self.warmup and (place is None or place >= self.exploration - _ROUNDING)
 
     def cycle(self, step: int) -> int:
         """Return the number of the cycle that a step belongs to; 0 where there are none."""

@@ -57,6 +57,9 @@ class StochasticGradient:
 
     name: ClassVar[str]
     minibatches: ClassVar[bool] = True
+    warmup: ClassVar[int] = 1000
+    thin: ClassVar[int] = 10
+    quicker: ClassVar[str] = "a larger step_size takes fewer"
 
     step_size: float = 0.01
     schedule: str = "constant"
@@ -82,7 +85,23 @@ class StochasticGradient:
         ModelError
             If a preconditioner is to be learned in a warm-up of no steps, or a cycle has no step to keep.
         """
+        return self._kernel(problem)
+
+    def _kernel(self, problem: Problem) -> Kernel:
         raise NotImplementedError
+
+    def step_sizes(self, problem: Problem) -> StepSizes:
+        """Return the step size of each step of a problem.
+
+        Raises
+        ------
+        ModelError
+            If a cycle has no step whose position is kept.
+        """
+        return StepSizes(
+            float(self.step_size), StepSchedule(self.schedule), problem.warmup, problem.steps, self.cycles,
+            float(self.exploration),
+        )  # fmt: skip
 
     def relaxation(self, curvature: float, step_size: float | None = None) -> float:
         """Return the number of steps in which a direction of the posterior forgets where it began, by a factor of e.
@@ -102,6 +121,20 @@ class StochasticGradient:
         """
         kept = self._kept((self.step_size if step_size is None else step_size) * curvature)
         return -1 / math.log(kept) if 0 < kept < 1 else 0.0 if kept == 0 else math.inf
+
+    def heating(self, variance: float) -> float:
+        r"""Return what the noise of mini-batches adds to the temperature, as a share of it, where nothing counters it.
+
+        Parameters
+        ----------
+        variance
+            Variance of an entry of the gradient :math:`\sqrt{\epsilon P N / T} \, \hat g` between mini-batches.
+        """
+        return self._heating * variance
+
+    @property
+    def _heating(self) -> float:
+        raise NotImplementedError
 
     def _kept(self, k: float) -> float:
         """Return the share of a deviation that is left after a step, where step size times curvature is `k`."""
@@ -146,9 +179,14 @@ class SGLD(StochasticGradient):
     """
 
     name: ClassVar[str] = "sgld"
+    quicker: ClassVar[str] = "a larger step_size takes fewer, and sampler='sghmc' about a tenth"
 
-    def kernel(self, problem: Problem) -> Kernel:
+    def _kernel(self, problem: Problem) -> Kernel:
         return _Langevin(self, problem)
+
+    @property
+    def _heating(self) -> float:
+        return 0.5
 
     def _kept(self, k: float) -> float:
         return abs(1 - k)
@@ -177,9 +215,9 @@ class SGHMC(StochasticGradient):
     :math:`\alpha / (\epsilon \lambda)` steps, and never in fewer than :math:`2 / \alpha`: a weight that the data leave
     to its prior :math:`\mathcal{N}(0, s^2)` in :math:`\alpha N s^2 / \epsilon`. On a normal posterior with exact
     gradients the variance is exact at any step size that is stable,
-    :math:`\epsilon \lambda < 4`; noise of variance :math:`\sigma^2` in :math:`\hat g` adds about
-    :math:`\epsilon N \sigma^2 / (2 \alpha)` to the temperature. What the temperature of the momentum came to is told
-    at each step as "temperature".
+    :math:`\epsilon \lambda < 4`; noise of variance :math:`\sigma^2` in :math:`\hat g` adds
+    :math:`\epsilon N \sigma^2 (2 - \alpha) / (4 \alpha)` to the temperature. What that came to is told at each step
+    as "temperature".
 
     Parameters
     ----------
@@ -203,6 +241,7 @@ class SGHMC(StochasticGradient):
     """
 
     name: ClassVar[str] = "sghmc"
+    quicker: ClassVar[str] = "a larger step_size or less friction takes fewer"
 
     friction: float = 0.1
 
@@ -210,8 +249,12 @@ class SGHMC(StochasticGradient):
         super().__post_init__()
         _check_friction(self.friction, self)
 
-    def kernel(self, problem: Problem) -> Kernel:
+    def _kernel(self, problem: Problem) -> Kernel:
         return _Hamiltonian(self, problem)
+
+    @property
+    def _heating(self) -> float:
+        return (2 - self.friction) / (4 * self.friction)
 
     def _kept(self, k: float) -> float:
         return _spectral_radius(k, 1 - self.friction)
@@ -227,10 +270,13 @@ class SGNHT(StochasticGradient):
     .. math::
 
         r'' = e^{-\alpha} r' + \sqrt{\frac{A}{\alpha} (1 - e^{-2 \alpha}) \frac T N} \; \xi, \qquad
-        \alpha \leftarrow \alpha + \frac{A^2}{2} \left(\frac{N}{T} \frac{|r'|^2 + |r''|^2}{2 n} - 1\right),
+        \alpha \leftarrow \alpha + \frac{A^2}{2} \left(\frac{N}{T}
+        \frac{w |r'|^2 + (1 - w) |r''|^2}{n} - 1\right),
 
     with :math:`n` the number of values and :math:`A = -\log(1 - \mathrm{friction})`. So the noise of mini-batches is
-    taken for a part of the noise that the dynamics need anyway, as far as it is the same for all values. The constant
+    taken for a part of the noise that the dynamics need anyway, as far as it is the same for all values. The weight
+    :math:`w = (1 + 3 a) / (4 + 4 a)`, with :math:`a = e^{-\alpha}`, makes it so that the positions have the right
+    temperature, which differs from that of the momentum where a step has much noise. The constant
     :math:`A^2 / 2` is the one with which the friction settles as fast as it can without swinging, in about
     :math:`1 / A` steps; in the paper's terms it is a thermal inertia of
     :math:`\mu = 2 \epsilon / (N A^2)`. The friction is told at each step, as "friction", and so is the
@@ -256,6 +302,7 @@ class SGNHT(StochasticGradient):
     """
 
     name: ClassVar[str] = "sgnht"
+    quicker: ClassVar[str] = "a larger step_size or less friction takes fewer"
 
     friction: float = 0.1
 
@@ -263,8 +310,12 @@ class SGNHT(StochasticGradient):
         super().__post_init__()
         _check_friction(self.friction, self, below=1.0)
 
-    def kernel(self, problem: Problem) -> Kernel:
+    def _kernel(self, problem: Problem) -> Kernel:
         return _Thermostat(self, problem)
+
+    @property
+    def _heating(self) -> float:
+        return 0.0
 
     def _kept(self, k: float) -> float:
         return _spectral_radius(k, 1 - self.friction)
@@ -280,10 +331,7 @@ class _StochasticKernel:
         self.settings, self.problem = settings, problem
         self.per_row = 1 / (problem.rows or 1)
         self.scaling = Scaling(kind, problem.warmup)
-        self.step_sizes = StepSizes(
-            float(settings.step_size), StepSchedule(settings.schedule), problem.warmup, problem.steps,
-            settings.cycles, settings.exploration,
-        )  # fmt: skip
+        self.step_sizes = settings.step_sizes(problem)
 
     def begin(self, position: torch.Tensor, noise: Noise) -> State:
         return {"position": position, **self.scaling.begin(position)}
@@ -340,8 +388,9 @@ class _Hamiltonian(_StochasticKernel):
             momentum = torch.add(state["momentum"], gradient, alpha=root * self.per_row)
             position = torch.add(state["position"], momentum, alpha=0.5 * root * (1 + left))
             position.add_(fresh, alpha=0.5 * root * around)
+        before = _mean_square(momentum)
         momentum.mul_(left).add_(fresh, alpha=around)
-        heat = _mean_square(momentum) / self.per_row
+        heat = _heat(before, _mean_square(momentum), left) / self.per_row
         return {"position": position, "momentum": momentum, **scaled}, self.told(lp, size, temperature=heat)
 
 
@@ -371,7 +420,7 @@ class _Thermostat(_Hamiltonian):
             position = torch.add(state["position"], travel, alpha=0.5 * root)
         before = _mean_square(momentum)
         momentum.mul_(left).add_(fresh)
-        heat = 0.5 * (before + _mean_square(momentum)) / self.per_row
+        heat = _heat(before, _mean_square(momentum), left[:, 0]) / self.per_row
         friction = friction + 0.5 * base**2 * (heat / target - 1)
         new = {"position": position, "momentum": momentum, "friction": friction, **scaled}
         return new, self.told(lp, size, temperature=heat, friction=friction)
@@ -380,6 +429,16 @@ class _Thermostat(_Hamiltonian):
 def _mean_square(vectors: torch.Tensor) -> torch.Tensor:
     """Return the mean square of each vector's entries (chains,), without a copy of them."""
     return torch.linalg.vector_norm(vectors, dim=1).square() / vectors.shape[1]
+
+
+def _heat(before: torch.Tensor, after: torch.Tensor, left: float | torch.Tensor) -> torch.Tensor:
+    """Return the mean square of the momentum that the positions feel (chains,).
+
+    A kick of the gradient's noise is in the momentum before friction, and no longer wholly in that after it. With these
+    weights, the mean of both is the temperature of a position that relaxes slowly, whatever the noise and the friction.
+    """
+    weight = (1 + 3 * left) / (4 * (1 + left))
+    return weight * before + (1 - weight) * after
 
 
 def _spectral_radius(k: float, left: float) -> float:

@@ -1,0 +1,157 @@
+r"""How long a chain of mini-batches is in units of its own memory, and what the noise of mini-batches does to it.
+
+A chain that is shorter than a few relaxation times has not left its start, however good its predictions look: the start
+was a good fit already. Both questions are answered before the first step, from a few gradients at the start. Explained
+in `book/reference/how_a_fit_works`, section "Samplers".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from companion.bridge import LogDensity
+from companion.errors import notice
+from companion.sampling.kernel import Problem
+from companion.sampling.preconditioning import Preconditioner, Scaling
+from companion.sampling.stochastic_gradient import StochasticGradient
+from companion.variational import Layout
+
+__all__ = ["Outlook", "outlook", "prior_precisions", "warn_of"]
+
+GRADIENTS = 16
+SLOWEST = 0.01
+ENOUGH = 10
+HOT = 0.5
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a chain before its first step.
+
+    Attributes
+    ----------
+    relaxation
+        Number of steps in which the slowest hundredth of the values forget where they began, by a factor of e. It is a
+        lower bound where values depend on each other.
+    entry
+        Place of one of these values in the flat vector.
+    heating
+        Share by which the noise of mini-batches raises the temperature.
+    """
+
+    relaxation: float
+    entry: int
+    heating: float
+
+
+def outlook(
+    sampler: StochasticGradient, problem: Problem, position: torch.Tensor, precisions: torch.Tensor
+) -> Outlook | None:
+    r"""Estimate relaxation time and heating from the gradients of a few mini-batches at the start.
+
+    The curvature of the mean loss per row along value :math:`i` is taken as
+
+    .. math::
+
+        \lambda_i = \frac{1}{N s_i^2} + B \operatorname{Var}(\hat g_i),
+
+    the prior's plus the empirical Fisher information of one row, which is the variance of a row's gradient, and so that
+    of the mean of :math:`B` rows times :math:`B`. A value that the data say nothing about has the prior's alone.
+
+    Parameters
+    ----------
+    sampler
+        Settings of the sampler.
+    problem
+        What it samples.
+    position
+        Start of the chains, (chains, size).
+    precisions
+        One over the variance of each value's prior (size,); NaN where the prior is not normal.
+
+    Returns
+    -------
+    Outlook or None
+        None where steps see all rows: there is nothing to tell the gradients of rows apart.
+    """
+    if problem.batch_size is None or problem.rows is None or problem.batch_size >= problem.rows:
+        return None
+    total, squares = torch.zeros_like(position), torch.zeros_like(position)
+    for step in range(GRADIENTS):
+        gradient = problem.gradient(position, step)[1] / problem.rows
+        total.add_(gradient)
+        squares.addcmul_(gradient, gradient)
+    variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
+    factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
+    per_row = variance * problem.batch_size
+    slope = (factors * (per_row + precisions.to(position) / problem.rows)).mean(dim=0)
+    known = slope.isfinite().nonzero()[:, 0]
+    if not len(known):
+        return None
+    sizes = sampler.step_sizes(problem)
+    rank = max(1, int(SLOWEST * len(known)))
+    slow, place = slope[known].kthvalue(rank)
+    scale = sizes.mean * problem.rows / sampler.temperature
+    return Outlook(
+        relaxation=sampler.relaxation(float(slow), sizes.mean),
+        entry=int(known[place]),
+        heating=sampler.heating(float((factors * variance).mean()) * scale),
+    )
+
+
+def prior_precisions(density: LogDensity, layout: Layout, position: torch.Tensor) -> torch.Tensor:
+    """Return one over the variance of each value's prior (size,), given the others; NaN where it is not normal.
+
+    Parameters
+    ----------
+    density, layout
+        Lowered model, and the place of each of its values.
+    position
+        One point (size,): a scale that is itself unknown stands where the point has it.
+    """
+    values = layout.split(position.detach())
+    with torch.enable_grad():
+        variances = {n: torch.zeros_like(values[n]).requires_grad_() for n in density.gaussian}
+        found = density.expected_prior(values, {n: values[n] for n in variances}, variances)
+        slopes = torch.autograd.grad(found, list(variances.values())) if variances else ()
+    known = dict(zip(variances, slopes, strict=True))  # the expected log prior falls by the variance / (2 s^2)
+    unknown = float("nan")
+    parts = [-2 * known[n] if n in known else torch.full_like(v, unknown) for n, v in values.items()]
+    return torch.cat([p.reshape(-1) for p in parts])
+
+
+def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, name: str) -> None:
+    """Warn of a chain that is too short or too hot.
+
+    Parameters
+    ----------
+    found
+        What is known of it.
+    sampler, problem
+        Settings of the sampler, and what it samples.
+    name
+        Name of the variable that the slow value belongs to.
+
+    Warns
+    -----
+    CompanionWarning
+        If the steps after the warm-up are fewer than ten relaxation times, or the noise of mini-batches raises the
+        temperature by half or more.
+    """
+    steps = problem.steps - problem.warmup
+    if steps < ENOUGH * found.relaxation:
+        needed = f"{ENOUGH * found.relaxation:,.0f}" if found.relaxation < 1e12 else "any number of"
+        notice(
+            f"the chain is too short for sampler={sampler.name!r} with step_size={sampler.step_size:g}: a hundredth of "
+            f"the values or more, such as one of {name!r}, relax in {found.relaxation:,.0f} steps, and there are "
+            f"{steps:,} steps after the warm-up. Its draws will stay near the start. Expected ten relaxation times, "
+            f"{needed} steps; {sampler.quicker}."
+        )
+    if found.heating > HOT:
+        notice(
+            f"mini-batches of {problem.batch_size} rows raise the temperature of sampler={sampler.name!r} with "
+            f"step_size={sampler.step_size:g} by about {found.heating:.0%}: the posterior will be too wide. Take a "
+            "smaller step_size, more rows in a batch, or sampler='sgnht', which counts that noise."
+        )
