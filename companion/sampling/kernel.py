@@ -127,6 +127,8 @@ class Sampler(Protocol):
         Name in the record, such as "chees-hmc".
     minibatches
         Whether a step may see some of the rows only.
+    warmup, thin
+        Number of steps of the warm-up, and for each draw that is kept, where none are asked for.
     """
 
     @property
@@ -137,6 +139,16 @@ class Sampler(Protocol):
     @property
     def minibatches(self) -> bool:
         """Whether a step may see some of the rows only."""
+        ...
+
+    @property
+    def warmup(self) -> int:
+        """Number of steps of the warm-up where none are asked for."""
+        ...
+
+    @property
+    def thin(self) -> int:
+        """Number of steps for each draw that is kept, where none are asked for."""
         ...
 
     def kernel(self, problem: Problem) -> Kernel:
