@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from companion.machine import seed_for
+from companion.machine import fill_normal, seed_for
 
 __all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State"]
 
@@ -53,9 +53,9 @@ class Noise:
         self._chains, self._device, self._dtype = chains, device, dtype
         self._generator = torch.Generator(device)
 
-    def normal(self, purpose: str, *shape: int) -> torch.Tensor:
-        r"""Draw standard normal numbers (chains, \*shape); another purpose gives other numbers."""
-        return self._empty(shape).normal_(generator=self._for(purpose))
+    def normal(self, purpose: str, *shape: int, scale: float = 1.0) -> torch.Tensor:
+        r"""Draw normal numbers (chains, \*shape) of mean 0 and this scale; another purpose gives other numbers."""
+        return fill_normal(self._empty(shape), scale, self._seed, f"sample {purpose}", self._step, self._rank)
 
     def uniform(self, purpose: str, *shape: int) -> torch.Tensor:
         r"""Draw numbers between 0 and 1 (chains, \*shape); another purpose gives other numbers."""

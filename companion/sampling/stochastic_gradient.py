@@ -354,13 +354,12 @@ class _Langevin(_StochasticKernel):
         scaled = self.scaling.renewed(state, gradient, step)
         size = self.step_sizes.at(step)
         ahead, around = size * self.per_row, math.sqrt(2 * size * self.settings.temperature * self.per_row)
-        fresh = noise.normal("position", self.problem.size)
+        travel = noise.normal("position", self.problem.size, scale=around)
         if scaled:
             by = scaled["scale"]
-            travel = fresh.mul_(around).addcmul_(by, gradient, value=ahead)
-            position = torch.addcmul(state["position"], by, travel)
+            position = travel.addcmul_(by, gradient, value=ahead).mul_(by).add_(state["position"])
         else:
-            position = torch.add(state["position"], gradient, alpha=ahead).add_(fresh, alpha=around)
+            position = travel.add_(gradient, alpha=ahead).add_(state["position"])
         return {"position": position, **scaled}, self.told(lp, size)
 
 
@@ -368,30 +367,36 @@ class _Hamiltonian(_StochasticKernel):
     settings: SGHMC | SGNHT
 
     def begin(self, position: torch.Tensor, noise: Noise) -> State:
-        momentum = noise.normal("momentum", self.problem.size)
-        momentum.mul_(math.sqrt(self.settings.temperature * self.per_row))
+        scale = math.sqrt(self.settings.temperature * self.per_row)
+        momentum = noise.normal("momentum", self.problem.size, scale=scale)
         return {**super().begin(position, noise), "momentum": momentum}
 
     def step(self, state: State, noise: Noise, step: int) -> tuple[State, Info]:
         lp, gradient = self.problem.gradient(state["position"], step)
-        scaled = self.scaling.renewed(state, gradient, step)
-        size = self.step_sizes.at(step)
-        root, left = math.sqrt(size), 1 - self.settings.friction
+        scaled, size = self.scaling.renewed(state, gradient, step), self.step_sizes.at(step)
+        left = 1 - self.settings.friction
         around = math.sqrt((1 - left * left) * self.settings.temperature * self.per_row)
-        fresh = noise.normal("momentum", self.problem.size)
-        if scaled:
-            by = scaled["scale"]
-            momentum = torch.addcmul(state["momentum"], by, gradient, value=root * self.per_row)
-            travel = torch.add(momentum, fresh, alpha=around / (1 + left))
-            position = torch.addcmul(state["position"], by, travel, value=0.5 * root * (1 + left))
-        else:
-            momentum = torch.add(state["momentum"], gradient, alpha=root * self.per_row)
-            position = torch.add(state["position"], momentum, alpha=0.5 * root * (1 + left))
-            position.add_(fresh, alpha=0.5 * root * around)
-        before = _mean_square(momentum)
-        momentum.mul_(left).add_(fresh, alpha=around)
-        heat = _heat(before, _mean_square(momentum), left) / self.per_row
+        kicked = self.kicked(state, gradient, scaled, size)
+        momentum = noise.normal("momentum", self.problem.size, scale=around).add_(kicked, alpha=left)
+        heat = _heat(kicked, momentum, left) / self.per_row
+        position = self.moved(state, kicked, momentum, scaled, size)
         return {"position": position, "momentum": momentum, **scaled}, self.told(lp, size, temperature=heat)
+
+    def kicked(self, state: State, gradient: torch.Tensor, scaled: State, size: float) -> torch.Tensor:
+        """Return the momentum after the gradient."""
+        kick = math.sqrt(size) * self.per_row
+        if scaled:
+            return torch.addcmul(state["momentum"], scaled["scale"], gradient, value=kick)
+        return torch.add(state["momentum"], gradient, alpha=kick)
+
+    def moved(
+        self, state: State, before: torch.Tensor, after: torch.Tensor, scaled: State, size: float
+    ) -> torch.Tensor:
+        """Return the position after half a step with the momentum before friction and half a step with that after."""
+        half = 0.5 * math.sqrt(size)
+        if scaled:
+            return torch.addcmul(state["position"], scaled["scale"], before.add_(after), value=half)
+        return torch.add(state["position"], before.add_(after), alpha=half)
 
 
 class _Thermostat(_Hamiltonian):
@@ -401,34 +406,18 @@ class _Thermostat(_Hamiltonian):
 
     def step(self, state: State, noise: Noise, step: int) -> tuple[State, Info]:
         lp, gradient = self.problem.gradient(state["position"], step)
-        scaled = self.scaling.renewed(state, gradient, step)
-        size, target = self.step_sizes.at(step), self.settings.temperature
-        root, base, friction = math.sqrt(size), -math.log1p(-self.settings.friction), state["friction"]
-        left = torch.exp(-friction)[:, None]
+        scaled, size = self.scaling.renewed(state, gradient, step), self.step_sizes.at(step)
+        base, target, friction = -math.log1p(-self.settings.friction), self.settings.temperature, state["friction"]
         small = friction.abs() < 1e-6
         spread = torch.where(small, 2.0, -torch.expm1(-2 * friction) / torch.where(small, 1.0, friction))
-        around = (spread * (base * target * self.per_row)).sqrt()[:, None]
-        fresh = noise.normal("momentum", self.problem.size).mul_(around)
-        if scaled:
-            by = scaled["scale"]
-            momentum = torch.addcmul(state["momentum"], by, gradient, value=root * self.per_row)
-            travel = torch.addcmul(fresh, momentum, 1 + left)
-            position = torch.addcmul(state["position"], by, travel, value=0.5 * root)
-        else:
-            momentum = torch.add(state["momentum"], gradient, alpha=root * self.per_row)
-            travel = torch.addcmul(fresh, momentum, 1 + left)
-            position = torch.add(state["position"], travel, alpha=0.5 * root)
-        before = _mean_square(momentum)
-        momentum.mul_(left).add_(fresh)
-        heat = _heat(before, _mean_square(momentum), left[:, 0]) / self.per_row
+        around, left = (spread * (base * target * self.per_row)).sqrt(), torch.exp(-friction)
+        kicked = self.kicked(state, gradient, scaled, size)
+        momentum = noise.normal("momentum", self.problem.size).mul_(around[:, None]).addcmul_(kicked, left[:, None])
+        heat = _heat(kicked, momentum, left) / self.per_row
         friction = friction + 0.5 * base**2 * (heat / target - 1)
+        position = self.moved(state, kicked, momentum, scaled, size)
         new = {"position": position, "momentum": momentum, "friction": friction, **scaled}
         return new, self.told(lp, size, temperature=heat, friction=friction)
-
-
-def _mean_square(vectors: torch.Tensor) -> torch.Tensor:
-    """Return the mean square of each vector's entries (chains,), without a copy of them."""
-    return torch.linalg.vector_norm(vectors, dim=1).square() / vectors.shape[1]
 
 
 def _heat(before: torch.Tensor, after: torch.Tensor, left: float | torch.Tensor) -> torch.Tensor:
@@ -438,7 +427,8 @@ def _heat(before: torch.Tensor, after: torch.Tensor, left: float | torch.Tensor)
     weights, the mean of both is the temperature of a position that relaxes slowly, whatever the noise and the friction.
     """
     weight = (1 + 3 * left) / (4 * (1 + left))
-    return weight * before + (1 - weight) * after
+    squares = [torch.linalg.vector_norm(m, dim=1).square() / m.shape[1] for m in (before, after)]
+    return weight * squares[0] + (1 - weight) * squares[1]
 
 
 def _spectral_radius(k: float, left: float) -> float:
