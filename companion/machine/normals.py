@@ -1,7 +1,8 @@
 """Normal random numbers, many at a time.
 
-torch fills a tensor on one thread, which takes longer than the rest of a sampler's step beside its gradient. Long ones are filled in
-parts here, by as many threads as torch computes with. Explained in `book/reference/how_a_fit_works`, section "Seeds".
+torch fills a tensor on one thread, which takes longer than the rest of a sampler's step beside its gradient. Long ones
+are filled in parts here, by as many threads as torch computes with. Explained in `book/reference/how_a_fit_works`,
+section "Seeds".
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from companion.errors import ModelError
 
-__all__ = ["StepSchedule", "StepSizes"]
+__all__ = ["StepSchedule", "StepSizes", "cold_steps"]
 
 _ROUNDING = 1e-9
 
@@ -85,12 +85,6 @@ class StepSizes:
         place = self._place(step)
         return step >= self.warmup and (place is None or place >= self.exploration - _ROUNDING)
 
-    def cycle(self, step: int) -> int:
-        """Return the number of the cycle that a step belongs to; 0 where there are none."""
-        if self._place(step) is None:
-            return 0
-        return (step - self.warmup) * self.cycles // (self.steps - self.warmup)
-
     @property
     def mean(self) -> float:
         """Mean step size after the warm-up: by how many steps of this size the schedule moves as far."""
@@ -101,3 +95,27 @@ class StepSizes:
         if self.schedule is StepSchedule.CONSTANT or step < self.warmup:
             return None
         return ((step - self.warmup) * self.cycles / (self.steps - self.warmup)) % 1.0
+
+
+def cold_steps(draws: int, thin: int, cycles: int, exploration: float) -> list[int]:
+    """Return the steps of the fewest cycles' steps that hold so many draws in their cold parts.
+
+    Parameters
+    ----------
+    draws
+        Number of draws.
+    thin
+        Number of cold steps for each draw.
+    cycles, exploration
+        As for `StepSizes`.
+
+    Returns
+    -------
+    list of int
+        Number of the step of each draw, counted from the end of the warm-up. The last one is that of the last cycle.
+    """
+    wanted = -(-draws * thin // cycles)
+    length = math.ceil(wanted / (1 - exploration) - _ROUNDING)
+    hot = length - wanted
+    cold = [first + k for first in range(0, cycles * length, length) for k in range(hot, length)]
+    return [cold[(draw + 1) * len(cold) // draws - 1] for draw in range(draws)]

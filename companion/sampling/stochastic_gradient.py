@@ -15,7 +15,7 @@ its momentum. Neither depends on the number of rows :math:`N`; only the noise do
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from companion.checks import choice, is_number, positive, whole
 from companion.errors import ModelError
 from companion.sampling.kernel import Info, Kernel, Noise, Problem, State
 from companion.sampling.preconditioning import Preconditioner, Scaling
-from companion.sampling.step_sizes import StepSchedule, StepSizes
+from companion.sampling.step_sizes import StepSchedule, StepSizes, cold_steps
 
 __all__ = ["SGHMC", "SGLD", "SGNHT", "StochasticGradient"]
 
@@ -102,6 +102,25 @@ class StochasticGradient:
             float(self.step_size), StepSchedule(self.schedule), problem.warmup, problem.steps, self.cycles,
             float(self.exploration),
         )  # fmt: skip
+
+    def kept_steps(self, draws: int, thin: int) -> Sequence[int]:
+        """Return the steps, counted from the end of the warm-up, whose positions are the draws of a chain.
+
+        Parameters
+        ----------
+        draws
+            Number of draws.
+        thin
+            Number of steps for each draw; in cycles, of those in their cold parts.
+
+        Returns
+        -------
+        sequence of int
+            In rising order. The last one is the last step.
+        """
+        if self.schedule == StepSchedule.CONSTANT:
+            return range(thin - 1, draws * thin, thin)
+        return cold_steps(draws, thin, self.cycles, float(self.exploration))
 
     def relaxation(self, curvature: float, step_size: float | None = None) -> float:
         """Return the number of steps in which a direction of the posterior forgets where it began, by a factor of e.

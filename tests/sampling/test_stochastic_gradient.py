@@ -173,7 +173,19 @@ def test_cycles_keep_positions_of_their_cold_part_alone():
     assert max(sizes.at(s) for s in kept) < 0.15 * 0.4  # cos(0.75 pi) = -0.71
     assert [sizes.at(s) for s in (0, 49, 50, 150, 250)] == [0.4] * 5
     assert np.mean([sizes.at(s) for s in range(50, 450)]) == pytest.approx(sizes.mean, rel=0.011)
-    assert [sizes.cycle(s) for s in (50, 149, 150, 449)] == [0, 0, 1, 3]
+
+
+@pytest.mark.parametrize(("draws", "thin", "cycles", "exploration"), [(10, 1, 4, 0.8), (100, 3, 7, 0.75), (5, 2, 1, 0)])
+def test_draws_in_cycles_are_cold_evenly_spaced_and_end_with_the_chain(draws, thin, cycles, exploration):
+    sampler = SGLD(schedule="cyclical", cycles=cycles, exploration=exploration)
+    kept = sampler.kept_steps(draws, thin)
+    problem = problem_of(parabola(), warmup=20, steps=20 + kept[-1] + 1)
+    sizes = sampler.step_sizes(problem)
+    assert len(kept) == draws
+    assert all(sizes.keeps(20 + step) for step in kept)
+    assert (kept[-1] + 1) % cycles == 0
+    assert np.bincount([step * cycles // (kept[-1] + 1) for step in kept], minlength=cycles).min() >= draws // cycles
+    assert min(np.diff(kept), default=thin) >= thin
 
 
 def test_constant_steps_keep_all_but_the_warm_up():
