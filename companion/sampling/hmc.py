@@ -307,7 +307,10 @@ class Metropolis:
             size * float(info["n_steps"][0]),
             size * self._settings.most_steps,
         )
-        return {"shared_averaging": self._averaging.update(state["shared_averaging"], harmonic), "shared_lengths": lengths}
+        return {
+            "shared_averaging": self._averaging.update(state["shared_averaging"], harmonic),
+            "shared_lengths": lengths,
+        }
 
     def _new_mass(self, state: State) -> State:
         """End a window: take its scale, and begin the step size and the length anew in its coordinates."""
