@@ -6,7 +6,7 @@ checkpoint of the state resumes draw for draw. Explained in `book/reference/how_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ import torch
 
 from companion.machine import fill_normal, seed_for
 
-__all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State"]
+__all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State", "kept_steps"]
 
 State = dict[str, torch.Tensor]
 """What the next step depends on, by name: tensors (chains, ...), "position" (chains, size) among them, the values in
@@ -164,3 +164,22 @@ class Sampler(Protocol):
     def as_json(self) -> Mapping[str, Any]:
         """Return the settings as plain values, for the checkpoint and the record."""
         ...
+
+
+def kept_steps(sampler: Sampler, draws: int, thin: int) -> Sequence[int]:
+    """Return the steps, counted from the end of the warm-up, whose positions are the draws of a chain.
+
+    Every ``thin``-th step, unless the sampler has a method of this name that says otherwise.
+
+    Parameters
+    ----------
+    draws, thin
+        Number of draws, and of steps for each.
+
+    Returns
+    -------
+    sequence of int
+        In rising order. The last one is the last step.
+    """
+    own: Callable[[int, int], Sequence[int]] | None = getattr(sampler, "kept_steps", None)
+    return range(thin - 1, draws * thin, thin) if own is None else own(draws, thin)

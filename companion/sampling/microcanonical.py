@@ -323,10 +323,10 @@ class Langevin:
 
 
 def _turned(direction: torch.Tensor, slope: torch.Tensor, time: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn directions (chains, size) towards the gradient of the log density for some time.
+    r"""Turn directions (chains, size) towards the gradient of the log density for some time.
 
-    The kinetic energy (chains,) that it costs is :math:`(d - 1) \\log(\\cosh\\delta + e \\cdot u \\sinh\\delta)`, with
-    :math:`\\delta` the time times the gradient's length over d - 1, written without overflow.
+    The kinetic energy (chains,) that it costs is :math:`(d - 1) \log(\cosh\delta + e \cdot u \sinh\delta)`, with
+    :math:`\delta` the time times the gradient's length over d - 1, written without overflow.
     """
     freedom = direction.shape[1] - 1
     length = slope.norm(dim=1, keepdim=True)

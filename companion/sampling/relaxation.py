@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import torch
 
-from companion.bridge import LogDensity
 from companion.errors import notice
 from companion.sampling.kernel import Problem
 from companion.sampling.preconditioning import Preconditioner, Scaling
 from companion.sampling.stochastic_gradient import StochasticGradient
-from companion.variational import Layout
+from companion.variational import Objective
 
-__all__ = ["Outlook", "outlook", "prior_precisions", "warn_of"]
+__all__ = ["Outlook", "outlook", "prior_precisions", "warn_ahead", "warn_of"]
 
 GRADIENTS = 16
 SLOWEST = 0.01
@@ -101,17 +100,17 @@ def outlook(
     )
 
 
-def prior_precisions(density: LogDensity, layout: Layout, position: torch.Tensor) -> torch.Tensor:
+def prior_precisions(objective: Objective, position: torch.Tensor) -> torch.Tensor:
     """Return one over the variance of each value's prior (size,), given the others; NaN where it is not normal.
 
     Parameters
     ----------
-    density, layout
-        Lowered model, and the place of each of its values.
+    objective
+        Lowered model.
     position
         One point (size,): a scale that is itself unknown stands where the point has it.
     """
-    values = layout.split(position.detach())
+    density, values = objective.density, objective.layout.split(position.detach())
     with torch.enable_grad():
         variances = {n: torch.zeros_like(values[n]).requires_grad_() for n in density.gaussian}
         found = density.expected_prior(values, {n: values[n] for n in variances}, variances)
@@ -155,3 +154,19 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, name:
             f"step_size={sampler.step_size:g} by about {found.heating:.0%}: the posterior will be too wide. Take a "
             "smaller step_size, more rows in a batch, or sampler='sgnht', which counts that noise."
         )
+
+
+def warn_ahead(
+    sampler: StochasticGradient, problem: Problem, objective: Objective, position: torch.Tensor
+) -> Outlook | None:
+    """Look ahead from the start of the chains (chains, size), and warn as `warn_of` does.
+
+    Returns
+    -------
+    Outlook or None
+        What is known of the chains; None where steps see all rows.
+    """
+    found = outlook(sampler, problem, position, prior_precisions(objective, position[0]))
+    if found is not None:
+        warn_of(found, sampler, problem, objective.layout.name_at(found.entry))
+    return found

@@ -104,19 +104,9 @@ class StochasticGradient:
         )  # fmt: skip
 
     def kept_steps(self, draws: int, thin: int) -> Sequence[int]:
-        """Return the steps, counted from the end of the warm-up, whose positions are the draws of a chain.
+        """Return the steps whose positions are draws; see `companion.sampling.kept_steps`.
 
-        Parameters
-        ----------
-        draws
-            Number of draws.
-        thin
-            Number of steps for each draw; in cycles, of those in their cold parts.
-
-        Returns
-        -------
-        sequence of int
-            In rising order. The last one is the last step.
+        In cycles, ``thin`` is the number of steps in their cold parts for each draw.
         """
         if self.schedule == StepSchedule.CONSTANT:
             return range(thin - 1, draws * thin, thin)
