@@ -308,8 +308,8 @@ def _chains(
 
 def _posterior(model: pm.Model, run: Chains, stopped: str | None) -> ChainPosterior | None:
     """Make the posterior of the draws so far; ``None`` where no chain has one."""
-    alive, plan = run.alive.numpy(), run.plan
-    if not run.store.count or not alive.any():
+    alive, plan, values = run.alive.numpy(), run.plan, run.store.values()
+    if not len(values) or not alive.any():
         return None
     bounds = np.full((plan.chains, 2), np.nan)
     bounds[~alive, 0] = -np.inf
@@ -327,7 +327,7 @@ def _posterior(model: pm.Model, run: Chains, stopped: str | None) -> ChainPoster
         compiled=bool(run.target.compiled),
         stopped=stopped,
     )
-    return ChainPosterior(model, objective, run.store.values(), run.store.stats(), record)
+    return ChainPosterior(model, objective, values, run.store.stats(), record)
 
 
 def _state(model: pm.Model, run: Chains) -> ChainState:
