@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,7 @@ def _chains(
         plan.rank,
         plan.world,
         0 if stream is None else stream.workers,
+        isinstance(sampler, StochasticGradient) and sampler.independent_rows,
     )
     if stream is None:
         refuse_impossible(density, batches.parts())
@@ -294,8 +296,6 @@ def _chains(
         rows=rows,
         batch_size=plan.batch_size,
     )
-    if isinstance(sampler, StochasticGradient):
-        warn_ahead(sampler, problem, objective, positions)
     kept = kept_steps(sampler, plan.draws, plan.thin)
     folder = None if stored is None else Path(stored.folder)
     store = Store(plan.draws, plan.chains, objective.layout.size, density.dtype, memory, folder)
@@ -303,6 +303,7 @@ def _chains(
     return Chains(
         sampler.kernel(problem), target, plan, store, positions,
         kept if isinstance(kept, range) else frozenset(kept), folder, same,
+        warmed_up=partial(warn_ahead, sampler, problem, objective) if isinstance(sampler, StochasticGradient) else None,
     )  # fmt: skip
 
 

@@ -99,6 +99,8 @@ class Chains:
         What tells the model and its data from others, for the checkpoint.
     callback
         Function of the number of steps that are done and of the chains, called after each step.
+    warmed_up
+        Function of the positions (chains, size), called once, between the warm-up and the first draw.
     state
         State of the chains; see `companion.sampling.State`.
     step
@@ -116,6 +118,7 @@ class Chains:
     folder: Path | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     callback: Callable[[int, Chains], None] | None = None
+    warmed_up: Callable[[torch.Tensor], object] | None = None
     state: State = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
@@ -179,6 +182,8 @@ class Chains:
         """Take one step, keep its draw where one is due, and tell the callback."""
         plan, step = self.plan, self.step
         try:
+            if step == plan.warmup and self.warmed_up is not None:
+                self.warmed_up(self.state["position"])
             state, info = self.kernel.step(self.state, self._noise(step), step)
             if step < plan.warmup:
                 state = self.kernel.adapt(state, info, step, plan.warmup)

@@ -1,8 +1,8 @@
 r"""How long a chain of mini-batches is in units of its own memory, and what the noise of mini-batches does to it.
 
 A chain that is shorter than a few relaxation times has not left its start, however good its predictions look: the start
-was a good fit already. Both questions are answered before the first step, from a few gradients at the start. Explained
-in `book/reference/how_a_fit_works`, section "Samplers".
+was a good fit already. Both questions are answered before the first draw, from a few gradients at the end of the
+warm-up. Explained in `book/reference/how_a_fit_works`, section "Samplers".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOT = 0.5
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a chain before its first step.
+    """What is known of a chain before its first draw.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Outlook:
     entry
         Place of one of these values in the flat vector.
     heating
-        Share by which the noise of mini-batches raises the temperature.
+        Share by which the noise of mini-batches raises the temperature, on average over the values.
     """
 
     relaxation: float
@@ -48,7 +48,7 @@ class Outlook:
 def outlook(
     sampler: StochasticGradient, problem: Problem, position: torch.Tensor, precisions: torch.Tensor
 ) -> Outlook | None:
-    r"""Estimate relaxation time and heating from the gradients of a few mini-batches at the start.
+    r"""Estimate relaxation time and heating from the gradients of a few mini-batches.
 
     The curvature of the mean loss per row along value :math:`i` is taken as
 
@@ -66,7 +66,7 @@ def outlook(
     problem
         What it samples.
     position
-        Start of the chains, (chains, size).
+        Positions of the chains, (chains, size), such as those at the end of the warm-up.
     precisions
         One over the variance of each value's prior (size,); NaN where the prior is not normal.
 
@@ -84,7 +84,7 @@ def outlook(
         squares.addcmul_(gradient, gradient)
     variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
     factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
-    per_row = variance * problem.batch_size
+    per_row = variance * (problem.batch_size / (1 - problem.batch_size / problem.rows))
     slope = (factors * (per_row + precisions.to(position) / problem.rows)).mean(dim=0)
     known = slope.isfinite().nonzero()[:, 0]
     if not len(known):
@@ -92,12 +92,22 @@ def outlook(
     sizes = sampler.step_sizes(problem)
     rank = max(1, int(SLOWEST * len(known)))
     slow, place = slope[known].kthvalue(rank)
-    scale = sizes.mean * problem.rows / sampler.temperature
-    return Outlook(
-        relaxation=sampler.relaxation(float(slow), sizes.mean),
-        entry=int(known[place]),
-        heating=sampler.heating(float((factors * variance).mean()) * scale),
-    )
+    heat = sampler.heating(1.0) * sizes.mean * problem.rows / sampler.temperature * factors * variance
+    if not sampler.independent_rows:
+        rate = sizes.mean * sampler.mobility * slope.nan_to_num()
+        heat = heat * _left_of_noise(rate * (problem.rows / problem.batch_size))
+    return Outlook(sampler.relaxation(float(slow), sizes.mean), int(known[place]), float(heat.mean()))
+
+
+def _left_of_noise(epoch: torch.Tensor) -> torch.Tensor:
+    """Return the share of the noise's heat that is left where each epoch deals every row once.
+
+    The noise of an epoch adds up to zero, which is felt where little is forgotten within it: driven by Brownian bridges
+    in place of Brownian motion, an Ornstein-Uhlenbeck process has the variance 1 - tanh(u / 2) / (u / 2) times as
+    large, with an epoch of u relaxation times.
+    """
+    half = 0.5 * epoch.clamp(min=1e-3)
+    return 1 - torch.tanh(half) / half
 
 
 def prior_precisions(objective: Objective, position: torch.Tensor) -> torch.Tensor:
@@ -159,7 +169,7 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, name:
 def warn_ahead(
     sampler: StochasticGradient, problem: Problem, objective: Objective, position: torch.Tensor
 ) -> Outlook | None:
-    """Look ahead from the start of the chains (chains, size), and warn as `warn_of` does.
+    """Look ahead from positions of the chains (chains, size), and warn as `warn_of` does.
 
     Returns
     -------

@@ -59,6 +59,7 @@ class StochasticGradient:
     minibatches: ClassVar[bool] = True
     warmup: ClassVar[int] = 1000
     thin: ClassVar[int] = 10
+    independent_rows: ClassVar[bool] = False
     quicker: ClassVar[str] = "a larger step_size takes fewer"
 
     step_size: float = 0.01
@@ -132,17 +133,25 @@ class StochasticGradient:
         return -1 / math.log(kept) if 0 < kept < 1 else 0.0 if kept == 0 else math.inf
 
     def heating(self, variance: float) -> float:
-        r"""Return what the noise of mini-batches adds to the temperature, as a share of it, where nothing counters it.
+        r"""Return what the noise of mini-batches adds to the temperature, as a share of it, if no two share their rows.
 
         Parameters
         ----------
         variance
             Variance of an entry of the gradient :math:`\sqrt{\epsilon P N / T} \, \hat g` between mini-batches.
         """
-        return self._heating * variance
+        return 0.0 if self.independent_rows else 0.5 * self.mobility * variance
 
     @property
-    def _heating(self) -> float:
+    def mobility(self) -> float:
+        """Share of a deviation that a step takes away for each unit of step size times curvature, where that is small.
+
+        SGD with momentum follows gradients about 1 / friction times as far as SGD with the same learning rate.
+        """
+        return self._mobility
+
+    @property
+    def _mobility(self) -> float:
         raise NotImplementedError
 
     def _kept(self, k: float) -> float:
@@ -167,8 +176,10 @@ class SGLD(StochasticGradient):
     :math:`dt = \epsilon / N`. Where the mean loss has the curvature :math:`\lambda` along a direction, it relaxes in
     about :math:`1 / (\epsilon \lambda)` steps: a weight that the data leave to its prior
     :math:`\mathcal{N}(0, s^2)` in :math:`N s^2 / \epsilon`. On a normal posterior with exact gradients the variance is
-    too large by the factor :math:`1 / (1 - \epsilon \lambda / 2)`, and noise of variance :math:`\sigma^2` in
-    :math:`\hat g` adds :math:`\epsilon N \sigma^2 / 2` to the temperature.
+    too large by the factor :math:`1 / (1 - \epsilon \lambda / 2)`. Noise of variance :math:`\sigma^2` in
+    :math:`\hat g` adds :math:`\epsilon N \sigma^2 / 2` to the temperature where it is independent from step to step.
+    Each epoch deals every row once, so that its noise adds up to zero, and a direction that relaxes over many epochs
+    feels next to nothing of it.
 
     Parameters
     ----------
@@ -194,8 +205,8 @@ class SGLD(StochasticGradient):
         return _Langevin(self, problem)
 
     @property
-    def _heating(self) -> float:
-        return 0.5
+    def _mobility(self) -> float:
+        return 1.0
 
     def _kept(self, k: float) -> float:
         return abs(1 - k)
@@ -223,10 +234,11 @@ class SGHMC(StochasticGradient):
     Where the mean loss has the curvature :math:`\lambda` along a direction, it relaxes in about
     :math:`\alpha / (\epsilon \lambda)` steps, and never in fewer than :math:`2 / \alpha`: a weight that the data leave
     to its prior :math:`\mathcal{N}(0, s^2)` in :math:`\alpha N s^2 / \epsilon`. On a normal posterior with exact
-    gradients the variance is exact at any step size that is stable,
-    :math:`\epsilon \lambda < 4`; noise of variance :math:`\sigma^2` in :math:`\hat g` adds
-    :math:`\epsilon N \sigma^2 (2 - \alpha) / (4 \alpha)` to the temperature. What that came to is told at each step
-    as "temperature".
+    gradients the variance is exact at any step size that is stable, :math:`\epsilon \lambda < 4`. Noise of variance
+    :math:`\sigma^2` in :math:`\hat g` adds :math:`\epsilon N \sigma^2 (2 - \alpha) / (4 \alpha)` to the temperature
+    where it is independent from step to step. What that came to is told at each step, as "temperature"; but each epoch
+    deals every row once, so that its noise adds up to zero, and a direction that relaxes over many epochs feels next to
+    nothing of it.
 
     Parameters
     ----------
@@ -262,8 +274,8 @@ class SGHMC(StochasticGradient):
         return _Hamiltonian(self, problem)
 
     @property
-    def _heating(self) -> float:
-        return (2 - self.friction) / (4 * self.friction)
+    def _mobility(self) -> float:
+        return (2 - self.friction) / (2 * self.friction)
 
     def _kept(self, k: float) -> float:
         return _spectral_radius(k, 1 - self.friction)
@@ -283,7 +295,8 @@ class SGNHT(StochasticGradient):
         \frac{w |r'|^2 + (1 - w) |r''|^2}{n} - 1\right),
 
     with :math:`n` the number of values and :math:`A = -\log(1 - \mathrm{friction})`. So the noise of mini-batches is
-    taken for a part of the noise that the dynamics need anyway, as far as it is the same for all values. The weight
+    taken for a part of the noise that the dynamics need anyway, as far as it is the same for all values. For that, it
+    must be independent from step to step: this sampler draws its rows anew at each step. The weight
     :math:`w = (1 + 3 a) / (4 + 4 a)`, with :math:`a = e^{-\alpha}`, makes it so that the positions have the right
     temperature, which differs from that of the momentum where a step has much noise. The constant
     :math:`A^2 / 2` is the one with which the friction settles as fast as it can without swinging, in about
@@ -311,6 +324,7 @@ class SGNHT(StochasticGradient):
     """
 
     name: ClassVar[str] = "sgnht"
+    independent_rows: ClassVar[bool] = True
     quicker: ClassVar[str] = "a larger step_size or less friction takes fewer"
 
     friction: float = 0.1
@@ -323,8 +337,8 @@ class SGNHT(StochasticGradient):
         return _Thermostat(self, problem)
 
     @property
-    def _heating(self) -> float:
-        return 0.0
+    def _mobility(self) -> float:
+        return (2 - self.friction) / (2 * self.friction)
 
     def _kept(self, k: float) -> float:
         return _spectral_radius(k, 1 - self.friction)
@@ -423,7 +437,10 @@ class _Thermostat(_Hamiltonian):
         kicked = self.kicked(state, gradient, scaled, size)
         momentum = noise.normal("momentum", self.problem.size).mul_(around[:, None]).addcmul_(kicked, left[:, None])
         heat = _heat(kicked, momentum, left) / self.per_row
-        friction = friction + 0.5 * base**2 * (heat / target - 1)
+        excess = heat / target - 1
+        if step < self.problem.warmup:
+            excess = excess.clamp(max=1.0)  # the fall from a poor start must not leave a friction that lasts
+        friction = friction + 0.5 * base**2 * excess
         position = self.moved(state, kicked, momentum, scaled, size)
         new = {"position": position, "momentum": momentum, "friction": friction, **scaled}
         return new, self.told(lp, size, temperature=heat, friction=friction)
