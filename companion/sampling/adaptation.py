@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Averaging", "EnergyError", "Lengths", "Metric", "autocorrelation_time", "variances", "window_ends"]
+from companion.sampling.kernel import State
+
+__all__ = ["Averaging", "EnergyError", "Lengths", "Metric", "autocorrelation_time", "window_ends"]
 
 _BUFFER_START, _FIRST_WINDOW, _BUFFER_END = 75, 25, 50  # Stan's, for 150 steps or more
 _SHRINK = 5.0  # number of draws that the prior guess of the variance counts for, as in Stan
@@ -189,35 +191,33 @@ class Metric:
         return torch.linalg.solve_triangular(scale, values.T, upper=False).T
 
     def empty(self, position: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Begin a window: number of draws, their mean (chains, size), and sum of squares about it over all chains."""
+        """Begin a window: number of draws, their mean (size,), and sum of squares about it."""
         size = position.shape[1]
         shape = (size, size) if self.dense else (size,)
         return {
             "shared_window": torch.zeros((), dtype=torch.float64, device=position.device),
-            "window_mean": torch.zeros_like(position),
+            "shared_mean": torch.zeros(size, dtype=torch.float64, device=position.device),
             "shared_squares": torch.zeros(shape, dtype=torch.float64, device=position.device),
         }
 
-    def add(self, window: dict[str, torch.Tensor], position: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Take one draw of every chain (chains, size) into the window, by Welford's recursion."""
-        count = window["shared_window"] + 1
-        before = position - window["window_mean"]
-        mean = window["window_mean"] + before / count.to(position.dtype)
-        after = position - mean
+    def add(self, state: State, position: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Take one draw of every chain (chains, size) into the window of a state, by Welford's recursion."""
+        draws = position.double()
+        count = state["shared_window"] + len(draws)
+        before = draws - state["shared_mean"]
+        mean = state["shared_mean"] + before.sum(0) / count
+        after = draws - mean
         squares = before.T @ after if self.dense else (before * after).sum(0)
-        return {"shared_window": count, "window_mean": mean, "shared_squares": window["shared_squares"] + squares}
+        return {"shared_window": count, "shared_mean": mean, "shared_squares": state["shared_squares"] + squares}
 
-    def scale(self, window: dict[str, torch.Tensor], old: torch.Tensor) -> torch.Tensor:
-        """Make the scale of a window's draws: of their covariance within the chains, shrunk as Stan does.
-
-        A covariance over all chains would be as wide as the distance between modes where chains sit in several.
-        """
-        chains = len(window["window_mean"])
-        freedom = chains * (float(window["shared_window"]) - 1)
-        if freedom < 1 or not bool(torch.isfinite(window["shared_squares"]).all()):
+    def scale(self, state: State) -> torch.Tensor:
+        """Make the scale of a window's draws, of their covariance over all chains, shrunk as Stan does."""
+        old = state["shared_scale"]
+        freedom = float(state["shared_window"]) - 1
+        if freedom < 1 or not bool(torch.isfinite(state["shared_squares"]).all()):
             return old
         share = freedom / (freedom + _SHRINK)
-        found = share * window["shared_squares"] / freedom
+        found = share * state["shared_squares"] / freedom
         if not self.dense:
             return (found + (1 - share) * _SMALL).sqrt().to(old.dtype)
         found = 0.5 * (found + found.T)
@@ -262,11 +262,6 @@ class EnergyError:
             weights = keep * weights + weight
         found = (total / weights) ** (-1 / 6) if weights > 0 and total > 0 else step
         return tuning.new_tensor([total, weights, largest, min(found, largest)])
-
-
-def variances(window: torch.Tensor) -> torch.Tensor:
-    """Compute the variance within chains of a window (chains, steps, entries): (entries,)."""
-    return window.double().var(dim=1).mean(0)
 
 
 def autocorrelation_time(window: torch.Tensor) -> torch.Tensor:

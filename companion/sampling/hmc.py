@@ -280,8 +280,7 @@ class Metropolis:
         state = {**state, **self._learned(state, info)}
         last = step + 1 == total
         if self._first <= step and self._ends and step < self._ends[-1]:
-            window = {name: state[name] for name in ("shared_window", "window_mean", "shared_squares")}
-            state |= self._metric.add(window, state["position"])
+            state |= self._metric.add(state, state["position"])
             if step + 1 in self._ends:
                 state |= self._new_mass(state)
         if self._settings.step_size is None:
@@ -314,8 +313,7 @@ class Metropolis:
 
     def _new_mass(self, state: State) -> State:
         """End a window: take its scale, and begin the step size and the length anew in its coordinates."""
-        window = {name: state[name] for name in ("shared_window", "window_mean", "shared_squares")}
-        old, new = state["shared_scale"], self._metric.scale(window, state["shared_scale"])
+        old, new = state["shared_scale"], self._metric.scale(state)
         ratio = math.exp(float((_diagonal(old).double().log() - _diagonal(new).double().log()).mean()))
         size = state["shared_step_size"] * ratio
         length = self._lengths.length(state["shared_lengths"], final=False) * ratio

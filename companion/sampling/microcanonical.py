@@ -270,17 +270,16 @@ class Langevin:
             state["shared_tuning"] = self._tuning.update(state["shared_tuning"], info["energy_error"], self._size)
             state["shared_step_size"] = state["shared_tuning"][3].clone()
         if self._first <= step and self._ends and step < self._ends[-1]:
-            window = {name: state[name] for name in ("shared_window", "window_mean", "shared_squares")}
-            state |= self._metric.add(window, state["position"])
+            state |= self._metric.add(state, state["position"])
             if step + 1 in self._ends:
-                state |= self._new_mass(state, {name: state[name] for name in window})
+                state |= self._new_mass(state)
         if step >= self._settled and self._settings.length is None:
             state |= self._watch(state, step, total)
         return state
 
-    def _new_mass(self, state: State, window: State) -> State:
+    def _new_mass(self, state: State) -> State:
         """End a window: take its scale, and begin the step size anew in its coordinates."""
-        new = self._metric.scale(window, state["shared_scale"])
+        new = self._metric.scale(state)
         size = self._settings.step_size or min(float(state["shared_step_size"]), 0.05 * math.sqrt(self._size))
         return {
             "shared_scale": new,
