@@ -17,7 +17,7 @@ from companion.sampling.preconditioning import Preconditioner, Scaling
 from companion.sampling.stochastic_gradient import StochasticGradient
 from companion.variational import Objective
 
-__all__ = ["Outlook", "outlook", "prior_precisions", "warn_ahead", "warn_of"]
+__all__ = ["Outlook", "left_of_noise", "outlook", "prior_precisions", "warn_ahead", "warn_of"]
 
 GRADIENTS = 16
 SLOWEST = 0.01
@@ -95,19 +95,27 @@ def outlook(
     heat = sampler.heating(1.0) * sizes.mean * problem.rows / sampler.temperature * factors * variance
     if not sampler.independent_rows:
         rate = sizes.mean * sampler.mobility * slope.nan_to_num()
-        heat = heat * _left_of_noise(rate * (problem.rows / problem.batch_size))
+        heat = heat * left_of_noise(rate * (problem.rows / problem.batch_size))
     return Outlook(sampler.relaxation(float(slow), sizes.mean), int(known[place]), float(heat.mean()))
 
 
-def _left_of_noise(epoch: torch.Tensor) -> torch.Tensor:
-    """Return the share of the noise's heat that is left where each epoch deals every row once.
+def left_of_noise(epoch: torch.Tensor) -> torch.Tensor:
+    r"""Return the share of the noise's heat that is left where each epoch deals every row once.
 
-    The noise of an epoch adds up to zero, which is felt where little is forgotten within it: driven by Brownian bridges
-    in place of Brownian motion, an Ornstein-Uhlenbeck process has the variance 1 - tanh(u / 2) / (u / 2) times as
-    large, with an epoch of u relaxation times.
+    The noise of an epoch adds up to zero, which is felt where little is forgotten within it. An Ornstein-Uhlenbeck
+    process that is driven by Brownian bridges in place of Brownian motion has, at the end of a bridge, the variance
+    :math:`1 - \tanh(u / 2) / (u / 2)` times as large, with a bridge of :math:`u` relaxation times. This is its mean
+    over the bridge, :math:`u / 3` where that is small.
+
+    Parameters
+    ----------
+    epoch
+        Length of an epoch in relaxation times.
     """
-    half = 0.5 * epoch.clamp(min=1e-3)
-    return 1 - torch.tanh(half) / half
+    u = epoch.double().clamp(min=1e-3)
+    at_end = 1 - torch.tanh(u / 2) / (u / 2)
+    once, twice = -torch.expm1(-u) / u, -torch.expm1(-2 * u) / (2 * u)  # the means of exp(-z) and exp(-2 z) up to u
+    return (at_end * twice + 1 - twice - 2 * (1 - 2 * once + twice) / u).to(epoch.dtype)
 
 
 def prior_precisions(objective: Objective, position: torch.Tensor) -> torch.Tensor:

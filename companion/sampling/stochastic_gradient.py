@@ -357,7 +357,8 @@ class _StochasticKernel:
         self.step_sizes = settings.step_sizes(problem)
 
     def begin(self, position: torch.Tensor, noise: Noise) -> State:
-        return {"position": position, **self.scaling.begin(position)}
+        unknown = torch.full_like(position[:, 0], math.nan)
+        return {"position": position, "lp": unknown, **self.scaling.begin(position)}
 
     def adapt(self, state: State, info: Info, step: int, total: int) -> State:
         return state  # the preconditioner learns within the steps, where the gradient is at hand
@@ -383,7 +384,7 @@ class _Langevin(_StochasticKernel):
             position = travel.addcmul_(by, gradient, value=ahead).mul_(by).add_(state["position"])
         else:
             position = travel.add_(gradient, alpha=ahead).add_(state["position"])
-        return {"position": position, **scaled}, self.told(lp, size)
+        return {"position": position, "lp": lp, **scaled}, self.told(lp, size)
 
 
 class _Hamiltonian(_StochasticKernel):
@@ -403,7 +404,8 @@ class _Hamiltonian(_StochasticKernel):
         momentum = noise.normal("momentum", self.problem.size, scale=around).add_(kicked, alpha=left)
         heat = _heat(kicked, momentum, left) / self.per_row
         position = self.moved(state, kicked, momentum, scaled, size)
-        return {"position": position, "momentum": momentum, **scaled}, self.told(lp, size, temperature=heat)
+        new = {"position": position, "momentum": momentum, "lp": lp, **scaled}
+        return new, self.told(lp, size, temperature=heat)
 
     def kicked(self, state: State, gradient: torch.Tensor, scaled: State, size: float) -> torch.Tensor:
         """Return the momentum after the gradient."""
@@ -442,7 +444,7 @@ class _Thermostat(_Hamiltonian):
             excess = excess.clamp(max=1.0)  # the fall from a poor start must not leave a friction that lasts
         friction = friction + 0.5 * base**2 * excess
         position = self.moved(state, kicked, momentum, scaled, size)
-        new = {"position": position, "momentum": momentum, "friction": friction, **scaled}
+        new = {"position": position, "momentum": momentum, "friction": friction, "lp": lp, **scaled}
         return new, self.told(lp, size, temperature=heat, friction=friction)
 
 
