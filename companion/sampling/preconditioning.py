@@ -1,6 +1,6 @@
 """Diagonal preconditioners of the samplers of mini-batches, from the squares of the gradients.
 
-Explained in `book/reference/how_a_fit_works`, section "Samplers".
+Explained in `book/reference/how_a_fit_works`, section "Samplers of mini-batches".
 """
 
 from __future__ import annotations

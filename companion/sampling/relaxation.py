@@ -2,7 +2,7 @@ r"""How long a chain of mini-batches is in units of its own memory, and what the
 
 A chain that is shorter than a few relaxation times has not left its start, however good its predictions look: the start
 was a good fit already. Both questions are answered before the first draw, from a few gradients at the end of the
-warm-up. Explained in `book/reference/how_a_fit_works`, section "Samplers".
+warm-up. Explained in `book/reference/how_a_fit_works`, section "Samplers of mini-batches".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Step sizes of the samplers of mini-batches, constant or in cycles, and the steps whose positions may be kept.
 
 Both depend on the number of the step alone, so that a chain can go on from any step. Explained in
-`book/reference/how_a_fit_works`, section "Samplers".
+`book/reference/how_a_fit_works`, section "Samplers of mini-batches".
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ All three follow :math:`\hat g`, the gradient of the *mean loss per row*
 as estimated from the rows of a step, so that their step size is the learning rate of SGD and their friction one minus
 its momentum. Neither depends on the number of rows :math:`N`; only the noise does, which leads to
 :math:`e^{-N L / T}`, the posterior where the temperature :math:`T` is 1. Explained in
-`book/reference/how_a_fit_works`, section "Samplers".
+`book/reference/how_a_fit_works`, section "Samplers of mini-batches".
 """
 
 from __future__ import annotations
