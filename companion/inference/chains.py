@@ -194,7 +194,7 @@ def sample(
         found = _posterior(model, run, stopped)
     if failed or found is None:
         none = "" if found is not None else " There are no draws to keep."
-        raise InferenceError(f"{stopped}{none}", found)
+        raise InferenceError(f"{str(stopped).rstrip('.')}.{none}", found)
     _tell(found)
     return found
 
@@ -231,6 +231,7 @@ def _kept(
     sampler: Sampler, draws: int, thin: int | str | None, chains: int, size: int, memory: int, machine: Machine
 ) -> tuple[int, int]:
     """Say how many draws are kept, and how many steps each takes."""
+    memory = whole("memory", memory, 1)
     each = sampler.thin if thin is None or isinstance(thin, str) else whole("thin", thin, 1)
     if isinstance(thin, str):
         if thin != "fit":

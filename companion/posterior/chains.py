@@ -202,7 +202,7 @@ class ChainPosterior(LoweredPosterior):
         accepted = self.stats.get("acceptance_rate")
         return Health(
             divergences,
-            missing if energy is None else np.square(np.diff(energy[:, kept], axis=0)).mean(0) / energy[:, kept].var(0),
+            missing if energy is None else _bfmi(energy[:, kept]),
             missing if accepted is None else accepted[:, kept].mean(0),
             tuple(np.flatnonzero(np.isneginf(self.record.bounds[:, 0])).tolist()),
         )
@@ -295,6 +295,12 @@ class ChainPosterior(LoweredPosterior):
     def _depends(self) -> dict[str, Any]:
         """Describe what predictions depend on beside the draws."""
         return self._depends_at(self._flat(np.zeros(1, dtype=int))[0])
+
+
+def _bfmi(energy: np.ndarray) -> np.ndarray:
+    """Compute the Bayesian fraction of missing information of energies (draws, chains), as Betancourt (2016) does."""
+    found: np.ndarray = np.square(np.diff(energy, axis=0)).mean(0) / energy.var(0, ddof=1)
+    return found
 
 
 def _stat(name: str, values: np.ndarray) -> np.ndarray:
