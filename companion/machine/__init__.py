@@ -10,6 +10,7 @@ from companion.machine.devices import PRECISIONS, Machine, Precision, device_nam
 from companion.machine.guarding import guard
 from companion.machine.malloc import memory_kept
 from companion.machine.seeds import generator_for, reseed, seed_for
+from companion.machine.threads import threads_worth
 
 __all__ = [
     "BUDGET_BYTES",
@@ -28,4 +29,5 @@ __all__ = [
     "reseed",
     "seed_for",
     "slices",
+    "threads_worth",
 ]
