@@ -6,6 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The posterior".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +90,11 @@ class ChainPosterior(LoweredPosterior):
     def draws_per_chain(self) -> int:
         """Number of draws of each chain."""
         return len(self.values)
+
+    @cached_property
+    def draws(self) -> dict[str, np.ndarray]:
+        r"""Every draw of the free variables, chain after chain: name to array (chains * draws, \*shape)."""
+        return self._arrays(np.arange(len(self)), self.variables)
 
     def __len__(self) -> int:
         return self.draws_per_chain * len(self.chains)
