@@ -166,6 +166,7 @@ def fit(
         group.agree(settings.as_json() | {"checkpoint": stored is not None, "checkpoint_every": every}, 0)
         begun = _begun(model, data, settings, begin, device)
         training = _training(begun, settings, batch_size, group)
+        training.threads_wanted = place.threads
         training.folder = None if stored is None else Path(stored.folder)
         make = partial(_posterior, begun)
         if callback is not None:

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from companion.bridge.functions import ModuleCall
 from companion.bridge.lines import first_line, line_of_error, stack_level
+from companion.bridge.simplifying import simplify
 from companion.errors import CompanionError, CompanionWarning
 
 __all__ = ["Tools", "fastest", "looped", "vectorised"]
@@ -96,7 +97,7 @@ def fastest(build: Callable[[Tools], F], example: Sequence[torch.Tensor]) -> F:
         _raise_ours(error)
         reason: Exception = error
     else:
-        return cast(F, traced)
+        return cast(F, simplify(traced))
     for loop in (False, True):
         function = build(Tools(loop))
         try:

@@ -35,7 +35,7 @@ from companion.sampling import (
     starting_positions,
     warn_ahead,
 )
-from companion.training import Checkpoint, Stream, batches_for, fingerprint
+from companion.training import Checkpoint, Stream, batches_for, begun, fingerprint
 from companion.variational import Objective, PointMass
 
 __all__ = ["ChainState", "sample"]
@@ -199,7 +199,7 @@ def sample(
         found = _posterior(model, run, stopped)
     if failed or found is None:
         none = "" if found is not None else " There are no draws to keep."
-        raise InferenceError(f"{stopped}{none}", found)
+        raise InferenceError(f"{str(stopped).rstrip('.')}.{none}", found)
     _tell(found)
     return found
 
@@ -236,6 +236,7 @@ def _kept(
     sampler: Sampler, draws: int, thin: int | str | None, chains: int, size: int, memory: int, machine: Machine
 ) -> tuple[int, int]:
     """Say how many draws are kept, and how many steps each takes."""
+    memory = whole("memory", memory, 1)
     each = sampler.thin if thin is None or isinstance(thin, str) else whole("thin", thin, 1)
     if isinstance(thin, str):
         if thin != "fit":
@@ -278,13 +279,10 @@ def _chains(
         refuse_impossible(density, batches.parts())
     half = plan.precision == "bfloat16" and has_bfloat16(machine.place)
     objective = Objective(density, PointMass(), rows=rows, bfloat16=half)
-    target = Target(objective, batches, machine.compile, plan.steps * _GRADIENTS)
-    place = objective.layout, density.device, density.dtype
-    found = starting_positions(
-        model, place[0], start, plan.chains, plan.seed, lambda p: target.fine(p.to(place[1], place[2])).cpu()
-    )
-    positions = found.to(place[1], place[2]).contiguous()
-    target.refuse_start(positions)
+    target = Target(objective, batches, machine, plan.steps * _GRADIENTS)
+    folder = None if stored is None else Path(stored.folder)
+    found = _start(model, plan, start, target, resumes=begun(folder))
+    same = fingerprint(objective, batches, found if plan.start in ("given", "posterior") else None)
     problem = Problem(
         gradient=target,
         size=objective.layout.size,
@@ -297,14 +295,32 @@ def _chains(
         batch_size=plan.batch_size,
     )
     kept = kept_steps(sampler, plan.draws, plan.thin)
-    folder = None if stored is None else Path(stored.folder)
     store = Store(plan.draws, plan.chains, objective.layout.size, density.dtype, memory, folder)
-    same = fingerprint(objective, batches, found if plan.start in ("given", "posterior") else None)
+    positions = found.to(density.device, density.dtype).contiguous()
     return Chains(
         sampler.kernel(problem), target, plan, store, positions,
         kept if isinstance(kept, range) else frozenset(kept), folder, same,
         warmed_up=partial(warn_ahead, sampler, problem, objective) if isinstance(sampler, StochasticGradient) else None,
     )  # fmt: skip
+
+
+def _start(model: pm.Model, plan: Plan, start: Any, target: Target, *, resumes: bool) -> torch.Tensor:
+    """Give starting positions (chains, size); chains that resume from a checkpoint don't need them.
+
+    The target isn't called then: the checkpoint knows whether it is to be compiled.
+    """
+    objective = target.objective
+    device, dtype, layout = objective.device, objective.dtype, objective.layout
+    if resumes and plan.start not in ("given", "posterior"):
+        return torch.zeros(plan.chains, layout.size, dtype=torch.float64)
+
+    def fine(positions: torch.Tensor) -> torch.Tensor:
+        return target.fine(positions.to(device, dtype)).cpu()
+
+    found = starting_positions(model, layout, start, plan.chains, plan.seed, fine)
+    if not resumes:
+        target.refuse_start(found.to(device, dtype))
+    return found
 
 
 def _posterior(model: pm.Model, run: Chains, stopped: str | None) -> ChainPosterior | None:
@@ -326,6 +342,7 @@ def _posterior(model: pm.Model, run: Chains, stopped: str | None) -> ChainPoster
         device=str(objective.device),
         precision=plan.precision if objective.bfloat16 or plan.precision != "bfloat16" else "float32",
         compiled=bool(run.target.compiled),
+        threads=run.target.threads,
         stopped=stopped,
     )
     return ChainPosterior(model, objective, values, run.store.stats(), record)

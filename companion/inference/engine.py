@@ -177,7 +177,7 @@ def fit(
         every = 1000 if stored is None else stored.every
         group.agree(settings.as_json() | {"checkpoint": stored is not None, "checkpoint_every": every}, 0)
         training = _training(model, objective, settings, begin, batch_size, group)
-        training.compile = place.compile
+        training.compile, training.threads_wanted = place.compile, place.threads
         training.folder = None if stored is None else Path(stored.folder)
         if callback is not None:
             training.callback = lambda step, at: callback(step, FitState.of(at, partial(_posterior, model, at)))

@@ -11,6 +11,7 @@ from companion.machine.guarding import guard
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
 from companion.machine.seeds import generator_for, reseed, seed_for
+from companion.machine.threads import threads_worth
 
 __all__ = [
     "BUDGET_BYTES",
@@ -30,4 +31,5 @@ __all__ = [
     "reseed",
     "seed_for",
     "slices",
+    "threads_worth",
 ]

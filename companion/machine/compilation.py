@@ -6,13 +6,13 @@ Explained in `book/reference/how_a_fit_works`, section "The machine".
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from companion.errors import ModelError, first_line, notice
+from companion.machine.timing import fastest_of
 
 __all__ = ["compiled", "faster"]
 
@@ -77,12 +77,12 @@ def faster(
         raise ModelError(f"compile={setting!r}; expected 'auto', True or False.")
     if setting is False:
         return function, False
-    plain = _seconds(function, arguments, device) if setting == "auto" else 0.0
+    plain = fastest_of(function, arguments) if setting == "auto" else 0.0
     if setting == "auto" and plain * steps < _WORTH_IT_S:
         return function, False
     candidate = compiled(function, device)
     try:
-        quick = _seconds(candidate, arguments, device)
+        quick = fastest_of(candidate, arguments)
     except Exception as error:  # the compiler can fail in many ways, and a fit can do without it
         notice(
             f"torch.compile failed ({type(error).__name__}: {first_line(error)[:200]}); the fit goes on "
@@ -91,15 +91,3 @@ def faster(
         return function, False
     _log.info("a gradient takes %.2f ms plain, %.2f ms compiled", 1e3 * plain, 1e3 * quick)
     return (candidate, True) if setting is True or quick < 0.95 * plain else (function, False)
-
-
-def _seconds(function: Function, arguments: Sequence[torch.Tensor], device: torch.device, repeats: int = 5) -> float:
-    """Time one call: the fastest of a few, after two to warm up."""
-    times = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        function(*arguments)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return min(times[2:])

@@ -13,6 +13,7 @@ import torch
 
 from companion.checks import choice
 from companion.errors import ModelError, first_line
+from companion.machine.threads import checked_threads
 
 __all__ = ["PRECISIONS", "Machine", "Precision", "device_named", "has_bfloat16"]
 
@@ -47,6 +48,9 @@ class Machine:
     compile
         Whether to compile the gradient with `torch.compile`. "auto" does so where that is measured to be faster and the
         fit is long enough to earn the compilation's time back.
+    threads
+        Number of the processor's threads that a fit uses. "auto" measures whether several of them, as many as torch
+        uses in the session, are faster than one.
 
     Raises
     ------
@@ -57,11 +61,13 @@ class Machine:
     device: str | torch.device = "auto"
     precision: str = "float32"
     compile: str | bool = "auto"
+    threads: int | str = "auto"
 
     def __post_init__(self) -> None:
         choice(Precision, "precision", self.precision)
         if self.compile not in (True, False, "auto"):
             raise ModelError(f"compile={self.compile!r}; expected 'auto', True or False.")
+        object.__setattr__(self, "threads", checked_threads(self.threads))
 
     @classmethod
     def of(cls, machine: Machine | str | torch.device) -> Machine:

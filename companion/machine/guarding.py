@@ -18,7 +18,11 @@ __all__ = ["guard"]
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Flush denormals and keep freed memory inside the context; restore torch's random state afterwards."""
+    """Flush denormals and keep freed memory inside the context; restore torch's random state and threads afterwards."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    threads = torch.get_num_threads()
     with denormals_flushed(), memory_kept(), torch.random.fork_rng(devices=devices):
-        yield
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -6,6 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The posterior".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +90,11 @@ class ChainPosterior(LoweredPosterior):
     def draws_per_chain(self) -> int:
         """Number of draws of each chain."""
         return len(self.values)
+
+    @cached_property
+    def draws(self) -> dict[str, np.ndarray]:
+        r"""Every draw of the free variables, chain after chain: name to array (chains * draws, \*shape)."""
+        return self._arrays(np.arange(len(self)), self.variables)
 
     def __len__(self) -> int:
         return self.draws_per_chain * len(self.chains)
@@ -202,7 +208,7 @@ class ChainPosterior(LoweredPosterior):
         accepted = self.stats.get("acceptance_rate")
         return Health(
             divergences,
-            missing if energy is None else np.square(np.diff(energy[:, kept], axis=0)).mean(0) / energy[:, kept].var(0),
+            missing if energy is None else _bfmi(energy[:, kept]),
             missing if accepted is None else accepted[:, kept].mean(0),
             tuple(np.flatnonzero(np.isneginf(self.record.bounds[:, 0])).tolist()),
         )
@@ -295,6 +301,12 @@ class ChainPosterior(LoweredPosterior):
     def _depends(self) -> dict[str, Any]:
         """Describe what predictions depend on beside the draws."""
         return self._depends_at(self._flat(np.zeros(1, dtype=int))[0])
+
+
+def _bfmi(energy: np.ndarray) -> np.ndarray:
+    """Compute the Bayesian fraction of missing information of energies (draws, chains), as Betancourt (2016) does."""
+    found: np.ndarray = np.square(np.diff(energy, axis=0)).mean(0) / energy.var(0, ddof=1)
+    return found
 
 
 def _stat(name: str, values: np.ndarray) -> np.ndarray:

@@ -47,6 +47,8 @@ class Record:
         Where and with which numbers it was computed.
     compiled
         Whether the gradient was compiled.
+    threads
+        Number of the processor's threads that torch used; None where it isn't known.
     stopped
         Why the fit ended early; None where it didn't.
     """
@@ -60,6 +62,7 @@ class Record:
     device: str = "cpu"
     precision: str = "float64"
     compiled: bool = False
+    threads: int | None = None
     stopped: str | None = None
 
     @classmethod
@@ -92,6 +95,7 @@ class Record:
             device=str(training.device),
             precision=settings.precision if bfloat16 or settings.precision != "bfloat16" else "float32",
             compiled=bool(training.compiled),
+            threads=training.threads,
             stopped=None if valued is None else valued.stopped,
         )
 

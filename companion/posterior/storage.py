@@ -29,7 +29,7 @@ __all__ = ["Packed", "Storable", "half_precision", "load_posterior", "register",
 
 _FORMAT = 2
 _FIRST = {"kind": "variational", "room": "companion.posterior"}  # of format 1, which knew no other and checked nothing
-_AS_IT_IS = ("seconds", "compiled", "device", "precision", "stopped")
+_AS_IT_IS = ("seconds", "compiled", "threads", "device", "precision", "stopped")
 _ABOUT = "about"
 
 
@@ -246,7 +246,7 @@ def _record(about: dict[str, Any]) -> Record:
         losses=np.array(stored["history"], dtype=float).reshape(-1, len(weights)),
         bounds=np.array([stored["elbo"], stored["elbo_se"]], dtype=float).T,
         weights=weights,
-        **{name: stored[name] for name in _AS_IT_IS},
+        **{name: stored[name] for name in _AS_IT_IS if name in stored},
     )
 
 

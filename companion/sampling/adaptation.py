@@ -18,6 +18,7 @@ __all__ = ["Averaging", "EnergyError", "Lengths", "Metric", "autocorrelation_tim
 _BUFFER_START, _FIRST_WINDOW, _BUFFER_END = 75, 25, 50  # Stan's, for 150 steps or more
 _SHRINK = 5.0  # number of draws that the prior guess of the variance counts for, as in Stan
 _SMALL = 1e-3  # that guess
+_OVERHEAD = 2.0  # gradients that a draw costs beside those of its trajectory, about
 
 
 def window_ends(total: int) -> tuple[int, list[int]]:
@@ -90,7 +91,7 @@ class Lengths:
     ChEES is the change in the estimator of the expected square,
     :math:`E[(\lVert z' - E z\rVert^2 - \lVert z - E z\rVert^2)^2] / 4`, over a trajectory from :math:`z` to
     :math:`z'`. Where it is largest, the squared distance from the centre forgets where it was. It is divided by the
-    length here, for what it costs: without that, every length beyond some turns is as good as the next. Hoffman, Radul
+    cost of a trajectory here: without that, every length beyond some turns is as good as the next. Hoffman, Radul
     and Sountsov (2021), "An adaptive-MCMC scheme for setting trajectory lengths in Hamiltonian Monte Carlo"; Sountsov
     and Hoffman (2021), "Focusing on difficult directions for learning HMC trajectory lengths".
 
@@ -115,7 +116,8 @@ class Lengths:
         velocity: torch.Tensor,
         accepted: torch.Tensor,
         time: float,
-        longest: float,
+        step_size: float,
+        most_steps: int,
     ) -> torch.Tensor:
         """Follow the gradient of ChEES.
 
@@ -129,8 +131,8 @@ class Lengths:
             Probability (chains,) of each to be accepted, which weighs it.
         time
             Length of the trajectories.
-        longest
-            Longest length to take.
+        step_size, most_steps
+            Step size, and largest number of steps of a trajectory.
         """
         fine = torch.isfinite(after).all(dim=1) & torch.isfinite(velocity).all(dim=1) & (accepted > 1e-4)
         if int(fine.sum()) < 2:
@@ -145,12 +147,14 @@ class Lengths:
         count += 1
         criterion = 0.95 * criterion + 0.05 * float(share @ gain.square()) / 4
         gradient = float(share @ slope)
-        gradient = gradient / max(criterion / (1 - 0.95**count), 1e-300) - 1
+        length = math.exp(log)
+        cost = length / (length + 2 * _OVERHEAD * step_size)  # trajectories are half as long as that on average
+        gradient = gradient / max(criterion / (1 - 0.95**count), 1e-300) - cost
         square = 0.95 * square + 0.05 * gradient**2
         unbiased = square / (1 - 0.95**count)
         if not math.isfinite(gradient) or unbiased <= 0:
             return lengths
-        log = min(log + self.rate * gradient / math.sqrt(unbiased), math.log(longest))
+        log = min(log + self.rate * gradient / math.sqrt(unbiased), math.log(step_size * most_steps))
         mean += count**-0.75 * (log - mean)
         return lengths.new_tensor([log, square, count, mean, criterion])
 

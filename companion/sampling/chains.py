@@ -242,6 +242,7 @@ class Chains:
             self.store.flush()
             about = {
                 "compiled": self.target.compiled,
+                "threads": self.target.threads,
                 "kept": self.store.count,
                 "seal": self.store.seal,
                 "stats": self.store.names,
@@ -267,5 +268,6 @@ class Chains:
             elif kind == "pending":
                 self._pending[name] = tensor.to(self.start.device)
         self.lost = found.tensors["lost"]
-        self.step, self.seconds, self.target.compiled = found.step, about["seconds"], about["compiled"]
+        self.step, self.seconds = found.step, about["seconds"]
+        self.target.compiled, self.target.threads = about["compiled"], about["threads"]
         return True

@@ -293,9 +293,7 @@ class Metropolis:
 
     def _learned(self, state: State, info: Info) -> State:
         """Take one step's proposals into the averages of step size and length."""
-        accepted = info["acceptance_rate"].double()
-        # the harmonic mean listens to the chain that accepts least, though not to one that is stuck alone
-        harmonic = 1 / (1 / accepted.clamp_min(0.05)).mean()
+        accepted = info["acceptance_rate"].double().mean()
         scale, size = state["shared_scale"], float(state["shared_step_size"])
         lengths = self._lengths.update(
             state["shared_lengths"],
@@ -304,10 +302,11 @@ class Metropolis:
             info["_velocity"],
             info["acceptance_rate"],
             size * float(info["n_steps"][0]),
-            size * self._settings.most_steps,
+            size,
+            self._settings.most_steps,
         )
         return {
-            "shared_averaging": self._averaging.update(state["shared_averaging"], harmonic),
+            "shared_averaging": self._averaging.update(state["shared_averaging"], accepted),
             "shared_lengths": lengths,
         }
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from companion.bridge import largest
 from companion.errors import ModelError
-from companion.machine import faster
+from companion.machine import Machine, faster, threads_worth
 from companion.training import Batches
 from companion.variational import Objective, PointMass
 
@@ -28,22 +29,23 @@ class Target:
         The lowered model, with the family `companion.variational.PointMass`.
     batches
         Rows by step.
-    compile
-        Whether to compile the gradient; "auto" measures.
+    machine
+        Whether to compile the gradient, and how many threads to use; "auto" measures.
     calls
         Number of calls to come, about: compilation must earn its time back.
 
     Attributes
     ----------
-    compiled
-        Whether the gradient is compiled; ``None`` until that was decided.
+    compiled, threads
+        Whether the gradient is compiled, and how many threads it uses; ``None`` until that was decided.
     """
 
-    def __init__(self, objective: Objective, batches: Batches, compile: str | bool, calls: int) -> None:
+    def __init__(self, objective: Objective, batches: Batches, machine: Machine, calls: int) -> None:
         assert isinstance(objective.family, PointMass), "a chain is a point"
         self.objective, self.batches = objective, batches
         self.compiled: bool | None = None
-        self._compile, self._calls = compile, calls
+        self.threads: int | None = None
+        self._machine, self._calls = machine, calls
         self._function: Callable[..., Any] | None = None
 
     def __call__(self, position: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,14 +82,25 @@ class Target:
         return torch.isfinite(lp) & torch.isfinite(slope).all(1)
 
     def _set_up(self, position: torch.Tensor, rows: Any) -> None:
-        """Trace the gradient, and compile it where that is faster."""
+        """Trace the gradient, compile it where that is faster, and use the threads that pay."""
         self._one = position.new_ones(())
         self._noise = position.new_empty(len(position), 1, 0)
         traced = self.objective.gradient({"mean": position}, self._noise, rows)
-        setting = self._compile if self.compiled is None else self.compiled
-        if not isinstance(traced, torch.fx.GraphModule):  # a loop in Python: nothing to compile
+        setting = self._machine.compile if self.compiled is None else self.compiled
+        graph = isinstance(traced, torch.fx.GraphModule)
+        if not graph:  # a loop in Python: nothing to compile
             setting = False
         arguments = (self._one, self._noise, position, *rows.values())
+        if self.threads is None:
+            self.threads = threads_worth(
+                traced,
+                arguments,
+                largest=largest(traced) if graph else max(t.numel() for t in arguments),
+                setting=self._machine.threads,
+                steps=self._calls,
+                measurable=graph,
+            )
+        torch.set_num_threads(self.threads)
         self._function, self.compiled = faster(
             traced, arguments, setting=setting, steps=self._calls, device=position.device
         )

@@ -6,7 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,8 +14,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from tqdm import tqdm
 
+from companion.bridge import largest
 from companion.errors import CompanionError, InferenceError, first_line
-from companion.machine import faster, generator_for, reseed, seed_for
+from companion.machine import faster, generator_for, reseed, seed_for, threads_worth
 from companion.training import checkpoints
 from companion.training.batches import Batches
 from companion.training.distributed import Processes
@@ -53,6 +54,8 @@ class Training(Generic[Task]):
         Estimates of the negative ELBO at full weight, (steps, restarts), in nats.
     compiled
         Whether the gradient is compiled; None until that was decided.
+    threads
+        Number of the processor's threads that it uses; None until that was decided.
     """
 
     objective: Task
@@ -61,11 +64,13 @@ class Training(Generic[Task]):
     group: Processes
     parameters: Parameters
     compile: str | bool = "auto"
+    threads_wanted: int | str = "auto"
     callback: Callback | None = None
     folder: Path | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
     compiled: bool | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -200,12 +205,27 @@ class Training(Generic[Task]):
             setting = self.compile if self.compiled is None else self.compiled
             if not isinstance(traced, torch.fx.GraphModule):  # a loop in Python: nothing to compile
                 setting = False
+            torch.set_num_threads(self._threads(traced, arguments, left))
             found, quick = faster(traced, arguments, setting=setting, steps=left, device=self.device)
             self.compiled = self.group.all(quick, self.step)
             self._gradient = found if self.compiled else traced
             if self.objective.draws_inside:
                 reseed(self.device, seed_for(self.settings.seed, "layers", self.step, self.group.rank))
         return self._gradient
+
+    def _threads(self, traced: Gradient, arguments: Sequence[torch.Tensor], steps: int) -> int:
+        """Decide how many threads the steps use, once for a fit and all that goes on from its checkpoints."""
+        if self.threads is None:
+            graph = isinstance(traced, torch.fx.GraphModule)
+            self.threads = threads_worth(
+                traced,
+                arguments,
+                largest=largest(traced) if graph else max(t.numel() for t in arguments),
+                setting=self.threads_wanted,
+                steps=steps,
+                measurable=graph,
+            )
+        return self.threads
 
     # --- checkpoints ------------------------------------------------------------------------------------
 
@@ -237,7 +257,7 @@ class Training(Generic[Task]):
 
     def _save(self) -> None:
         """Write the checkpoint: one process for all."""
-        folder, settings = self.folder, {**self._settings(), "compiled": self.compiled}
+        folder, settings = self.folder, {**self._settings(), "compiled": self.compiled, "threads": self.threads}
         if folder is not None:
             self.group.from_first(lambda: checkpoints.write(folder, self.step, self.tensors(), settings), self.step)
 
@@ -265,6 +285,6 @@ class Training(Generic[Task]):
             self._save()
             return
         self.restore(found.tensors, found.step)
-        self.compiled = found.settings["compiled"]
+        self.compiled, self.threads = found.settings["compiled"], found.settings.get("threads")
         if self.group.first:
             checkpoints.tidy(folder, self.step)
