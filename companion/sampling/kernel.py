@@ -179,7 +179,7 @@ def kept_steps(sampler: Sampler, draws: int, thin: int) -> Sequence[int]:
     Returns
     -------
     sequence of int
-        In rising order. The last one is the last step.
+        Numbers of the steps, in rising order. The last one is the last step.
     """
     own: Callable[[int, int], Sequence[int]] | None = getattr(sampler, "kept_steps", None)
     return range(thin - 1, draws * thin, thin) if own is None else own(draws, thin)

@@ -21,11 +21,11 @@ class Preconditioner(StrEnum):
     """How the directions of a step are scaled."""
 
     IDENTITY = "identity"
-    """All alike."""
+    """All of them alike."""
 
     RMSPROP = "rmsprop"
-    """By the root of a running mean of the squared gradients, as in RMSProp, at all times (Li et al. 2016). What is
-    left out, as there, is the drift that a moving preconditioner needs: a small bias that the warm-up's has not."""
+    """The root of a running mean of the squared gradients divides each step, as in RMSProp, at all times (Li et al.
+    2016). What is left out, as there, is the drift that a moving preconditioner needs: a small bias."""
 
     WARMUP = "warm-up"
     """The same, learned in the warm-up and fixed from then on, so that the chain keeps its distribution."""
