@@ -374,8 +374,8 @@ def _tell(posterior: ChainPosterior) -> None:
         worst = kept[np.argsort(-health.divergences, kind="stable")][: int((health.divergences > 0).sum())][:5]
         notice(
             f"{count:,} of {len(posterior):,} draws diverged, most in {_listed(worst.tolist())}: the posterior may be "
-            "too narrow where its curvature is high. Raise target_accept (or lower step_size, where nothing is rejected), or write the model without such "
-            "places, for example with centred=False."
+            "too narrow where its curvature is high. Raise target_accept (lower step_size, where nothing is rejected), "
+            "or write the model without such places, for example with centred=False."
         )
 
 
