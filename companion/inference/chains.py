@@ -18,11 +18,12 @@ import torch
 from companion.bridge import refuse_impossible, torch_log_density
 from companion.checks import whole
 from companion.errors import InferenceError, ModelError, notice
-from companion.machine import PRECISIONS, Machine, guard, has_bfloat16
+from companion.machine import PRECISIONS, Machine, guard, has_bfloat16, seed_for
 from companion.posterior import ChainPosterior, Posterior, Record
 from companion.sampling import (
     Broken,
     Chains,
+    Drawn,
     Plan,
     Problem,
     Sampler,
@@ -35,7 +36,7 @@ from companion.sampling import (
     starting_positions,
     warn_ahead,
 )
-from companion.training import Checkpoint, Stream, batches_for, begun, fingerprint
+from companion.training import Checkpoint, Processes, Stream, batches_for, begun, fingerprint, processes
 from companion.variational import Objective, PointMass
 
 __all__ = ["ChainState", "sample"]
@@ -97,7 +98,9 @@ def sample(
     r"""Draw from the posterior of a PyMC model, :math:`p(\theta \mid \mathcal{D})`, by chains side by side.
 
     The model is lowered to torch once, and all chains move together: a step is one batched computation. The formula,
-    the source and the cost of a sampler are in the docstring of its settings. Ctrl-C returns the draws so far.
+    the source and the cost of a sampler are in the docstring of its settings. Ctrl-C returns the draws so far. Under
+    ``torchrun`` each process moves its part of the chains; the first returns all of them, and goes on without the draws
+    of one that was lost, which it names. The others return their own.
 
     A model without observations gives draws from its prior. Sampling is for where the answer matters more than the
     time, and for models of up to some tens of thousands of values; beyond that use a mini-batch sampler, or
@@ -187,21 +190,35 @@ def sample(
         precision=str(place.precision),
         seed=whole("seed", seed, 0),
     )
-    with guard(), torch.no_grad():
+    with guard(), processes(place.place) as group, torch.no_grad():
+        every = 1000 if stored is None else stored.every
+        group.agree({**plan.as_json(), "checkpoint": stored is not None, "checkpoint_every": every}, 0)
+        plan = _own(plan, group)
         run = _chains(model, plan, chosen, start, batch_size, memory, place, stored)
-        if callback is not None:
+        if callback is not None and group.first:
             run.callback = lambda step, at: callback(step, _state(model, at))
         stopped, failed = None, False
         try:
-            stopped = run.run(every=1000 if stored is None else stored.every, progressbar=progressbar)
+            stopped = run.run(every=every, progressbar=progressbar and group.first)
         except Broken as broken:
             stopped, failed = str(broken), True
-        found = _posterior(model, run, stopped)
-    if failed or found is None:
+        drawn = Drawn.of(run, stopped)
+        if group.world > 1:
+            drawn = drawn.gathered(group, memory)
+        found = _posterior(model, run, drawn) if drawn.some else None
+    if found is None or (failed and (group.world == 1 or not group.first)):
         none = "" if found is not None else " There are no draws to keep."
         raise InferenceError(f"{str(stopped).rstrip('.')}.{none}", found)
     _tell(found)
     return found
+
+
+def _own(plan: Plan, group: Processes) -> Plan:
+    """Give this process its part of the chains."""
+    rank, world = group.rank, group.world
+    if plan.chains < world:
+        raise ModelError(f"chains={plan.chains} in {world} processes; expected one or more for each.")
+    return replace(plan, chains=plan.chains // world + (rank < plan.chains % world), rank=rank, world=world)
 
 
 def _machine(model: pm.Model, sampler: Sampler, machine: str | torch.device | Machine) -> Machine:
@@ -269,9 +286,9 @@ def _chains(
         density,
         plan.batch_size,
         None if stream is None else stream.dataset,
-        plan.seed,
-        plan.rank,
-        plan.world,
+        _seed(plan),
+        0,  # every chain sees all rows in an epoch, whatever other processes see
+        1,
         0 if stream is None else stream.workers,
         isinstance(sampler, StochasticGradient) and sampler.independent_rows,
     )
@@ -281,6 +298,8 @@ def _chains(
     objective = Objective(density, PointMass(), rows=rows, bfloat16=half)
     target = Target(objective, batches, machine, plan.steps * _GRADIENTS)
     folder = None if stored is None else Path(stored.folder)
+    if folder is not None and plan.world > 1:
+        folder = folder / f"process-{plan.rank}"
     found = _start(model, plan, start, target, resumes=begun(folder))
     same = fingerprint(objective, batches, found if plan.start in ("given", "posterior") else None)
     problem = Problem(
@@ -304,6 +323,11 @@ def _chains(
     )  # fmt: skip
 
 
+def _seed(plan: Plan) -> int:
+    """Give each process a seed of its own for rows and starts."""
+    return plan.seed if plan.rank == 0 else seed_for(plan.seed, "process", plan.rank) % 2**32
+
+
 def _start(model: pm.Model, plan: Plan, start: Any, target: Target, *, resumes: bool) -> torch.Tensor:
     """Give starting positions (chains, size); chains that resume from a checkpoint don't need them.
 
@@ -317,45 +341,44 @@ def _start(model: pm.Model, plan: Plan, start: Any, target: Target, *, resumes: 
     def fine(positions: torch.Tensor) -> torch.Tensor:
         return target.fine(positions.to(device, dtype)).cpu()
 
-    found = starting_positions(model, layout, start, plan.chains, plan.seed, fine)
+    found = starting_positions(model, layout, start, plan.chains, _seed(plan), fine)
     if not resumes:
         target.refuse_start(found.to(device, dtype))
     return found
 
 
-def _posterior(model: pm.Model, run: Chains, stopped: str | None) -> ChainPosterior | None:
-    """Make the posterior of the draws so far; ``None`` where no chain has one."""
-    alive, plan, values = run.alive.numpy(), run.plan, run.store.values()
-    if not len(values) or not alive.any():
-        return None
-    bounds = np.full((plan.chains, 2), np.nan)
-    bounds[~alive, 0] = -np.inf
+def _posterior(model: pm.Model, run: Chains, drawn: Drawn) -> ChainPosterior:
+    """Make the posterior of draws."""
+    plan, chains = run.plan, len(drawn.alive)
+    bounds = np.full((chains, 2), np.nan)
+    bounds[~drawn.alive, 0] = -np.inf
     objective = run.target.objective
-    settings = {**plan.sampler, **{name: value for name, value in plan.as_json().items() if name != "sampler"}}
+    asked = {name: value for name, value in plan.as_json().items() if name not in ("sampler", "rank")}
+    settings = {**plan.sampler, **asked, "chains": chains}
     record = Record(
         method=str(plan.sampler.get("sampler", "sampling")),
         settings=settings,
-        losses=np.empty((0, plan.chains)),
+        losses=np.empty((0, chains)),
         bounds=bounds,
-        weights=alive / alive.sum(),
+        weights=drawn.alive / drawn.alive.sum(),
         seconds=run.seconds,
         device=str(objective.device),
         precision=plan.precision if objective.bfloat16 or plan.precision != "bfloat16" else "float32",
         compiled=bool(run.target.compiled),
         threads=run.target.threads,
-        stopped=stopped,
+        stopped=drawn.stopped,
     )
-    return ChainPosterior(model, objective, values, run.store.stats(), record)
+    return ChainPosterior(model, objective, drawn.values, drawn.stats, record)
 
 
 def _state(model: pm.Model, run: Chains) -> ChainState:
     """Look at chains under way, for the callback."""
 
     def make() -> ChainPosterior:
-        found = _posterior(model, run, None)
-        if found is None:
+        drawn = Drawn.of(run, None)
+        if not drawn.some:
             raise InferenceError(f"there are no draws yet after step {run.step:,}; the first come after the warm-up.")
-        return found.copied()
+        return _posterior(model, run, drawn).copied()
 
     return ChainState(run.step, run.drawn, run.state["lp"].cpu().numpy(), run.step <= run.plan.warmup, make)
 

@@ -4,6 +4,7 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 """
 
 from companion.sampling.chains import Broken, Chains, Plan
+from companion.sampling.gathering import Drawn
 from companion.sampling.hmc import HMC, Mass
 from companion.sampling.kernel import Gradient, Info, Kernel, Noise, Problem, Sampler, State, kept_steps
 from companion.sampling.microcanonical import MCLMC, AdjustedMCLMC
@@ -26,6 +27,7 @@ __all__ = [
     "Broken",
     "ChainStart",
     "Chains",
+    "Drawn",
     "Gradient",
     "Info",
     "Kernel",

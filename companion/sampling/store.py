@@ -17,7 +17,7 @@ import torch
 
 from companion.errors import InferenceError
 
-__all__ = ["Store"]
+__all__ = ["Store", "side_by_side"]
 
 # Draws that are held back, so that a GPU isn't waited for at each, and bytes that they may take.
 _AT_ONCE, _HELD_BYTES = 100, 2**26
@@ -53,18 +53,11 @@ class Store:
     ) -> None:
         self.count, self.seal, self.names = 0, 0, list[str]()
         self._shape, self._dtype = (draws, chains, size), torch.empty(0, dtype=dtype).numpy().dtype
-        self._folder, self._temporary = folder, False
-        if folder is None and np.prod(self._shape, dtype=float) * self._dtype.itemsize > memory:
-            self._folder, self._temporary = Path(tempfile.mkdtemp(prefix="draws-")), True
+        self._folder, self._memory = folder, memory
         self._values: np.ndarray | None = None
         self._stats = np.empty((draws, chains, 0))
         self._held: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._at_once = min(_AT_ONCE, max(1, _HELD_BYTES // (chains * size * self._dtype.itemsize)))
-
-    @property
-    def on_disk(self) -> bool:
-        """Whether the values are in a file."""
-        return self._folder is not None
 
     def add(self, position: torch.Tensor, stats: Mapping[str, torch.Tensor]) -> None:
         """Take one draw of each chain, (chains, size), and its statistics, (chains,) each."""
@@ -139,7 +132,7 @@ class Store:
             return
         shape = (*self._shape[:2], len(self.names))
         if self._folder is None:
-            self._values, self._stats = np.empty(self._shape, self._dtype), np.empty(shape)
+            self._values, self._stats = _array(self._shape, self._dtype, self._memory), np.empty(shape)
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         values, stats = self._folder / "draws.npy", self._folder / "stats.npy"
@@ -150,13 +143,43 @@ class Store:
             self._values, self._stats = np.load(values, "r+"), np.load(stats, "r+")
             if self._values.shape != self._shape or self._stats.shape != shape:
                 raise ValueError(f"it has shapes {self._values.shape} and {self._stats.shape}")
-        if self._temporary:
-            weakref.finalize(self._values, shutil.rmtree, self._folder, ignore_errors=True)
 
     def _to_disk(self) -> None:
         for array in (self._values, self._stats):
             if isinstance(array, np.memmap):
                 array.flush()
+
+
+def side_by_side(parts: Sequence[np.ndarray], memory: int) -> np.ndarray:
+    """Put the chains of several arrays (draws, chains, size) side by side, as many draws as all of them have.
+
+    Parameters
+    ----------
+    parts
+        Arrays of as many values.
+    memory
+        Bytes of memory that the result may take; where it needs more, it goes to a temporary file.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    draws, chains = min(map(len, parts)), sum(part.shape[1] for part in parts)
+    shape = (draws, chains, parts[0].shape[2])
+    found = _array(shape, parts[0].dtype, memory)
+    at = 0
+    for part in parts:
+        found[:, at : at + part.shape[1]] = part[:draws]
+        at += part.shape[1]
+    return found
+
+
+def _array(shape: tuple[int, int, int], dtype: np.dtype, memory: int) -> np.ndarray:
+    """Make an array in memory or, where that doesn't do, in a temporary file that goes with it."""
+    if np.prod(shape, dtype=float) * dtype.itemsize <= memory:
+        return np.empty(shape, dtype)
+    folder = Path(tempfile.mkdtemp(prefix="draws-"))
+    found = np.lib.format.open_memmap(folder / "draws.npy", "w+", dtype, shape)
+    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    return found
 
 
 def _damaged(folder: Path | None, why: object) -> InferenceError:
