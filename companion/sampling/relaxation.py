@@ -85,7 +85,7 @@ def outlook(
     variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
     factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
     per_row = variance * (problem.batch_size / (1 - problem.batch_size / problem.rows))
-    slope = (factors * (per_row + precisions.to(position) / problem.rows)).mean(dim=0)
+    slope = (factors * (per_row + precisions.to(position) / problem.rows)).nanmean(dim=0)
     known = slope.isfinite().nonzero()[:, 0]
     if not len(known):
         return None
@@ -96,7 +96,7 @@ def outlook(
     if not sampler.independent_rows:
         rate = sizes.mean * sampler.mobility * slope.nan_to_num()
         heat = heat * left_of_noise(rate * (problem.rows / problem.batch_size))
-    return Outlook(sampler.relaxation(float(slow), sizes.mean), int(known[place]), float(heat.mean()))
+    return Outlook(sampler.relaxation(float(slow), sizes.mean), int(known[place]), float(heat.nanmean()))
 
 
 def left_of_noise(epoch: torch.Tensor) -> torch.Tensor:

@@ -70,13 +70,18 @@ class StochasticGradient:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        choice(StepSchedule, "schedule", self.schedule)
-        choice(Preconditioner, "preconditioner", self.preconditioner)
-        positive("step_size", self.step_size, "a learning rate such as 0.01", self)
-        positive("temperature", self.temperature, owner=self)
-        whole("cycles", self.cycles, 1)
         if not is_number(self.exploration) or not 0 <= self.exploration < 1:
             raise ModelError(f"exploration={self.exploration!r}; expected a share of each cycle, from 0 to below 1.")
+        plain = {  # Python's own numbers and words, which a checkpoint can hold
+            "schedule": str(choice(StepSchedule, "schedule", self.schedule)),
+            "preconditioner": str(choice(Preconditioner, "preconditioner", self.preconditioner)),
+            "step_size": positive("step_size", self.step_size, "a learning rate such as 0.01", self),
+            "temperature": positive("temperature", self.temperature, owner=self),
+            "cycles": whole("cycles", self.cycles, 1),
+            "exploration": float(self.exploration),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     def kernel(self, problem: Problem) -> Kernel:
         """Build the kernel.
@@ -100,9 +105,8 @@ class StochasticGradient:
             If a cycle has no step whose position is kept.
         """
         return StepSizes(
-            float(self.step_size), StepSchedule(self.schedule), problem.warmup, problem.steps, self.cycles,
-            float(self.exploration),
-        )  # fmt: skip
+            self.step_size, StepSchedule(self.schedule), problem.warmup, problem.steps, self.cycles, self.exploration
+        )
 
     def kept_steps(self, draws: int, thin: int) -> Sequence[int]:
         """Return the steps whose positions are draws; see `companion.sampling.kept_steps`.
@@ -111,7 +115,7 @@ class StochasticGradient:
         """
         if self.schedule == StepSchedule.CONSTANT:
             return range(thin - 1, draws * thin, thin)
-        return cold_steps(draws, thin, self.cycles, float(self.exploration))
+        return cold_steps(draws, thin, self.cycles, self.exploration)
 
     def relaxation(self, curvature: float, step_size: float | None = None) -> float:
         """Return the number of steps in which a direction of the posterior forgets where it began, by a factor of e.
@@ -133,7 +137,7 @@ class StochasticGradient:
         return -1 / math.log(kept) if 0 < kept < 1 else 0.0 if kept == 0 else math.inf
 
     def heating(self, variance: float) -> float:
-        r"""Return what the noise of mini-batches adds to the temperature, as a share of it, if no two share their rows.
+        r"""Return the share by which noise of mini-batches raises the temperature, if independent from step to step.
 
         Parameters
         ----------
@@ -268,7 +272,7 @@ class SGHMC(StochasticGradient):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_friction(self.friction, self)
+        object.__setattr__(self, "friction", _checked_friction(self.friction, self))
 
     def _kernel(self, problem: Problem) -> Kernel:
         return _Hamiltonian(self, problem)
@@ -331,7 +335,7 @@ class SGNHT(StochasticGradient):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_friction(self.friction, self, below=1.0)
+        object.__setattr__(self, "friction", _checked_friction(self.friction, self, below=1.0))
 
     def _kernel(self, problem: Problem) -> Kernel:
         return _Thermostat(self, problem)
@@ -368,7 +372,7 @@ class _StochasticKernel:
         return self.step_sizes.keeps(step)
 
     def told(self, lp: torch.Tensor, step_size: float, **more: torch.Tensor) -> Info:
-        """Report a step; a chain diverges when its log density is not finite."""
+        """Report a step; a chain diverges when its log density, as its rows estimate it, is not finite."""
         return {"lp": lp, "diverging": ~lp.isfinite(), "step_size": torch.full_like(lp, step_size), **more}
 
 
@@ -466,10 +470,11 @@ def _spectral_radius(k: float, left: float) -> float:
     return abs(half) + math.sqrt(inside) if inside >= 0 else math.sqrt(left)
 
 
-def _check_friction(friction: Any, owner: object, below: float = math.inf) -> None:
+def _checked_friction(friction: Any, owner: object, below: float = math.inf) -> float:
     if not is_number(friction) or not 0 < friction <= 1 or friction >= below:
         upper = "up to 1" if below > 1 else "below 1"
         raise ModelError(
             f"friction={friction!r} in {type(owner).__name__}; expected the share of the momentum that a step loses, "
             f"above 0 and {upper}, such as 0.1."
         )
+    return float(friction)

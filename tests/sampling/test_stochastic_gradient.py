@@ -1,5 +1,6 @@
 """Samplers of mini-batches: the law of their draws on targets that are known, and what they say of themselves."""
 
+import json
 import math
 
 import numpy as np
@@ -303,6 +304,15 @@ def test_a_long_cool_chain_is_not_warned_of_and_a_hot_one_is(recwarn):
     warn_of(outlook(thermostat, long, start, ones), thermostat, long, "w")
 
 
+def test_a_chain_that_is_lost_does_not_silence_the_warning_of_the_others():
+    start = torch.zeros(2, 4)
+    start[1] = math.nan
+    problem = problem_of(rows_that_say_nothing_of_the_last_value, 4, 2)
+    found = outlook(SGLD(step_size=0.05), problem, start, torch.ones(4))
+    assert found.relaxation == pytest.approx(ROWS / 0.05, rel=0.001)
+    assert math.isfinite(found.heating)
+
+
 def test_nothing_is_foretold_where_every_step_sees_all_rows():
     every = problem_of(parabola(), batch=None)
     assert outlook(SGLD(), every, torch.zeros(2, SIZE), torch.ones(SIZE)) is None
@@ -327,6 +337,13 @@ def test_nothing_is_foretold_where_every_step_sees_all_rows():
 def test_settings_out_of_range_are_refused(sampler, settings, says):
     with pytest.raises(ModelError, match=says):
         sampler(**settings)
+
+
+def test_settings_are_plain_values_that_a_checkpoint_holds():
+    numbers = {"step_size": np.float32(0.5), "cycles": np.int64(3), "exploration": 0, "friction": np.float32(0.5)}
+    given = SGHMC(**numbers, schedule=StepSchedule.CYCLICAL)
+    assert json.loads(json.dumps(given.as_json())) == given.as_json()
+    assert given == SGHMC(step_size=0.5, cycles=3, exploration=0.0, friction=0.5, schedule="cyclical")
 
 
 def test_friction_is_a_share():
