@@ -36,14 +36,14 @@ NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-wi
 TOOLS = .venv/bin/python -m tools
 
 .PHONY: help book serve test unit fuzz notebooks execute measure pages picture data bench lint english lock clean \
-  chapters changed binder links gpu dist try report
+  chapters changed binder links gpu gpu-report dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
 help:  ## list these targets
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s  %s\n", $$1, $$2 }' Makefile
 	@echo "and, for continuous integration above all,"
-	@awk -F ':.*##ci ' '/^[a-z]+:.*##ci / { printf "  %-9s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*##ci ' '/^[a-z-]+:.*##ci / { printf "  %-10s  %s\n", $$1, $$2 }' Makefile
 
 # --- set-up ---------------------------------------------------------------------------------------------
 
@@ -142,6 +142,10 @@ binder: .venv/.binder  ##ci ask Binder's own tool which image it would make, and
 
 gpu: .venv/.test  ##ci prove that there is a GPU and that a fit runs on it (EXECUTED=folder: that those notebooks did)
 	@$(TOOLS) gpu $(EXECUTED)
+
+# Nine minutes on a bare machine with CUDA: what fits cost, then as many notebooks as the time holds.
+gpu-report: .venv/.test  ## measure a GPU in nine minutes, notebooks too; without one the tiny form shows that it works
+	@$(TOOLS) gpu_report
 
 # On a machine that does nothing else: the figures are worth no more than the quiet. BENCH=--tiny only sees it work.
 bench: .venv/.bench  ## measure speed and memory beside the peers, for half an hour (BENCH=--tiny: two minutes)

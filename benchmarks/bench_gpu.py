@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -26,11 +25,7 @@ ROUNDS, BLOCKS, STEPS = 10, 5, 20
 
 def without_graph(problem: Problem, device: torch.device, *, precision: str) -> Ours:
     """Compile the engine's step into kernels that are launched one by one."""
-    plain = mock.patch(
-        "companion.machine.compilation.compiled", lambda function, _: torch.compile(function, dynamic=False)
-    )
-    with plain:
-        return Ours(problem, device, precision=precision, compile=True)
+    return Ours(problem, device, precision=precision, compile="kernels")
 
 
 NO_GRAPH = {

@@ -19,7 +19,7 @@ from companion.training import Processes, Settings, Training, batches_for, start
 from companion.variational import Estimator, MeanField, Objective
 
 
-def training_of(model: pm.Model, device: torch.device, *, compile: bool, **settings: Any) -> Training:
+def training_of(model: pm.Model, device: torch.device, *, compile: bool | str, **settings: Any) -> Training:
     """Set a mean-field fit of any model up, as `companion.inference.fit` does."""
     defaults = {
         "batch_size": None, "restarts": 1, "family": "mean-field", "estimator": "reparameterisation", "draws": 1,
@@ -54,7 +54,7 @@ class Ours:
     problem: Problem
     device: torch.device
     precision: str = "float32"
-    compile: bool = False
+    compile: bool | str = False
     estimator: str = "reparameterisation"
     draws: int = 1
     restarts: int = 1

@@ -16,6 +16,7 @@ COMMANDS = {
     "chapters": "tools.workflows.chapters",
     "changed": "tools.workflows.changed",
     "gpu": "tools.workflows.gpu",
+    "gpu_report": "tools.workflows.gpu_report",
     "report": "tools.workflows.report",
     "dist": "tools.release.dist",
     "try": "tools.release.attempt",

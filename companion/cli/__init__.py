@@ -80,6 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         help="of a CSV file: a column that is not learned from; may be given several times",
     )
     new.add_argument("--to", metavar="NOTEBOOK", help="what to write; by default the data's name and .ipynb, here")
+    speed = commands.add_parser(
+        "bench",
+        help="what do fits cost on this machine?",
+        description="Measure steps, whole fits, predictions and memory, within eight minutes on a GPU.",
+    )
+    speed.set_defaults(run=_bench)
+    speed.add_argument("--gpu", action="store_true", help="on the GPU; where there is none, the tiny form runs")
+    speed.add_argument("--tiny", action="store_true", help="small networks and few steps, to see that it works")
+    speed.add_argument("--seconds", type=float, default=480.0, help="time that all parts may take (default: 480)")
+    speed.add_argument("--to", metavar="FILE", help="JSON file to write")
     for name, text in (
         ("list", "every file: size, licence, and where it was found"),
         ("fetch", "download the files that are not here yet"),
@@ -114,6 +124,12 @@ def _new(options: argparse.Namespace) -> int:
     from companion.cli.new import start
 
     return start(options.data, options.target, options.to, options.leave_out)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from companion.cli.bench import bench
+
+    return bench(gpu=options.gpu, tiny=options.tiny, seconds=options.seconds, to=options.to)
 
 
 def _one_message(

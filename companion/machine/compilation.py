@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from companion.errors import ModelError, first_line, notice
+from companion.errors import first_line, notice
 from companion.machine.timing import fastest_of
 
 __all__ = ["compiled", "faster"]
@@ -24,16 +24,26 @@ Function = Callable[..., Any]
 _WORTH_IT_S = 45.0
 
 
-def compiled(function: Function, device: torch.device) -> Function:
+def compiled(function: Function, device: torch.device, *, graph: bool = True) -> Function:
     """Compile for the device: C++ kernels on CPU; on GPU a CUDA graph, which launches all of a step's kernels at once.
 
     Random numbers stay the same as without compilation.
+
+    Parameters
+    ----------
+    function
+        Function of tensors.
+    device
+        Device of its arguments.
+    graph
+        Whether to make a CUDA graph of it on a GPU. It holds the memory of its own tensors.
     """
-    options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": device.type == "cuda"}
+    graph = graph and device.type == "cuda"
+    options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": graph}
     optimised = torch.compile(function, dynamic=False, options=options)
 
     def call(*arguments: torch.Tensor) -> Any:
-        if device.type == "cuda":
+        if graph:
             torch.compiler.cudagraph_mark_step_begin()
         return optimised(*arguments)
 
@@ -52,7 +62,7 @@ def faster(
     arguments
         Example of its arguments.
     setting
-        True or False decide; "auto" measures.
+        True, False or "kernels" decide; "auto" measures.
     steps
         Number of steps to come: compilation must earn its time back.
     device
@@ -63,24 +73,17 @@ def faster(
     callable, bool
         The function to call, and whether it is compiled.
 
-    Raises
-    ------
-    ModelError
-        If `setting` is something else.
-
     Warns
     -----
     CompanionWarning
         If `torch.compile` failed; the function is then used as it is.
     """
-    if setting not in (True, False, "auto"):
-        raise ModelError(f"compile={setting!r}; expected 'auto', True or False.")
     if setting is False:
         return function, False
     plain = fastest_of(function, arguments) if setting == "auto" else 0.0
     if setting == "auto" and plain * steps < _WORTH_IT_S:
         return function, False
-    candidate = compiled(function, device)
+    candidate = compiled(function, device, graph=setting != "kernels")
     try:
         quick = fastest_of(candidate, arguments)
     except Exception as error:  # the compiler can fail in many ways, and a fit can do without it
@@ -90,4 +93,4 @@ def faster(
         )
         return function, False
     _log.info("a gradient takes %.2f ms plain, %.2f ms compiled", 1e3 * plain, 1e3 * quick)
-    return (candidate, True) if setting is True or quick < 0.95 * plain else (function, False)
+    return (candidate, True) if setting != "auto" or quick < 0.95 * plain else (function, False)

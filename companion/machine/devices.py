@@ -47,7 +47,8 @@ class Machine:
         Numbers to compute with: a name of `Precision`.
     compile
         Whether to compile the gradient with `torch.compile`. "auto" does so where that is measured to be faster and the
-        fit is long enough to earn the compilation's time back.
+        fit is long enough to earn the compilation's time back. "kernels" compiles without making a CUDA graph on a GPU,
+        which takes less memory.
     threads
         Number of the processor's threads that a fit uses. "auto" measures whether several of them, as many as torch
         uses in the session, are faster than one.
@@ -65,8 +66,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         choice(Precision, "precision", self.precision)
-        if self.compile not in (True, False, "auto"):
-            raise ModelError(f"compile={self.compile!r}; expected 'auto', True or False.")
+        if self.compile not in (True, False, "auto", "kernels"):
+            raise ModelError(f"compile={self.compile!r}; expected 'auto', True, False or 'kernels'.")
         object.__setattr__(self, "threads", checked_threads(self.threads))
 
     @classmethod

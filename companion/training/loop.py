@@ -178,7 +178,7 @@ class Training(Generic[Task]):
     def update(self, loss: torch.Tensor, gradients: Tensors) -> None:
         """Let the optimiser follow the gradients, and count the step."""
         for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # Adam's fused kernel goes through memory, whatever the strides
         rate = self._schedule(self.step / self.settings.steps)
         for group in self._adam.param_groups:
             group["lr"] = group["rate"] * rate
@@ -202,7 +202,9 @@ class Training(Generic[Task]):
         if self._gradient is None:
             traced = self.objective.gradient(self.parameters, self.noise, data)
             left = self.settings.steps - self.step
-            setting = self.compile if self.compiled is None else self.compiled
+            setting = self.compile
+            if self.compiled is not None:  # as before the checkpoint
+                setting = self.compiled and (setting if setting == "kernels" else True)
             if not isinstance(traced, torch.fx.GraphModule):  # a loop in Python: nothing to compile
                 setting = False
             torch.set_num_threads(self._threads(traced, arguments, left))

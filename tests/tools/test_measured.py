@@ -138,3 +138,18 @@ def test_seeds_that_were_not_run_are_left_out():
 
 def test_no_page_says_nan():
     assert "nan" not in measured.score_page()
+
+
+def test_the_page_says_that_no_gpu_was_measured_or_what_was_found(tmp_path):
+    assert "No GPU has been measured yet" in "\n".join(measured.gpu_part(tmp_path / "none.json"))
+    found = {
+        "about": {"machine": "an engine, one GPU", "torch": "2.13.0", "date": "2026-11-28"},
+        "parts": {"step": [{"step": "plain", "ms per step": 1.23456}, {"step": "graph", "peak": 3.0}]},
+        "notes": {"two processes": "there is one GPU"},
+    }
+    (tmp_path / "gpu.json").write_text(json.dumps(found))
+    text = "\n".join(measured.gpu_part(tmp_path / "gpu.json"))
+    assert "an engine, one GPU, torch 2.13.0, 2026-11-28" in text
+    assert "| plain | 1.235 |  |" in text
+    assert "| graph |  | 3 |" in text
+    assert "Two processes: there is one GPU." in text

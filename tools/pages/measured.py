@@ -95,6 +95,7 @@ def run_page() -> str:
         if file.is_file():
             text += ["", f"## {title}", "", *([SAID[title], ""] if title in SAID else [])]
             text += _measured(json.loads(file.read_text(encoding="utf-8")), every=title not in SAID)
+    text += gpu_part()
     heads = ["chapter", "executed", "took", "Python", "PyMC", "torch", "ArviZ", "machine"]
     rows = list(_status())
     text += [
@@ -105,6 +106,30 @@ def run_page() -> str:
     ]
     text += ["", table(heads, rows, len(heads))]
     return "\n".join(text) + "\n"
+
+
+def gpu_part(file: Path = FOLDER / "gpu.json") -> Iterator[str]:
+    """Write what `companion bench --gpu` found, or that no GPU has been measured."""
+    yield from ("", "## What fits cost on a GPU", "")
+    if not file.is_file():
+        yield (
+            "No GPU has been measured yet. `make gpu-report` does so in nine minutes where there is one, and "
+            "`companion bench --gpu` measures yours."
+        )
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    about = found["about"]
+    yield f"Measured by `companion bench --gpu` on {about['machine']}, torch {about['torch']}, {about['date']}."
+    for part, rows in found["parts"].items():
+        heads = list(dict.fromkeys(key for row in rows for key in row))
+        yield from ("", f"**{part.capitalize()}.**", "")
+        yield table(heads, [[_cell(row.get(head, "")) for head in heads] for row in rows], len(heads))
+    for part, note in found["notes"].items():
+        yield from ("", f"{part.capitalize()}: {note}.")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:

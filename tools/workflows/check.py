@@ -23,7 +23,7 @@ from tools import ROOT
 
 PINNED = re.compile(r"\buses:\s+\S+@[0-9a-f]{40}\b")
 VERSION = re.compile(r"#\s+v\d+\.\d+(?:\.\d+)?$")
-TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
+TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 SETTING = re.compile(r"^[A-Z]+=")
 HASHED = re.compile(r"\bhashFiles\((.*?)\)")
 # Expressions are put in before a shell sees the line; zizmor refuses the dangerous ones.
