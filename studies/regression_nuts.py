@@ -25,7 +25,7 @@ from companion.posterior import diagnose
 from companion.priors import Gaussian, TrainedLocation
 
 CHAINS, ACCEPT, SEED = 2, 0.9, 0
-SAMPLERS = {"PyMC": {"warmup": 500, "draws": 500, "depth": 8}, "Pyro": {"warmup": 300, "draws": 400, "depth": 7}}
+SAMPLERS = {"PyMC": {"warmup": 1000, "draws": 2000, "depth": 8}, "Pyro": {"warmup": 600, "draws": 1000, "depth": 7}}
 SETS = {"warmup": 250, "draws": 250, "depth": 8}
 DATA_SEEDS = (1, 2, 3)
 FIT = {

@@ -140,10 +140,13 @@ def dataset(values):
 
 def moments(values):
     """Mean and standard deviation of each entry (entries,), each with its standard error: two arrays (2, entries)."""
+
+    def error(of):
+        return of.std(axis=(0, 1)) / np.sqrt(az.ess(dataset(of), method="mean")["x"].values)
+
     mean, scale = values.mean(axis=(0, 1)), values.std(axis=(0, 1))
-    mean_se = scale / np.sqrt(az.ess(dataset(values), method="mean")["x"].values)
-    scale_se = np.asarray(az.mcse(dataset(values), method="sd")["x"].values)
-    return np.stack([mean, mean_se]), np.stack([scale, scale_se])
+    scale_se = error((values - mean) ** 2) / (2 * scale)
+    return np.stack([mean, error(values)]), np.stack([scale, scale_se])
 
 
 def of_interest(name, posterior, draws, chains):

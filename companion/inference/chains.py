@@ -41,7 +41,7 @@ from companion.variational import Objective, PointMass
 
 __all__ = ["ChainState", "sample"]
 
-_SMALL = 20_000  # values; up to here, float64 costs a full-batch sampler on a processor nothing
+_SMALL = 1000  # values; up to here, calls cost more than arithmetic, and float64 is as fast as float32
 _GRADIENTS = 10  # of one step, about: compilation is judged by them
 
 
@@ -132,7 +132,7 @@ def sample(
         a temporary one that goes with the posterior.
     machine
         Name of a torch device, "auto" for a GPU where there is one; a `Machine` also sets precision and compilation.
-        Where it doesn't, a full-batch sampler on a processor computes in float64 for models of up to 20,000 values,
+        Where it doesn't, a full-batch sampler on a processor computes in float64 for models of up to 1,000 values,
         where it is as fast, and everything else in float32.
     checkpoint
         Folder of a checkpoint, or a `Checkpoint`. A call with a folder that holds a checkpoint of these chains goes on

@@ -117,7 +117,7 @@ class HMC:
     step_size
         Step size in the coordinates in which the mass is one; ``None`` learns it.
     trajectory
-        Longest time of a trajectory, in those coordinates; ``None`` learns it.
+        Longest time of a trajectory, in those coordinates; ``None`` learns it, which takes two chains or more.
     most_steps
         Largest number of leapfrog steps for one draw.
 

@@ -178,7 +178,7 @@ class Training(Generic[Task]):
     def update(self, loss: torch.Tensor, gradients: Tensors) -> None:
         """Let the optimiser follow the gradients, and count the step."""
         for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # Adam's fused kernel goes through memory, whatever the strides
         rate = self._schedule(self.step / self.settings.steps)
         for group in self._adam.param_groups:
             group["lr"] = group["rate"] * rate

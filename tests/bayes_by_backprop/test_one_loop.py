@@ -203,3 +203,26 @@ def test_whole_numbers_become_floating_ones_for_a_network_that_takes_only_those(
     data = SimpleNamespace(x=RNG.integers(0, 255, (30, 3)), y=RNG.normal(size=30).astype("float32"))
     posterior = fit(Linear(), data, 3, **QUICK)
     assert posterior.predict(data.x[:4], posterior.draw(2, 0)).shape == (2, 4)
+
+
+class Transposed(torch.nn.Module):
+    """A layer whose gradient lies in memory the other way round than its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.linspace(-1, 1, 6).reshape(3, 2))
+
+    def forward(self, x):
+        return (x[:, :, None] * self.weight.T).sum(1)
+
+
+def test_an_ordinary_parameter_follows_its_gradient_however_that_lies_in_memory():
+    rng = np.random.default_rng(0)
+    data = SimpleNamespace(x=rng.normal(size=(40, 2)).astype(np.float32), y=rng.normal(size=40).astype(np.float32))
+    network = torch.nn.Sequential(Transposed(), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    model = Regression(to_bayesian(network, priors.Gaussian(1.0), ["2"]), noise=1.0)
+    found = fit(model, data, 1, learning_rate=0.01, start=Start(scale=1e-6), elbo_draws=2, progressbar=False)
+    residual = network(torch.from_numpy(data.x))[:, 0] - torch.from_numpy(data.y)
+    [gradient] = torch.autograd.grad(residual.square().sum(), [network[0].weight])
+    moved = dict(found.model.named_parameters())["network.module.0.weight"] - network[0].weight
+    torch.testing.assert_close(moved, -0.01 * gradient.sign(), rtol=0, atol=1e-5)
