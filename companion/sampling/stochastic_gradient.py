@@ -323,8 +323,10 @@ class SGNHT(StochasticGradient):
     A step costs one gradient of a mini-batch. A chain holds position and momentum, and two more vectors with a
     preconditioner.
 
-    Don't use it where there are few values: one thermostat for fewer than about ten values swings widely. Gradient
-    noise that differs from value to value is only right on average; a preconditioner makes it more alike.
+    Don't use it where there are few values: one thermostat for fewer than about ten values swings widely. Nor where
+    gradient noise differs much from value to value, as it does between weights that the data know and others: what the
+    data know best stays too hot. A preconditioner makes it more alike, and `SGHMC`, whose rows come in epochs, feels
+    less of it.
     """
 
     name: ClassVar[str] = "sgnht"
