@@ -189,7 +189,7 @@ class PyroSvi:
 # --- posteriors -----------------------------------------------------------------------------------------
 
 
-class _Posteriors:
+class PosteriorsLog:
     """The log posterior as posteriors' documentation writes it: a mean over the rows, the prior divided by N."""
 
     def __init__(self, problem: Problem, device: torch.device, bfloat16: bool) -> None:
@@ -229,7 +229,7 @@ class PosteriorsDiag:
     def __init__(
         self, problem: Problem, device: torch.device, *, stl: bool = True, bfloat16: bool = False, fused: bool = False
     ) -> None:
-        self._common = _Posteriors(problem, device, bfloat16)
+        self._common = PosteriorsLog(problem, device, bfloat16)
         import posteriors
         import torchopt
 
@@ -268,7 +268,7 @@ class PosteriorsNelbo:
     """
 
     def __init__(self, problem: Problem, device: torch.device, *, bfloat16: bool = False) -> None:
-        self._common = _Posteriors(problem, device, bfloat16)
+        self._common = PosteriorsLog(problem, device, bfloat16)
         import posteriors
 
         self._means = problem.start(device)

@@ -93,13 +93,13 @@ class Report:
         found = self.rows.get(row, {}).get("seconds", {})
         return float(np.median([s for times in found.values() for s in times])) if found else float("nan")
 
-    def ratio(self, slow: str, fast: str, claim: str, least: float | None = None) -> None:
+    def ratio(self, slow: str, fast: str, claim: str, least: float | None = None, *, most: float | None = None) -> None:
         """Record how many times as long one contestant takes as another, over all rounds and round by round."""
         a, b = (self.rows.get(row, {}).get("seconds", {}) for row in (slow, fast))
         rounds = [float(np.median(a[r]) / np.median(b[r])) for r in a if r in b]
         if rounds:
             measured = self.median(slow) / self.median(fast)
-            self.targets.append(Target(claim, measured, least, low=min(rounds), high=max(rounds)))
+            self.targets.append(Target(claim, measured, least, most, min(rounds), max(rounds)))
 
     def as_json(self) -> dict[str, Any]:
         rows = {name: _summarised(row) for name, row in self.rows.items()}

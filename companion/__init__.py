@@ -19,7 +19,7 @@ from companion import moved
 if TYPE_CHECKING:
     from companion import bayes_by_backprop, datasets, networks, plots, priors, shelf, uncertainty
     from companion.bridge import bayesian, torch_log_density, wrap_torch
-    from companion.inference import fit
+    from companion.inference import fit, sample
     from companion.models import torch_classifier
     from companion.posterior import save_posterior
     from companion.prediction import predict
@@ -35,6 +35,7 @@ __all__ = [
     "plots",
     "predict",
     "priors",
+    "sample",
     "save_posterior",
     "shelf",
     "torch_classifier",
@@ -50,6 +51,7 @@ _ROOMS = {
     "fit": "inference",
     "load_posterior": "shelf",
     "predict": "prediction",
+    "sample": "inference",
     "save_posterior": "posterior",
     "torch_classifier": "models",
     "torch_log_density": "bridge",

@@ -1,4 +1,4 @@
-"""Other ways to a predictive distribution: a plain network, MC dropout, SGLD, Laplace, SWAG, ensembles.
+"""Other ways to a predictive distribution: a plain network, MC dropout, Laplace, SWAG, ensembles.
 
 Each function trains a torch network on `Observations` and returns a predictor: images in, probabilities (draws, points,
 classes) out. All take as many steps of as many images, with the same prior on the weights as weight decay.
@@ -39,31 +39,6 @@ def ensemble(network, data, steps, seed, *, members=5, **settings):
     """Average plain networks from other starts, for a share of the steps each (Lakshminarayanan et al. 2017)."""
     every = [plain(network, data, steps // members, 1000 * seed + k, **settings) for k in range(members)]
     return lambda x: np.concatenate([one(x) for one in every])
-
-
-def sgld(network, data, steps, seed, *, rate=1e-3, sampling_rate=0.02, share=0.4, draws=50, batch=500):
-    """Walk to the mode, then sample around it by stochastic gradient Langevin dynamics (Welling and Teh 2011)."""
-    import posteriors
-
-    walk = round(steps * share)
-    fitted = train(network(seed), data, steps - walk, seed, rate, DECAY, batch)
-    rows = len(data)
-
-    def log_posterior(weights, some):
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = functional_call(fitted, weights, (some[0],))
-        prior = sum(w.square().sum() for w in weights.values()) * DECAY / 2
-        return -cross_entropy(logits.float(), some[1]) - prior / rows, torch.tensor([])
-
-    sampler = posteriors.sgmcmc.sgld.build(log_posterior, lr=sampling_rate, temperature=1 / rows)
-    torch.manual_seed(seed)
-    state = sampler.init({name: w.detach().clone() for name, w in fitted.named_parameters()})
-    kept = []
-    for step, some in enumerate(batches(data, walk, seed + 1, batch)):
-        state, _ = sampler.update(state, some, inplace=True)
-        if step >= walk // 2 and (step - walk // 2) % (walk // 2 // draws) == 0:
-            kept.append({name: w.clone() for name, w in state.params.items()})
-    return lambda x: np.stack([outputs(lambda images, w=w: functional_call(fitted, w, (images,)), x) for w in kept])
 
 
 def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):

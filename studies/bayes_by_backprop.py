@@ -8,6 +8,7 @@ import time
 from functools import partial
 
 import alternatives
+import chains
 import costs
 import front_ends
 import runs
@@ -67,7 +68,7 @@ def backprop(prior, layers=None, temperature=1.0, **settings):
 
 
 def other(function, steps=STEPS, **settings):
-    """Fit with one of `alternatives`."""
+    """Fit with one of `alternatives`, or of `chains`."""
     network = lambda seed: lenet5(seed=seed)  # noqa: E731
     return lambda data, seed: (function(network, data, steps, seed, batch=BATCH, **settings), None)
 
@@ -91,7 +92,7 @@ METHODS = {
     "ensemble of 5": other(alternatives.ensemble, 5 * STEPS, rate=0.003, decay=0.0),
     "MC dropout": other(alternatives.dropout, rate=0.003, draws=DRAWS),
     "Laplace, last layer": other(alternatives.laplace, rate=0.003, draws=DRAWS),
-    "SGLD": other(alternatives.sgld, rate=0.003, draws=DRAWS),
+    "SGLD": other(chains.sgld, rate=0.003, draws=DRAWS),
     "SWAG": other(alternatives.swag, rate=0.003, draws=DRAWS),
     "one draw for all rows": backprop(Gaussian(0.1), estimator="reparameterisation"),
     "local": backprop(Gaussian(0.1), estimator="local"),

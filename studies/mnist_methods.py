@@ -7,6 +7,7 @@ and the engine's posterior, or None where the method has none.
 from functools import partial
 
 import alternatives
+import chains
 import numpy as np
 import torch
 
@@ -42,7 +43,7 @@ def engine(network, prior, draws=DRAWS, **settings):
 
 
 def other(function, network, steps, **settings):
-    """Fit with one of `alternatives`."""
+    """Fit with one of `alternatives`, or of `chains`."""
     return lambda data, seed: (function(network, data, steps, seed, **settings), None)
 
 
@@ -83,7 +84,7 @@ DENSE = {
     "ensemble of 5": other(alternatives.ensemble, dense_network, 5000, decay=10.0),
     "MC dropout": other(alternatives.dropout, dense_network, 5000),
     "Laplace, last layer": other(alternatives.laplace, dense_network, 5000),
-    "SGLD": other(alternatives.sgld, dense_network, 5000),
+    "SGLD": other(chains.sgld, dense_network, 5000),
 }
 
 SCALES = (0.02, 0.05, 0.1, 0.2, 0.5)

@@ -1,6 +1,7 @@
 """The doors to inference: a model becomes a posterior.
 
-`fit` is the engine: any continuous PyMC model, fitted in torch. `fit_advi` is PyMC's own algorithm. Explained in the
+`fit` is the engine: any continuous PyMC model, fitted in torch; `sample` draws from its posterior by chains. `fit_advi`
+is PyMC's own algorithm. Explained in the
 chapters `book/pymc/moons` and `book/mnist/dense`.
 """
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from companion import moved
 from companion.inference.advi import best_fit, fit_advi
+from companion.inference.chains import ChainState, sample
 from companion.inference.engine import Keep, fit
 from companion.inference.feeding import feed, minibatches
 from companion.machine import Machine, Precision
@@ -15,6 +17,7 @@ from companion.posterior import FitState
 from companion.training import Checkpoint, Rates, Schedule, ScheduleShape, Start, StartKind, Stream
 
 __all__ = [
+    "ChainState",
     "Checkpoint",
     "FitState",
     "Keep",
@@ -31,6 +34,7 @@ __all__ = [
     "fit",
     "fit_advi",
     "minibatches",
+    "sample",
 ]
 
 

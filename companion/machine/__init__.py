@@ -9,6 +9,7 @@ from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
 from companion.machine.guarding import guard
 from companion.machine.malloc import memory_kept
+from companion.machine.normals import fill_normal
 from companion.machine.seeds import generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
 
@@ -22,6 +23,7 @@ __all__ = [
     "device_named",
     "draws_at_once",
     "faster",
+    "fill_normal",
     "generator_for",
     "guard",
     "has_bfloat16",

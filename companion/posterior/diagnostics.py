@@ -25,11 +25,14 @@ class Convergence(NamedTuple):
     r_hat
         Largest R-hat: 1 where the chains agree.
     ess
-        Smallest effective sample size, in draws.
+        Smallest effective sample size in the bulk, in draws: how well means and medians are known.
+    ess_tail
+        Smallest effective sample size in the tails, in draws: how well the quantiles at 5 and 95 percent are known.
     """
 
     r_hat: float
     ess: float
+    ess_tail: float
 
 
 def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Convergence]:
@@ -70,5 +73,9 @@ def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Converge
             )
         by_chain = np.asarray(array).reshape(chains, len(array) // chains, -1)
         data = xr.Dataset({"x": (("chain", "draw", "entry"), by_chain)})
-        found[name] = Convergence(float(az.rhat(data)["x"].max()), float(az.ess(data)["x"].min()))
+        found[name] = Convergence(
+            float(az.rhat(data)["x"].max()),
+            float(az.ess(data)["x"].min()),
+            float(az.ess(data, method="tail")["x"].min()),
+        )
     return found

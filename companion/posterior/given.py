@@ -13,7 +13,7 @@ import torch
 
 from companion.errors import ModelError
 
-__all__ = ["checked_draws", "checked_inputs", "checked_names"]
+__all__ = ["checked_draws", "checked_inputs", "checked_names", "picked"]
 
 Shape = tuple[int, ...]
 
@@ -115,6 +115,19 @@ def checked_inputs(x: Any, own: Mapping[str, torch.Tensor]) -> dict[str, np.ndar
     if len(set(points.values())) > 1:
         raise ModelError(f"the inputs differ in their number of points: {points}.")
     return found
+
+
+def picked(n: int, total: int, seed: int) -> np.ndarray:
+    """Choose ``n`` of a sampler's draws without repetition, by their numbers (n,).
+
+    Raises
+    ------
+    ModelError
+        If there are fewer.
+    """
+    if n > total:
+        raise ModelError(f"{n} draws asked for; the sampler made {total}. Ask for fewer, or sample longer.")
+    return np.random.default_rng(seed).choice(total, size=n, replace=False)
 
 
 def _like(name: str, array: np.ndarray, own: torch.Tensor) -> np.ndarray:

@@ -22,7 +22,7 @@ from companion.errors import ModelError
 from companion.posterior.base import ModelPosterior
 from companion.posterior.container import pack, with_log_likelihood
 from companion.posterior.dependence import compare, dependence, frozen
-from companion.posterior.given import checked_names
+from companion.posterior.given import checked_names, picked
 from companion.posterior.marginals import Moments
 from companion.posterior.predictive import Predictive, predictive_of
 from companion.posterior.protocol import Draws
@@ -225,10 +225,7 @@ class SampledPosterior(_PyMCPosterior):
 
     def _rows(self, n: int, seed: int) -> np.ndarray:
         """Choose ``n`` of the sampler's draws without repetition."""
-        total = len(next(iter(self.draws.values())))
-        if n > total:
-            raise ModelError(f"{n} draws asked for; the sampler made {total}. Ask for fewer, or sample longer.")
-        return np.random.default_rng(seed).choice(total, size=n, replace=False)
+        return picked(n, len(next(iter(self.draws.values()))), seed)
 
     def moments(self) -> dict[str, Moments]:
         """Return the mean and the standard deviation of each value over all draws, in the unconstrained space."""

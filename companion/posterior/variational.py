@@ -8,28 +8,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import Response
-from companion.compat import observed_once, psis_k
+from companion.compat import psis_k
 from companion.errors import ModelError
 from companion.machine import BUDGET_BYTES, device_named, seed_for, slices
-from companion.posterior.base import ModelPosterior
-from companion.posterior.dependence import compare, dependence, frozen
+from companion.posterior.dependence import compare
+from companion.posterior.lowered import LoweredPosterior, layout_as_json
 from companion.posterior.marginals import Moments
-from companion.posterior.predictive import Predictive, SomeDraws, predictive_of
-from companion.posterior.protocol import Draws
+from companion.posterior.predictive import SomeDraws
 from companion.posterior.record import Record
 from companion.posterior.storage import Packed, half_precision, register
 from companion.training import Batches, Settings, batches_for, objective_for
 from companion.variational import (
     Family,
-    Layout,
     Objective,
     Parameters,
     PointMass,
@@ -45,7 +41,7 @@ _SMALL = 2000
 
 @register("variational")
 @dataclass(frozen=True, eq=False, repr=False)
-class VariationalPosterior(ModelPosterior):
+class VariationalPosterior(LoweredPosterior):
     """A fitted approximation, or a mixture of the restarts'.
 
     Attributes
@@ -202,19 +198,6 @@ class VariationalPosterior(ModelPosterior):
                 flat.append(family.draw(own, standard_noise(self.objective, seed, "draw", int(i))))
             return self._of_values(torch.stack(flat), names)
 
-    def _of_values(self, flat: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Compute variables from unconstrained values (draws, size)."""
-        density, layout = self.objective.density, self.objective.layout
-        return dict(torch.vmap(lambda f: density.constrained(layout.split(f), tuple(names)))(flat))
-
-    @cached_property
-    def _predictive(self) -> Predictive:
-        density = self.objective.density
-        response = Response(observed_once(self.model), density.dtype, density.device)
-        name = density.observed[0].rows
-        rows = response.rows if name is None else len(density.data[name])
-        return predictive_of(response, density.data, rows, density.dtype, density.device, self.objective.autocast)
-
     # --- copies and files -------------------------------------------------------------------------------
 
     def _parts(self) -> tuple[Any, ...]:
@@ -260,7 +243,7 @@ class VariationalPosterior(ModelPosterior):
         }
         as_stored = dataclasses.replace(self, parameters=stored, record=self.record.only(kept))
         about = {
-            "layout": _shapes(self.objective.layout),
+            "layout": layout_as_json(self.objective.layout),
             "rows": self.objective.rows,
             "depends": as_stored._depends(),
         }
@@ -274,7 +257,7 @@ class VariationalPosterior(ModelPosterior):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
         family = family_named(record.settings["family"])
         found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
-        if (layout := _shapes(found.objective.layout)) != about["layout"]:
+        if (layout := layout_as_json(found.objective.layout)) != about["layout"]:
             raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
         if "depends" in about:
             compare(about["depends"], found._depends())
@@ -282,14 +265,7 @@ class VariationalPosterior(ModelPosterior):
 
     def _depends(self) -> dict[str, Any]:
         """Describe what predictions depend on beside the parameters."""
-        first = self.parameters["mean"][[np.flatnonzero(self.weights)[0]]]
-        with torch.no_grad():
-            centre: Draws = {n: a.cpu().numpy() for n, a in self._of_values(first, self.variables).items()}
-        try:
-            predictive: Predictive | None = self._predictive
-        except ModelError:  # of a likelihood that prediction doesn't know
-            predictive = None
-        return dependence(predictive, centre, frozen(self.model))
+        return self._depends_at(self.parameters["mean"][np.flatnonzero(self.weights)[0]])
 
 
 @dataclass(frozen=True)
@@ -307,8 +283,3 @@ class _OtherRows:
             f"the posterior was fitted to {self.fitted:,} rows, and the model that it was loaded with holds "
             f"{self.held or 0:,}. Load it with the model over the rows of the fit."
         )
-
-
-def _shapes(layout: Layout) -> dict[str, list[int]]:
-    """Give the shape of each value, as JSON holds it."""
-    return {name: list(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)}

@@ -5,10 +5,13 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 
 from companion.training.batches import Batches, Rows, batches_for, batches_of
 from companion.training.checkpoints import begun, write_whole
+from companion.training.checkpoints import read as read_checkpoint
+from companion.training.checkpoints import write as write_checkpoint
 from companion.training.distributed import Processes, processes
 from companion.training.divergence import alive
 from companion.training.ending import Ending, Valued, run, value
 from companion.training.identity import checksum, fingerprint
+from companion.training.interrupting import interrupts
 from companion.training.loop import Halted, Training
 from companion.training.lowering import objective_for
 from companion.training.old_words import takes_old_words
@@ -41,13 +44,16 @@ __all__ = [
     "begun",
     "checksum",
     "fingerprint",
+    "interrupts",
     "objective_for",
     "processes",
+    "read_checkpoint",
     "run",
     "schedule_named",
     "starting_means",
     "takes_old_words",
     "value",
     "warm_up",
+    "write_checkpoint",
     "write_whole",
 ]

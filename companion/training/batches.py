@@ -1,7 +1,7 @@
 """Mini-batches: which rows a step sees, and where they come from.
 
 Which rows a step sees follows from the seed and the step alone. Every epoch is a new permutation of all rows, and each
-process of a distributed fit takes its own part of it.
+process of a distributed fit takes its own part of it; or every step draws its rows anew.
 Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
@@ -52,17 +52,29 @@ class Whole:
 
 @dataclass
 class Rows:
-    """Which rows: the permutation of each epoch, dealt to the processes batch by batch."""
+    """Which rows: the permutation of each epoch, dealt to the processes batch by batch; or rows drawn at every step.
+
+    Attributes
+    ----------
+    total, batch
+        Number of all rows, and of those of a step.
+    independent
+        Whether a step draws its rows whatever other steps saw, each row once at most.
+    """
 
     total: int
     batch: int
     seed: int
     rank: int = 0
     world: int = 1
+    independent: bool = False
     _epoch: tuple[int, np.ndarray] | None = field(default=None, repr=False)
 
     def at(self, step: int) -> np.ndarray:
         """Give the rows (batch,) of one step."""
+        if self.independent:
+            rng = np.random.default_rng(seed_for(self.seed, "independent rows", step, self.rank))
+            return rng.choice(self.total, self.batch, replace=False, shuffle=False)
         first = (step * self.world + self.rank) * self.batch
         positions = np.arange(first, first + self.batch)
         epochs = positions // self.total
@@ -184,9 +196,21 @@ def _parts(data: Data, names: Sequence[str], most: int) -> Iterator[Data]:
 
 
 def batches_for(
-    density: LogDensity, batch_size: int | None, dataset: Any, seed: int, rank: int, world: int, workers: int
+    density: LogDensity,
+    batch_size: int | None,
+    dataset: Any,
+    seed: int,
+    rank: int,
+    world: int,
+    workers: int,
+    independent: bool = False,
 ) -> tuple[Batches, int | None]:
     """Choose how a fit of a lowered model reads its rows, and count them.
+
+    Parameters
+    ----------
+    independent
+        Whether each step draws its rows anew, in place of a permutation for each epoch.
 
     Raises
     ------
@@ -206,7 +230,7 @@ def batches_for(
             f"batch_size={batch_size}, but the model's observations are plain arrays. Put inputs and observations into "
             "pm.Data, so that rows of them can be drawn: x = pm.Data('x', X)."
         )
-    return batches_of(density.data, names, total, batch_size, dataset, seed, rank, world, workers)
+    return batches_of(density.data, names, total, batch_size, dataset, seed, rank, world, workers, independent)
 
 
 def batches_of(
@@ -219,6 +243,7 @@ def batches_of(
     rank: int,
     world: int,
     workers: int,
+    independent: bool = False,
 ) -> tuple[Batches, int | None]:
     """Choose how a fit reads its rows, and count them.
 
@@ -230,14 +255,17 @@ def batches_of(
         Names of the data that have one entry per row.
     total
         Number of rows.
+    independent
+        See `batches_for`.
     """
     if dataset is not None:
         _check_dataset(dataset, batch_size, names)
-        rows = Rows(len(dataset), _checked(batch_size, len(dataset)), seed, rank, world)
+        rows = Rows(len(dataset), _checked(batch_size, len(dataset)), seed, rank, world, independent)
         return Streamed(dataset, names, data, rows, workers), len(dataset)
     if batch_size is None or total is None:
         return Whole(data), total
-    return Resident(data, names, Rows(total, _checked(batch_size, total), seed, rank, world)), total
+    rows = Rows(total, _checked(batch_size, total), seed, rank, world, independent)
+    return Resident(data, names, rows), total
 
 
 def _row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:

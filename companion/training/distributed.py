@@ -111,6 +111,29 @@ class Processes:
             raise found[1]
         return found[0]
 
+    def collect(self, value: T) -> list[T | None]:
+        """Give everyone's value to the first one, which goes on without those that have gone: ``None`` stands for them.
+
+        The others get their own value back, alone.
+        """
+        if self.world == 1:
+            return [value]
+        place = torch.device("cpu")
+        if not self.first:
+            with self._together(0):
+                dist.send_object_list([value], dst=0, device=place)
+            return [value]
+        found: list[T | None] = [value]
+        for rank in range(1, self.world):
+            box: list[T | None] = [None]
+            try:
+                dist.recv_object_list(box, src=rank, device=place)
+            except RuntimeError as error:
+                _log.error("process %d of %d is lost (%s)", rank, self.world, _first_line(error))
+                box = [None]
+            found += box
+        return found
+
     def all(self, flag: bool, step: int) -> bool:
         """Say whether it is true in every process."""
         share = torch.tensor([float(flag)], device=self.device)

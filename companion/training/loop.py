@@ -5,13 +5,10 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -24,6 +21,7 @@ from companion.training import checkpoints
 from companion.training.batches import Batches
 from companion.training.distributed import Processes
 from companion.training.divergence import Snapshot, alive, diagnosis
+from companion.training.interrupting import interrupts
 from companion.training.schedules import schedule_named, warm_up
 from companion.training.settings import Settings
 from companion.training.task import TrainingObjective
@@ -121,7 +119,7 @@ class Training(Generic[Task]):
             leave=False,
             unit="step",
         )
-        with shown, _interrupts(self._interrupted):
+        with shown, interrupts(self._interrupted):
             stop = False
             while self.step < self.settings.steps and not stop:
                 try:
@@ -292,22 +290,3 @@ class Training(Generic[Task]):
         self.compiled, self.threads = found.settings["compiled"], found.settings.get("threads")
         if self.group.first:
             checkpoints.tidy(folder, self.step)
-
-
-@contextlib.contextmanager
-def _interrupts(interrupted: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C end the loop after the step that it came in; a second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -11,7 +11,7 @@ import pymc as pm
 import torch
 
 from companion.datasets import Observations, moons
-from companion.inference import Machine, fit, fit_advi
+from companion.inference import Machine, fit, fit_advi, sample
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.posterior import ApproximationPosterior, SampledPosterior, load_posterior, prune
@@ -87,6 +87,11 @@ def engine(kind, family="mean-field", restarts=2, keep="mixture"):
     )
 
 
+@cache
+def chains(kind):
+    return sample(model_of(kind), 60, warmup=60, chains=4, seed=1, progressbar=False)
+
+
 def by_pymc(kind, method):
     with model_of(kind):
         return ApproximationPosterior(pm.fit(60, method=method, random_seed=1, progressbar=False), model_of(kind))
@@ -119,16 +124,20 @@ POSTERIORS = {
     ),
     "full-rank advi": lambda kind: by_pymc(kind, "fullrank_advi"),
     "nuts": lambda kind: SampledPosterior(sampled(kind), model_of(kind)),
+    "chains": chains,
     "mixture from disk": lambda kind: from_disk(engine(kind), MODELS[kind]()),
     "advi from disk": lambda kind: from_disk(made(Pair("advi", kind)), MODELS[kind]()),
     "full-rank advi from disk": lambda kind: from_disk(made(Pair("full-rank advi", kind)), MODELS[kind]()),
     "nuts from disk": lambda kind: from_disk(made(Pair("nuts", kind)), MODELS[kind]()),
+    "chains from disk": lambda kind: from_disk(chains(kind), MODELS[kind]()),
 }
 
 # Each kind of posterior on the richest model, and three of them on every model.
-PAIRS = [Pair(posterior, "regression") for posterior in POSTERIORS] + [
-    Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")
-]
+PAIRS = (
+    [Pair(posterior, "regression") for posterior in POSTERIORS]
+    + [Pair("chains", "classes")]
+    + [Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")]
+)
 
 
 @cache

@@ -18,7 +18,9 @@ EVERY = pytest.mark.parametrize("pair", PAIRS, ids=str)
 KNOWN = [pair for pair in PAIRS if pair.model != "counts"]
 PREDICTING = pytest.mark.parametrize("pair", KNOWN, ids=str)
 FOUND = pytest.mark.parametrize(
-    "pair", [p for p in PAIRS if "disk" not in p.posterior and p.posterior in ("mixture", "advi", "nuts")], ids=str
+    "pair",
+    [p for p in PAIRS if "disk" not in p.posterior and p.posterior in ("mixture", "advi", "nuts", "chains")],
+    ids=str,
 )
 SHAPES = {"regression": (), "binary": (2,), "classes": (3,)}
 
@@ -108,7 +110,7 @@ def test_moments_are_those_of_the_draws(pair):
     found = moments(posterior)
     values = posterior.model.initial_point()
     assert {name: m.mean.shape for name, m in found.items()} == {name: a.shape for name, a in values.items()}
-    count = 40 if pair.posterior.startswith("nuts") else 3000
+    count = {"nuts": 40, "chains": 240}.get(pair.posterior.split()[0], 3000)
     draws = posterior.draw(count, seed=0)
     for value, name in ((rv.name, rv.name) for rv in posterior.model.free_RVs if rv.name in found):
         wide = found[value].scale.max() + 1e-12

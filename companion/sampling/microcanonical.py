@@ -1,0 +1,355 @@
+r"""Microcanonical Langevin Monte Carlo: chains of constant speed, whose direction follows the gradient.
+
+Explained in `book/reference/how_a_fit_works`, section "Samplers".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from companion.checks import choice, positive
+from companion.errors import ModelError
+from companion.sampling.adaptation import EnergyError, Metric, autocorrelation_time, window_ends
+from companion.sampling.hmc import Mass, Metropolis, Trajectory, check_settings
+from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
+
+__all__ = ["MCLMC", "AdjustedMCLMC"]
+
+_OUTER = 0.1931833275037836  # McLachlan's minimal-norm integrator: two gradients in a step
+_INNER = 1 - 2 * _OUTER
+_OF_TAU = 0.4  # share of the autocorrelation time after which a direction is to be forgotten
+_WATCHED, _KEPT = 64, 512  # values and steps of each chain from which the autocorrelation time is estimated
+_MASS, _STEP = 0.5, 0.7  # shares of the warm-up at which the mass and the step size are settled
+_DIVERGED = 1000.0
+
+
+@dataclass(frozen=True)
+class MCLMC:
+    r"""Microcanonical Langevin Monte Carlo, unadjusted.
+
+    A chain moves with constant speed, in a direction :math:`u` of length 1 in :math:`d` dimensions,
+
+    .. math::
+
+        \dot z = u, \qquad
+        \dot u = (I - u u^\top) \frac{\nabla \log p(z)}{d - 1}, \qquad
+        u \leftarrow \frac{u + \nu \xi}{\lVert u + \nu \xi \rVert},
+        \quad \nu^2 = \frac{e^{2 \epsilon / L} - 1}{d},
+
+    with :math:`\xi` standard normal. Nothing is rejected: the step size :math:`\epsilon` is so small that the error in
+    the energy, and with it the bias, stays small. The warm-up learns :math:`\epsilon` from that error, the mass in
+    Stan's windows, and the length :math:`L`, over which a direction is forgotten, from the autocorrelation time.
+
+    Cost: two gradients in a step, and five numbers for each value of each chain. A draw is kept every `thin` steps. Not
+    where a bias of some hundredths of a standard deviation matters: use `AdjustedMCLMC` or `companion.sampling.HMC`
+    there. Not for mini-batches, nor for a single value.
+
+    Parameters
+    ----------
+    energy_error
+        Variance of the error in the energy, per step and dimension, that the step size is adapted to.
+    mass
+        What is learned of the posterior's shape: a name of `companion.sampling.Mass`.
+    step_size, length
+        The step size and the length L in the coordinates in which the mass is one; ``None`` learns them.
+
+    Raises
+    ------
+    ModelError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte Carlo"; Robnik and Seljak (2024),
+    "Fluctuation without dissipation: microcanonical Langevin Monte Carlo"; for neural networks, started from an
+    ensemble: Sommer, Robnik, Nozadze, Seljak and Rügamer (2025), "Microcanonical Langevin ensembles".
+    """
+
+    energy_error: float = 5e-4
+    mass: str = "diagonal"
+    step_size: float | None = None
+    length: float | None = None
+
+    def __post_init__(self) -> None:
+        choice(Mass, "mass", self.mass)
+        positive("energy_error", self.energy_error, "such as 5e-4", self)
+        for name in ("step_size", "length"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name), "such as 0.1, or None to learn it", self)
+
+    @property
+    def name(self) -> str:
+        """Name in the record."""
+        return "mclmc"
+
+    @property
+    def minibatches(self) -> bool:
+        """False: it needs all rows."""
+        return False
+
+    @property
+    def warmup(self) -> int:
+        """Number of steps of the warm-up where none are asked for."""
+        return 5000
+
+    @property
+    def thin(self) -> int:
+        """Number of steps for each draw that is kept, where none are asked for."""
+        return 10
+
+    def kernel(self, problem: Problem) -> Langevin:
+        """Build the kernel; see `companion.sampling.Sampler`."""
+        _check_size(problem.size)
+        return Langevin(self, problem)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return {"sampler": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class AdjustedMCLMC:
+    r"""Microcanonical Monte Carlo whose trajectories are accepted or rejected, and so without bias.
+
+    The trajectories are those of `MCLMC` without noise on the way, each from a new direction that is drawn evenly from
+    the sphere. The step size is adapted to a share of accepted proposals, and the length of a trajectory by ChEES, as
+    in `companion.sampling.HMC`; both are measured in the coordinates in which the mass is one.
+
+    Cost and limits are those of `companion.sampling.HMC`: one gradient for each step of a trajectory.
+
+    Parameters
+    ----------
+    mass, target_accept, step_size, trajectory, most_steps
+        See `companion.sampling.HMC`.
+
+    Raises
+    ------
+    ModelError
+        If a setting is out of range.
+
+    Notes
+    -----
+    Robnik, Cohn-Gordon and Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian Monte Carlo".
+    """
+
+    mass: str = "diagonal"
+    target_accept: float = 0.9
+    step_size: float | None = None
+    trajectory: float | None = None
+    most_steps: int = 512
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def name(self) -> str:
+        """Name in the record."""
+        return "adjusted-mclmc"
+
+    @property
+    def minibatches(self) -> bool:
+        """False: it needs all rows."""
+        return False
+
+    @property
+    def warmup(self) -> int:
+        """Number of steps of the warm-up where none are asked for."""
+        return 500
+
+    @property
+    def thin(self) -> int:
+        """Number of steps for each draw that is kept, where none are asked for."""
+        return 1
+
+    def kernel(self, problem: Problem) -> Metropolis:
+        """Build the kernel; see `companion.sampling.Sampler`."""
+        _check_size(problem.size)
+        return Metropolis(self, Isokinetic(), problem)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return {"sampler": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Isokinetic:
+    """Motion at constant speed, by the leapfrog: one gradient in a step; a `companion.sampling.hmc.Dynamics`."""
+
+    def begin(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return _unit(noise), noise.new_zeros(len(noise))
+
+    def length(self, size: int) -> float:
+        return math.sqrt(size)
+
+    def walk(
+        self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
+    ) -> Trajectory:
+        position, lp, slope, velocity, kinetic = begin
+        velocity, gained = _turned(velocity, metric.gradient(scale, slope), 0.5 * step_size)
+        kinetic, moved = kinetic + gained, step_size * scale
+        for k in range(steps):
+            position = position + metric.forward(moved, velocity)
+            lp, slope = gradient(position, 0)
+            time = step_size if k < steps - 1 else 0.5 * step_size
+            velocity, gained = _turned(velocity, metric.gradient(scale, slope), time)
+            kinetic = kinetic + gained
+        return Trajectory(position, lp, slope, velocity, kinetic)
+
+
+class Langevin:
+    """Steps of `MCLMC`.
+
+    Parameters
+    ----------
+    settings
+        Settings of the sampler.
+    problem
+        What the kernel is built for.
+    """
+
+    def __init__(self, settings: MCLMC, problem: Problem) -> None:
+        self._settings, self._gradient, self._size = settings, problem.gradient, problem.size
+        self._metric = Metric(settings.mass == Mass.DENSE)
+        self._tuning = EnergyError(settings.energy_error)
+        self._first, self._ends = window_ends(int(_MASS * problem.warmup))
+        self._settled = int(_STEP * problem.warmup)
+        self._every = max(1, math.ceil((problem.warmup - self._settled) / _KEPT))
+
+    def begin(self, position: torch.Tensor, noise: Noise) -> State:
+        """Start in directions that are drawn evenly from the sphere; see `companion.sampling.Kernel`."""
+        lp, gradient = self._gradient(position, 0)
+        size = self._settings.step_size or 0.05 * math.sqrt(self._size)
+        return {
+            "position": position,
+            "lp": lp,
+            "gradient": gradient,
+            "direction": _unit(noise.normal("direction", self._size)),
+            "shared_scale": self._metric.start(position),
+            "shared_step_size": position.new_tensor(size, dtype=torch.float64),
+            "shared_length": position.new_tensor(self._settings.length or math.sqrt(self._size), dtype=torch.float64),
+            "shared_tuning": self._tuning.start(size, position),
+            **self._metric.empty(position),
+        }
+
+    def step(self, state: State, noise: Noise, step: int) -> tuple[State, Info]:
+        """Take one step; a chain whose energy isn't finite afterwards stays, and turns."""
+        size, length = float(state["shared_step_size"]), float(state["shared_length"])
+        fresh = noise.normal("direction", self._size)
+        refreshed = _refreshed(state["direction"], fresh, size, length)
+        end = self._integrate(state, refreshed, size)
+        error = end.kinetic - (end.lp - state["lp"])
+        fine = torch.isfinite(error) & (error.abs() < _DIVERGED)
+
+        def choose(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+            return torch.where(fine[:, None] if new.ndim > 1 else fine, new, old)
+
+        new = {
+            **state,
+            "position": choose(end.position, state["position"]),
+            "lp": choose(end.lp, state["lp"]),
+            "gradient": choose(end.gradient, state["gradient"]),
+            "direction": choose(end.velocity, _unit(fresh)),
+        }
+        info = {
+            "lp": new["lp"],
+            "energy_error": error.nan_to_num(nan=torch.inf),
+            "diverging": (~fine).to(error.dtype),
+            "n_steps": torch.full_like(error, 2),
+            "step_size": torch.full_like(error, size),
+        }
+        return new, info
+
+    def adapt(self, state: State, info: Info, step: int, total: int) -> State:
+        """Learn mass, step size and length, one after another; see `companion.sampling.Kernel`."""
+        state = dict(state)
+        if self._settings.step_size is None and step < self._settled:
+            state["shared_tuning"] = self._tuning.update(state["shared_tuning"], info["energy_error"], self._size)
+            state["shared_step_size"] = state["shared_tuning"][3].clone()
+        if self._first <= step and self._ends and step < self._ends[-1]:
+            state |= self._metric.add(state, state["position"])
+            if step + 1 in self._ends:
+                state |= self._new_mass(state)
+        if step >= self._settled and self._settings.length is None:
+            state |= self._watch(state, step, total)
+        return state
+
+    def _new_mass(self, state: State) -> State:
+        """End a window: take its scale, and begin the step size anew in its coordinates."""
+        new = self._metric.scale(state)
+        size = self._settings.step_size or min(float(state["shared_step_size"]), 0.05 * math.sqrt(self._size))
+        return {
+            "shared_scale": new,
+            "shared_tuning": self._tuning.start(size, new),
+            "shared_step_size": state["shared_step_size"].new_tensor(size),
+            **self._metric.empty(state["position"]),
+        }
+
+    def _watch(self, state: State, step: int, total: int) -> State:
+        """Keep some values of every few steps, and make the length of their autocorrelation time at the end."""
+        found: State = {}
+        at, due = divmod(step - self._settled, self._every)
+        if due == 0:
+            values = self._metric.coordinates(state["shared_scale"], state["position"])
+            chosen = torch.linspace(0, self._size - 1, min(self._size, _WATCHED), device=values.device).long()
+            empty = values.new_zeros(len(values), math.ceil((total - self._settled) / self._every), len(chosen))
+            found["watched"] = state.get("watched", empty).clone() if due == 0 else empty
+            found["watched"][:, at] = values[:, chosen]
+        if step + 1 == total:
+            watched = found.get("watched", state.get("watched"))
+            if watched is not None and watched.shape[1] >= 10:
+                tau = float(autocorrelation_time(watched).mean()) * self._every
+                longest = 10 * math.sqrt(self._size)
+                length = min(max(_OF_TAU * tau * float(state["shared_step_size"]), 1e-3 * longest), longest)
+                found["shared_length"] = state["shared_length"].new_tensor(length)
+            found["watched"] = state["position"].new_zeros(len(state["position"]), 0)
+        return found
+
+    def _integrate(self, state: State, direction: torch.Tensor, size: float) -> Trajectory:
+        """Take one step of the minimal-norm integrator."""
+        scale, moved = state["shared_scale"], 0.5 * size * state["shared_scale"]
+        position, lp, slope = state["position"], state["lp"], state["gradient"]
+        direction, gained = _turned(direction, self._metric.gradient(scale, slope), _OUTER * size)
+        for share in (_INNER, _OUTER):
+            position = position + self._metric.forward(moved, direction)
+            lp, slope = self._gradient(position, 0)
+            direction, more = _turned(direction, self._metric.gradient(scale, slope), share * size)
+            gained = gained + more
+        return Trajectory(position, lp, slope, direction, gained)
+
+
+def _turned(direction: torch.Tensor, slope: torch.Tensor, time: float) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Turn directions (chains, size) towards the gradient of the log density for some time.
+
+    The kinetic energy (chains,) that it costs is :math:`(d - 1) \log(\cosh\delta + e \cdot u \sinh\delta)`, with
+    :math:`\delta` the time times the gradient's length over d - 1, written without overflow.
+    """
+    freedom = direction.shape[1] - 1
+    length = slope.norm(dim=1, keepdim=True)
+    towards = slope / length.clamp_min(torch.finfo(slope.dtype).tiny)
+    along = (direction * towards).sum(1, keepdim=True)
+    delta = time * length / freedom
+    decay = torch.exp(-delta)
+    turned = towards * ((1 - decay) * (1 + decay + along * (1 - decay))) + 2 * decay * direction
+    gained = freedom * (delta - math.log(2) + torch.log1p(along + (1 - along) * decay.square()))
+    return _unit(turned), gained.squeeze(1)
+
+
+def _refreshed(direction: torch.Tensor, noise: torch.Tensor, size: float, length: float) -> torch.Tensor:
+    """Forget a part of the directions, as much as belongs to a step of this size."""
+    spread = math.sqrt(math.expm1(min(2 * size / length, 100.0)) / direction.shape[1])
+    return _unit(direction + spread * noise)
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors / vectors.norm(dim=1, keepdim=True).clamp_min(torch.finfo(vectors.dtype).tiny)
+
+
+def _check_size(size: int) -> None:
+    if size < 2:
+        raise ModelError(
+            "the model has a single value; a direction of constant speed needs two or more. Use sampler='chees-hmc'."
+        )

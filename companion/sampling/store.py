@@ -1,0 +1,189 @@
+"""Where the draws of chains are kept: in memory or, where they don't fit, in files that are mapped into it.
+
+Explained in `book/reference/how_a_fit_works`, section "Samplers".
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from companion.errors import InferenceError
+
+__all__ = ["Store", "side_by_side"]
+
+# Draws that are held back, so that a GPU isn't waited for at each, and bytes that they may take.
+_AT_ONCE, _HELD_BYTES = 100, 2**26
+
+
+class Store:
+    """Draws and their statistics, in the order in which they were made.
+
+    Parameters
+    ----------
+    draws, chains, size
+        Numbers of draws to come, of chains, and of values.
+    dtype
+        Dtype of the values.
+    memory
+        Bytes of memory that the values may take; where they need more, they go to a file.
+    folder
+        Folder of the files, which stay there; ``None`` for memory or, where they don't fit, a temporary folder that
+        goes with the draws.
+
+    Attributes
+    ----------
+    count
+        Number of draws of each chain.
+    seal
+        Checksum of all values so far.
+    names
+        Names of the statistics.
+    """
+
+    def __init__(
+        self, draws: int, chains: int, size: int, dtype: torch.dtype, memory: int, folder: Path | None
+    ) -> None:
+        self.count, self.seal, self.names = 0, 0, list[str]()
+        self._shape, self._dtype = (draws, chains, size), torch.empty(0, dtype=dtype).numpy().dtype
+        self._folder, self._memory = folder, memory
+        self._values: np.ndarray | None = None
+        self._stats = np.empty((draws, chains, 0))
+        self._held: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._at_once = min(_AT_ONCE, max(1, _HELD_BYTES // (chains * size * self._dtype.itemsize)))
+
+    def add(self, position: torch.Tensor, stats: Mapping[str, torch.Tensor]) -> None:
+        """Take one draw of each chain, (chains, size), and its statistics, (chains,) each."""
+        if not self.names:
+            self.names = list(stats)
+        self._held.append((position, torch.stack([stats[name].double() for name in self.names], dim=1)))
+        if len(self._held) >= self._at_once:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put the draws that are held back in their place, and on the disk where they go there.
+
+        Raises
+        ------
+        InferenceError
+            If there is no room on the disk.
+        """
+        if not self._held:
+            return
+        values = torch.stack([position for position, _ in self._held]).cpu().numpy()
+        stats = torch.stack([found for _, found in self._held]).cpu().numpy()
+        at = slice(self.count, self.count + len(values))
+        try:
+            self._open()
+            assert self._values is not None
+            self._values[at], self._stats[at] = values, stats
+            self._to_disk()
+        except OSError as error:
+            raise InferenceError(
+                f"the draws can't be written to {self._folder} ({error}); give `checkpoint` a folder on a disk with "
+                "room, or a larger thin=."
+            ) from error
+        self.seal = crc32(np.ascontiguousarray(values).data, self.seal)
+        self.count = at.stop
+        self._held = []
+
+    def resume(self, count: int, seal: int, names: Sequence[str]) -> None:
+        """Go on behind the draws that are in the files.
+
+        Raises
+        ------
+        InferenceError
+            If the files are missing, or aren't what was written.
+        """
+        self._held, self.names = [], list(names)
+        if count:
+            try:
+                self._open(new=False)
+            except (OSError, ValueError) as error:
+                raise _damaged(self._folder, error) from error
+            assert self._values is not None
+            found = 0
+            for draw in self._values[:count]:
+                found = crc32(np.ascontiguousarray(draw).data, found)
+            if found != seal:
+                raise _damaged(self._folder, "its content isn't what the checkpoint says")
+        self.count, self.seal = count, seal
+
+    def values(self) -> np.ndarray:
+        """Give the draws so far, (draws, chains, size); those on disk as a map of the file."""
+        self.flush()
+        return np.empty((0, *self._shape[1:]), self._dtype) if self._values is None else self._values[: self.count]
+
+    def stats(self) -> dict[str, np.ndarray]:
+        """Give the statistics so far: name to array (draws, chains)."""
+        self.flush()
+        return {name: np.array(self._stats[: self.count, :, k]) for k, name in enumerate(self.names)}
+
+    def _open(self, *, new: bool = True) -> None:
+        """Make or open the arrays, when the first draw is there."""
+        if self._values is not None:
+            return
+        shape = (*self._shape[:2], len(self.names))
+        if self._folder is None:
+            self._values, self._stats = _array(self._shape, self._dtype, self._memory), np.empty(shape)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        values, stats = self._folder / "draws.npy", self._folder / "stats.npy"
+        if new:
+            self._values = np.lib.format.open_memmap(values, "w+", self._dtype, self._shape)
+            self._stats = np.lib.format.open_memmap(stats, "w+", np.float64, shape)
+        else:
+            self._values, self._stats = np.load(values, "r+"), np.load(stats, "r+")
+            if self._values.shape != self._shape or self._stats.shape != shape:
+                raise ValueError(f"it has shapes {self._values.shape} and {self._stats.shape}")
+
+    def _to_disk(self) -> None:
+        for array in (self._values, self._stats):
+            if isinstance(array, np.memmap):
+                array.flush()
+
+
+def side_by_side(parts: Sequence[np.ndarray], memory: int) -> np.ndarray:
+    """Put the chains of several arrays (draws, chains, size) side by side, as many draws as all of them have.
+
+    Parameters
+    ----------
+    parts
+        Arrays of as many values.
+    memory
+        Bytes of memory that the result may take; where it needs more, it goes to a temporary file.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    draws, chains = min(map(len, parts)), sum(part.shape[1] for part in parts)
+    shape = (draws, chains, parts[0].shape[2])
+    found = _array(shape, parts[0].dtype, memory)
+    at = 0
+    for part in parts:
+        found[:, at : at + part.shape[1]] = part[:draws]
+        at += part.shape[1]
+    return found
+
+
+def _array(shape: tuple[int, int, int], dtype: np.dtype, memory: int) -> np.ndarray:
+    """Make an array in memory or, where that doesn't do, in a temporary file that goes with it."""
+    if np.prod(shape, dtype=float) * dtype.itemsize <= memory:
+        return np.empty(shape, dtype)
+    folder = Path(tempfile.mkdtemp(prefix="draws-"))
+    found = np.lib.format.open_memmap(folder / "draws.npy", "w+", dtype, shape)
+    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    return found
+
+
+def _damaged(folder: Path | None, why: object) -> InferenceError:
+    return InferenceError(
+        f"the draws in {folder} can't be read ({why}). They were changed after they were written: restore them from a "
+        "copy, or remove the folder to start anew."
+    )

@@ -1,0 +1,179 @@
+"""Samplers of mini-batches through the door: their posterior, rows, cycles, warnings and resuming."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pymc as pm
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from companion.bridge import torch_log_density
+from companion.errors import CompanionWarning, InferenceError, ModelError
+from companion.inference import Checkpoint, Machine, Stream, sample
+from companion.sampling import SGHMC, SGLD, SGNHT
+from companion.sampling.relaxation import prior_precisions
+from companion.training import Rows, batches_for
+from companion.variational import Objective, PointMass
+
+ROWS, VALUES = 200, 12
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(ROWS, VALUES))
+Y = X @ RNG.normal(size=VALUES) + 0.7 * RNG.normal(size=ROWS)
+QUICK = {"progressbar": False, "machine": Machine("cpu", "float32", compile=False)}
+
+
+def regression(minibatch=None):
+    with pm.Model() as model:
+        if minibatch is None:
+            x, labels = pm.Data("x", X), pm.Data("labels", Y)
+        else:
+            x, labels = pm.Minibatch(X, Y, batch_size=minibatch)
+        w = pm.Normal("w", 0, 2, shape=VALUES)
+        pm.Normal("y", x @ w, 0.7, observed=labels, total_size=None if minibatch is None else ROWS)
+    return model
+
+
+@cache
+def model():
+    return regression()
+
+
+def exact():
+    covariance = np.linalg.inv(X.T @ X / 0.7**2 + np.eye(VALUES) / 4)
+    return covariance @ X.T @ Y / 0.7**2, np.sqrt(np.diag(covariance))
+
+
+def chains(sampler, draws=150, **settings):
+    given = {"warmup": 200, "chains": 16, "batch_size": 20, "start": {"w": exact()[0]}} | QUICK | settings
+    return sample(given.pop("model", model()), draws, sampler=sampler, **given)
+
+
+# --- the posterior ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SGLD(step_size=0.02),
+        SGHMC(step_size=0.005),
+        SGNHT(step_size=0.005),
+        SGHMC(step_size=0.005, preconditioner="warm-up"),
+    ],
+    ids=lambda s: f"{s.name}-{s.preconditioner}",
+)
+def test_batches_of_a_tenth_of_the_rows_give_the_posterior_of_all(sampler):
+    posterior = chains(sampler, thin=5)
+    drawn, (mean, scale) = posterior.draw(len(posterior), seed=0)["w"], exact()
+    assert np.abs((drawn.mean(axis=0) - mean) / scale).mean() < 0.1
+    assert drawn.std(axis=0) / scale == pytest.approx(np.ones(VALUES), abs=0.15)
+    assert (drawn.std(axis=0) / scale).mean() == pytest.approx(1, abs=0.06)
+    assert posterior.diagnose().loc["w", "r_hat"] < 1.1
+    assert posterior.record.method == sampler.name
+
+
+@pytest.mark.filterwarnings("ignore:the chain is too short")
+def test_rows_of_a_data_set_or_of_the_models_own_mini_batches_give_the_same_chains():
+    class Table(Dataset):
+        def __len__(self):
+            return ROWS
+
+        def __getitem__(self, i):
+            return {"x": X[i], "labels": Y[i]}
+
+    first = chains("sghmc", 5, warmup=5, chains=2)
+    for other in ({"batch_size": Stream(Table(), 20)}, {"model": regression(20), "batch_size": None}):
+        assert np.allclose(chains("sghmc", 5, warmup=5, chains=2, **other).values, first.values, atol=1e-5)
+
+
+def test_the_thermostat_draws_its_rows_anew_at_each_step_and_others_deal_them_in_epochs():
+    density = torch_log_density(model())
+    for independent in (False, True):
+        batches, _ = batches_for(density, 20, None, 0, 0, 1, 0, independent)
+        epoch = np.concatenate([batches.rows.at(step) for step in range(10)])
+        assert (len(set(epoch)) == ROWS) != independent
+    assert SGNHT.independent_rows
+    assert not SGHMC.independent_rows
+    drawn = Rows(ROWS, 20, 0, independent=True)
+    assert all(len(set(drawn.at(step))) == 20 for step in range(50))
+    assert not np.array_equal(drawn.at(0), Rows(ROWS, 20, 0, rank=1, independent=True).at(0))
+
+
+# --- cycles and resuming ----------------------------------------------------------------------------------------------
+
+
+def test_draws_of_a_cyclical_chain_come_from_the_cold_parts_alone():
+    posterior = chains(SGHMC(step_size=0.01, schedule="cyclical", cycles=3), 30, warmup=20, chains=2, thin=2)
+    assert posterior.draws_per_chain == 30
+    assert posterior.stats["step_size"].max() < 0.01 * 0.5 * (1 + np.cos(0.8 * np.pi)) + 1e-9
+    assert (np.diff(posterior.stats["step_size"][:, 0]) > 0).sum() == 2  # it rises only where a cycle begins
+
+
+@pytest.mark.filterwarnings("ignore:the chain is too short")
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SGLD(preconditioner="rmsprop"),
+        SGHMC(schedule="cyclical", cycles=2),
+        SGNHT(preconditioner="warm-up"),
+    ],
+    ids=lambda s: s.name,
+)
+def test_killed_chains_go_on_draw_for_draw(sampler, tmp_path):
+    settings = {"warmup": 30, "chains": 2, "thin": 2}
+    whole = chains(sampler, 20, **settings)
+    stored = Checkpoint(tmp_path, 7)
+
+    def killed(step, state):
+        if step == 45:
+            raise RuntimeError("the power went off")
+
+    with pytest.raises(InferenceError, match="step 45 failed"):
+        chains(sampler, 20, checkpoint=stored, callback=killed, **settings)
+    resumed = chains(sampler, 20, checkpoint=stored, **settings)
+    assert np.array_equal(resumed.values, whole.values)
+    with pytest.raises(InferenceError, match="step_size"):
+        chains(replace(sampler, step_size=0.02), 20, checkpoint=stored, **settings)
+
+
+# --- warnings and refusals --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:mini-batches of 20 rows raise")
+def test_a_chain_shorter_than_ten_relaxation_times_is_warned_of_by_name_and_in_steps():
+    with pm.Model() as wide:
+        w = pm.Normal("w", 0, 2, shape=VALUES)
+        idle = pm.Normal("idle", 0, 0.5, shape=5)
+        x, labels = pm.Data("x", X), pm.Data("labels", Y)
+        pm.Normal("y", x @ w + 0 * idle.sum(), 0.7, observed=labels)
+    with pytest.warns(
+        CompanionWarning, match=r"'idle', relax in 5,000 steps, and there are 40 steps after.* 49,\d\d\d"
+    ):
+        chains(SGLD(step_size=0.01), 4, model=wide, start="model", warmup=10)
+
+
+def test_priors_are_read_as_the_model_has_them():
+    with pm.Model() as mixed:
+        scale = pm.HalfNormal("scale")
+        pm.Normal("of the scale", 0, scale, shape=2)
+        pm.Normal("fixed", 0, 0.1)
+        pm.Laplace("other", 0, 1)
+    objective = Objective(torch_log_density(mixed), PointMass())
+    point = torch.tensor([np.log(0.5), 1.0, 1.0, 1.0, 1.0])
+    found = dict(zip(("scale", "a", "b", "fixed", "other"), prior_precisions(objective, point).tolist(), strict=True))
+    assert found["a"] == found["b"] == pytest.approx(4)
+    assert found["fixed"] == pytest.approx(100)
+    assert np.isnan([found["scale"], found["other"]]).all()
+
+
+def test_a_batch_larger_than_the_data_and_a_step_of_zero_are_refused():
+    with pytest.raises(ModelError, match=r"batch_size=201; expected 1 to 200, the number of rows"):
+        chains("sgld", 4, batch_size=201)
+    with pytest.raises(ModelError, match="step_size=0 in SGHMC"):
+        chains(SGHMC(step_size=0), 4)
+
+
+def test_steps_that_are_far_too_large_end_with_advice():
+    with pytest.raises(InferenceError, match=r"all 2 chains had diverged.*Lower the sampler's step_size"):
+        chains(SGLD(step_size=100.0), 40, chains=2)
