@@ -28,6 +28,7 @@ from companion.posterior.record import Record
 from companion.posterior.storage import Packed, half_precision, register
 from companion.training import Batches, Settings, batches_for, objective_for
 from companion.variational import (
+    Dropout,
     Family,
     Layout,
     Objective,
@@ -132,7 +133,7 @@ class VariationalPosterior(ModelPosterior):
         Yao et al. (2018), "Yes, but did it work?".
         """
         size = self.objective.layout.size
-        if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass):
+        if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass | Dropout):
             raise ModelError(
                 f"k-hat of {size:,} values with {draws} draws, family {self.objective.family.name!r}; expected at most "
                 f"{_SMALL:,} values, 100 draws or more, and a family with a density."
@@ -239,7 +240,7 @@ class VariationalPosterior(ModelPosterior):
         device: torch.device,
     ) -> VariationalPosterior:
         """Lower the model again; ``rows`` are those of the fit, where they are known."""
-        settings = Settings(**{**record.settings, "family": family})
+        settings = Settings.of_record(record.settings, family)
         objective = objective_for(model, settings, family, device)
         batches, held = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
         if rows not in (None, held):
