@@ -12,6 +12,7 @@ import numpy as np
 import pymc as pm
 import torch
 
+from companion.checks import fraction
 from companion.inference.engine import fit
 from companion.machine import Machine
 from companion.posterior import FitState, VariationalPosterior
@@ -105,8 +106,9 @@ def dropout(
     A step costs one gradient, as for "map", and memory is Adam's. Not for a width that the data decide: it is p that
     decides it, and more data don't narrow it. Compare the p's by their log score on validation data.
     """
+    family = Dropout(fraction("p", p, "such as 0.2"))
     return fit(
-        model, steps, batch_size=batch_size, restarts=restarts, family=Dropout(p), estimator="local",
+        model, steps, batch_size=batch_size, restarts=restarts, family=family, estimator="local",
         learning_rate=learning_rate, schedule=schedule, start=start, temperature=temperature, keep=keep,
         machine=machine, checkpoint=checkpoint, seed=seed, elbo_draws=elbo_draws, callback=callback,
         progressbar=progressbar,

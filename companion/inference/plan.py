@@ -232,8 +232,8 @@ def _found(plan: Plan, ending: Ending[Objective]) -> _Found:
     if iterates.count(step) < 2:
         so_far = _posterior(replace(plan, gathering=None), training, fitted, None, ending.seconds)
         raise InferenceError(
-            f"{ending.stopped}: the trajectory has {iterates.count(step)} iterates then, and a covariance needs two. "
-            "The point that was reached is this error's `posterior`.",
+            f"The trajectory has {iterates.count(step)} iterates, and a covariance needs two. The point that was reached "
+            f"is this error's `posterior`. It ended early: {ending.stopped}",
             so_far,
         )
     return _Found(replace(training.objective, family=iterates.family), iterates.gaussian(step))
