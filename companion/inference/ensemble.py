@@ -1,6 +1,6 @@
 """Deep ensembles: several networks trained from different starts, each with the same say.
 
-Explained in `book/reference/how_a_fit_works`, section "Trajectories".
+Explained in `book/reference/how_a_fit_works`, section "Trajectories, ensembles".
 """
 
 from __future__ import annotations

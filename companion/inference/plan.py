@@ -1,6 +1,6 @@
 """What the doors ask of the engine, and how it carries that out: the walk, the steps, the bounds, the posterior.
 
-Explained in `book/reference/how_a_fit_works`, section "The loop".
+Explained in `book/reference/how_a_fit_works`, section "Trajectories, ensembles".
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ def _found(plan: Plan, ending: Ending[Objective]) -> _Found:
     if iterates.count(step) < 2:
         so_far = _posterior(replace(plan, gathering=None), training, fitted, None, ending.seconds)
         raise InferenceError(
-            f"The trajectory has {iterates.count(step)} iterates, and a covariance needs two. The point that was reached "
-            f"is this error's `posterior`. It ended early: {ending.stopped}",
+            f"The trajectory has {iterates.count(step)} iterates, and a covariance needs two. The point that was "
+            f"reached is this error's `posterior`. It ended early: {ending.stopped}",
             so_far,
         )
     return _Found(replace(training.objective, family=iterates.family), iterates.gaussian(step))

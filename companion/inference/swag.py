@@ -1,6 +1,6 @@
 r"""SWAG and MultiSWAG: a Gaussian of the weights that a fit goes through at a constant rate.
 
-Explained in `book/reference/how_a_fit_works`, section "Trajectories".
+Explained in `book/reference/how_a_fit_works`, section "Trajectories, ensembles".
 """
 
 from __future__ import annotations

@@ -274,9 +274,9 @@ class VariationalPosterior(ModelPosterior):
         if not isinstance(model, pm.Model):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
         family = family_named(record.settings["family"])
-        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
-        if (layout := _shapes(found.objective.layout)) != about["layout"]:
+        if (layout := _shapes(Layout.of(model.initial_point()))) != about["layout"]:
             raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
         if "depends" in about:
             compare(about["depends"], found._depends())
         return found

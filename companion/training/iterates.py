@@ -1,6 +1,6 @@
 r"""The Gaussian of a trajectory: the iterates that a fit goes through, their mean and their covariance.
 
-Explained in `book/reference/how_a_fit_works`, section "Trajectories".
+Explained in `book/reference/how_a_fit_works`, section "Trajectories, ensembles".
 """
 
 from __future__ import annotations
