@@ -66,14 +66,15 @@ def fit(
     restarts
         Number of fits from different starting points, vectorised.
     family
-        Family of the approximation: a name of `companion.variational.FamilyName`, "low-rank:RANK", or a
+        Family of the approximation: a name of `companion.variational.FamilyName`, "low-rank:RANK", "dropout:P", or a
         `companion.variational.Family` of your own.
     estimator
         Estimator of the gradient: a name of `companion.variational.Estimator`.
     draws
         Number of draws of the approximation in one step.
     learning_rate
-        Learning rate of Adam; `Rates` gives the means and the scales different ones.
+        Learning rate of Adam; `Rates` gives the means and the scales different ones, and may name another optimiser:
+        ``Rates(0.1, 0.001, "ivon")`` follows natural gradients (Shen et al. 2024).
     schedule
         Shape of the learning rates over the steps, "cosine", "one-cycle" or "constant"; a `Schedule` also warms the KL
         divergence up.
