@@ -28,7 +28,10 @@ def plain(network, data, steps, seed, *, rate=1e-3, decay=DECAY, batch=500):
 
 
 def dropout(network, data, steps, seed, *, rate=1e-3, p=0.2, draws=50, batch=500):
-    """Drop hidden units in training and in prediction, without weight decay (Gal and Ghahramani 2016)."""
+    """Drop hidden units in training and in prediction, without weight decay (Gal and Ghahramani 2016).
+
+    Of a convolution's input it drops whole channels; the results of November 2026 dropped single entries there.
+    """
     found = inference.dropout(model_of(network, data, seed), steps, p=p, learning_rate=rate, **common(seed, batch))
     return partial(predict, found, draws=draws, seed=seed)
 
