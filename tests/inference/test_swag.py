@@ -42,28 +42,38 @@ def covariance(posterior, restart=0):
     return np.diag(np.exp(2 * own["log_scale"])) + own["factor"] @ own["factor"].T
 
 
-@pytest.mark.parametrize(
-    ("rank", "every"),
-    [(40, 1), (3, 1), (4, 10)],
-    ids=["more columns than values", "the last three", "one in ten"],
-)
-def test_the_covariance_is_that_of_the_iterates_on_a_quadratic_loss(rank, every):
-    posterior, places = with_iterates(trajectory=Trajectory(0.005, rank=rank, every=every))
-    assert len(places) == 40
-    taken = places[every - 1 :: every, 0]
-    away = taken - taken.mean(axis=0)
-    last = away[-rank:]
-    expected = 0.5 * np.diag(taken.var(axis=0)) + 0.5 * last.T @ last / (len(last) - 1)
-    np.testing.assert_allclose(covariance(posterior), expected, rtol=1e-9, atol=1e-15)
-    if rank == 40:  # of all iterates, half of it is their sample covariance
-        low_rank = covariance(posterior) - 0.5 * np.diag(taken.var(axis=0))
-        np.testing.assert_allclose(2 * low_rank, np.cov(taken.T), rtol=1e-9, atol=1e-15)
-    moments = posterior.moments()["w"]
+def expected(taken, rank):
+    """Covariance of iterates (count, values), of which the last few make the columns."""
+    last = (taken - taken.mean(axis=0))[-rank:]
+    return 0.5 * np.diag(taken.var(axis=0)) + 0.5 * last.T @ last / (len(last) - 1)
+
+
+def test_the_covariance_is_that_of_the_iterates_on_a_quadratic_loss():
+    posterior, places = with_iterates(trajectory=Trajectory(0.005, rank=40, every=1))
+    taken = places[:, 0]
+    assert len(taken) == 40
+    found, half = covariance(posterior), 0.5 * np.diag(taken.var(axis=0))
+    np.testing.assert_allclose(found, expected(taken, 40), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(2 * (found - half), np.cov(taken.T), rtol=1e-9, atol=1e-15)  # in 4 columns, of 40
+    moments, scale = posterior.moments()["w"], np.sqrt(np.diag(found))
     np.testing.assert_allclose(moments.mean, taken.mean(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(moments.scale**2, np.diag(expected), rtol=1e-9)
+    np.testing.assert_allclose(moments.scale, scale, rtol=1e-9)
     draws = posterior.draw(4000, seed=0)["w"]
-    scale = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(np.cov(draws.T) / np.outer(scale, scale), expected / np.outer(scale, scale), atol=0.1)
+    np.testing.assert_allclose(np.cov(draws.T) / np.outer(scale, scale), found / np.outer(scale, scale), atol=0.1)
+
+
+@pytest.mark.parametrize(("rank", "every"), [(3, 1), (4, 10), (50, 1)])
+def test_the_last_iterates_make_the_columns(rank, every):
+    places = torch.randn(40, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    iterates = Iterates(places[0], rank, every)
+    for step, place in enumerate(places, start=1):
+        iterates.collect(step, {"mean": place})
+    own = iterates.gaussian(40)
+    for restart in range(2):
+        q = {name: p[restart] for name, p in own.items()}
+        found = torch.diag((2 * q["log_scale"]).exp()) + q["factor"] @ q["factor"].T
+        np.testing.assert_allclose(found, expected(places[every - 1 :: every, restart].numpy(), rank), rtol=1e-9)
+    assert own["factor"].shape == (2, 5, min(rank, 5))  # what the family "low-rank" draws with
 
 
 def test_it_stays_around_the_mode_and_its_width_follows_the_rate():
@@ -91,8 +101,7 @@ def test_restarts_make_a_mixture_of_trajectories_with_equal_weights():
         np.testing.assert_allclose(posterior.restart(r).moments()["w"].mean, taken.mean(axis=0), rtol=1e-9)
     chosen = posterior.to_arviz(9, seed=0)["sample_stats"]["restart"].values
     assert sorted(chosen.ravel()) == [0] * 3 + [1] * 3 + [2] * 3
-    one = swag(quadratic(), 50, restarts=3, keep="best", trajectory=Trajectory(0.005, rank=5), **QUICK)
-    assert sorted(one.weights) == [0, 0, 1]
+    assert sorted(posterior.best().weights) == [0, 0, 1]
 
 
 @pytest.mark.parametrize(("optimiser", "at"), [("sgd", 33), ("adam", 2)], ids=["late", "before the first iterate"])
