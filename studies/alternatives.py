@@ -1,14 +1,21 @@
 """Other ways to a predictive distribution: a plain network, MC dropout, Laplace, SWAG, ensembles.
 
 Each function trains a torch network on `Observations` and returns a predictor: images in, probabilities (draws, points,
-classes) out. All take as many steps of as many images, with the same prior on the weights as weight decay.
+classes) out. All take as many steps of as many images, with the same prior on the weights as weight decay. Those that
+the package has are its own.
 """
+
+from functools import partial
 
 import numpy as np
 import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from companion import inference
+from companion.models import torch_classifier
+from companion.prediction import predict
+from companion.priors import Gaussian
 from companion.training import Rows, schedule_named
 
 DECAY = 1 / 0.1**2  # minus the log density of the post's prior is a weight decay of this strength
@@ -17,28 +24,24 @@ GGN_BATCH = 20  # posteriors multiplies (rows x classes) squared matrices: few r
 
 def plain(network, data, steps, seed, *, rate=1e-3, decay=DECAY, batch=500):
     """Minimise the cross-entropy, with the prior as weight decay unless another decay is given."""
-    fitted = train(network(seed), data, steps, seed, rate, decay, batch)
-    return lambda x: outputs(fitted, x)[None]
+    return ensemble(network, data, steps, seed, members=1, rate=rate, decay=decay, batch=batch)
 
 
 def dropout(network, data, steps, seed, *, rate=1e-3, p=0.2, draws=50, batch=500):
-    """Drop hidden units in training and in prediction (Gal and Ghahramani 2016)."""
-    layers = []
-    for layer in network(seed):
-        layers += [layer, torch.nn.Dropout(p)] if isinstance(layer, torch.nn.Tanh | torch.nn.ReLU) else [layer]
-    fitted = train(torch.nn.Sequential(*layers), data, steps, seed, rate, 0.0, batch).train()
+    """Drop hidden units in training and in prediction, without weight decay (Gal and Ghahramani 2016).
 
-    def predictor(x):
-        torch.manual_seed(seed)
-        return np.stack([outputs(fitted, x) for _ in range(draws)])
-
-    return predictor
+    Of a convolution's input it drops whole channels; the results of November 2026 dropped single entries there.
+    """
+    found = inference.dropout(model_of(network, data, seed), steps, p=p, learning_rate=rate, **common(seed, batch))
+    return partial(predict, found, draws=draws, seed=seed)
 
 
-def ensemble(network, data, steps, seed, *, members=5, **settings):
+def ensemble(network, data, steps, seed, *, members=5, rate=1e-3, decay=DECAY, batch=500):
     """Average plain networks from other starts, for a share of the steps each (Lakshminarayanan et al. 2017)."""
-    every = [plain(network, data, steps // members, 1000 * seed + k, **settings) for k in range(members)]
-    return lambda x: np.concatenate([one(x) for one in every])
+    settings = common(seed, batch) | {"members": members, "learning_rate": rate}
+    del settings["elbo_draws"]
+    found = inference.ensemble(model_of(network, data, seed, decay), steps // members, **settings)
+    return partial(predict, found, draws=members, seed=seed)
 
 
 def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
@@ -74,34 +77,24 @@ def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
 
 def swag(network, data, steps, seed, *, rate=1e-3, sampling_rate=0.02, share=0.4, rank=20, draws=50, batch=500):
     """Gaussian of the weights that SGD at a high rate goes through: diagonal and low rank (Maddox et al. 2019)."""
-    walk = round(steps * share)
-    fitted = train(network(seed), data, steps - walk, seed, rate, DECAY, batch)
-    sgd = torch.optim.SGD(fitted.parameters(), lr=sampling_rate, momentum=0.9)
-    kept, every = [], walk // rank
-    for step, (x, y) in enumerate(batches(data, walk, seed + 1, batch)):
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = fitted(x)
-        penalty = sum(w.square().sum() for w in fitted.parameters()) * DECAY / (2 * len(data))
-        sgd.zero_grad()
-        (cross_entropy(logits.float(), y) + penalty).backward()
-        sgd.step()
-        if (step + 1) % every == 0:
-            kept.append(torch.nn.utils.parameters_to_vector(fitted.parameters()).detach().clone())
-    places = torch.stack(kept)
-    away = places - places.mean(dim=0)
-    generator = torch.Generator().manual_seed(seed)
+    path = inference.Trajectory(sampling_rate, share, rank)
+    model = model_of(network, data, seed, DECAY)
+    found = inference.swag(model, steps, trajectory=path, learning_rate=rate, **common(seed, batch))
+    return partial(predict, found, draws=draws, seed=seed)
 
-    def predictor(x):
-        found = []
-        for _ in range(draws):
-            diagonal = torch.randn(len(away[0]), generator=generator) * away.square().mean(dim=0).sqrt()
-            low_rank = torch.randn(len(away), generator=generator) @ away / (len(away) - 1) ** 0.5
-            drawn = places.mean(dim=0) + (diagonal + low_rank) / 2**0.5
-            torch.nn.utils.vector_to_parameters(drawn, fitted.parameters())
-            found.append(outputs(fitted, x))
-        return np.stack(found)
 
-    return predictor
+# --- the package's methods ------------------------------------------------------------------------------
+
+
+def model_of(network, data, seed, decay=0.0):
+    """Classify with a normal prior that is weight decay of this strength; almost none at 0."""
+    return torch_classifier(data, network(seed), Gaussian(decay**-0.5 if decay else 1e4))
+
+
+def common(seed, batch):
+    """Give what the package's methods share."""
+    machine = inference.Machine("cpu", "bfloat16")
+    return {"batch_size": batch, "machine": machine, "seed": seed, "elbo_draws": 2, "progressbar": False}
 
 
 # --- training -------------------------------------------------------------------------------------------

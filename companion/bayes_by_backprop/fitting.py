@@ -34,6 +34,7 @@ from companion.machine import Machine, guard, reseed, seed_for
 from companion.posterior import FitState, Record
 from companion.training import (
     Checkpoint,
+    OptimiserName,
     Processes,
     Rates,
     Schedule,
@@ -196,6 +197,8 @@ def _check(settings: Settings, elbo_draws: int) -> None:
         raise ModelError(
             f"estimator={settings.estimator!r} is the engine's; expected 'reparameterisation', 'local' or 'flipout'."
         )
+    if settings.optimiser == OptimiserName.IVON:
+        raise ModelError("optimiser='ivon' is for companion.inference.fit; expected 'adam' or 'sgd' for a Pyro model.")
     if settings.precision == "float64":
         raise ModelError("precision='float64'; expected 'float32' or 'bfloat16', the numbers that Pyro computes with.")
     if settings.map_steps:

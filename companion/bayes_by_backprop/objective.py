@@ -51,6 +51,11 @@ class PyroObjective:
     noise_size: int = 0
     draws_inside: bool = True
 
+    @property
+    def row_count(self) -> int:
+        """Number of rows that the loss is a sum over."""
+        return self.rows
+
     def gradient(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> Gradient:
         """Build the function that a step calls; it is not traced, so that a Pyro model may do what it likes."""
         names, inputs = list(parameters), list(data)

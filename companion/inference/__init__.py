@@ -1,7 +1,7 @@
 """The doors to inference: a model becomes a posterior.
 
-`fit` is the engine: any continuous PyMC model, fitted in torch; `sample` draws from its posterior by chains. `fit_advi`
-is PyMC's own algorithm. Explained in the
+`fit` is the engine: any continuous PyMC model, fitted in torch; `sample` draws from its posterior by chains. `swag`,
+`dropout` and `ensemble` take the same model and the same words. `fit_advi` is PyMC's own algorithm. Explained in the
 chapters `book/pymc/moons` and `book/mnist/dense`.
 """
 
@@ -10,11 +10,25 @@ from typing import Any
 from companion import moved
 from companion.inference.advi import best_fit, fit_advi
 from companion.inference.chains import ChainState, sample
-from companion.inference.engine import Keep, fit
+from companion.inference.dropout import dropout
+from companion.inference.engine import fit
+from companion.inference.ensemble import ensemble
 from companion.inference.feeding import feed, minibatches
+from companion.inference.plan import Keep
+from companion.inference.swag import swag
 from companion.machine import Machine, Precision
 from companion.posterior import FitState
-from companion.training import Checkpoint, Rates, Schedule, ScheduleShape, Start, StartKind, Stream
+from companion.training import (
+    Checkpoint,
+    OptimiserName,
+    Rates,
+    Schedule,
+    ScheduleShape,
+    Start,
+    StartKind,
+    Stream,
+    Trajectory,
+)
 
 __all__ = [
     "ChainState",
@@ -22,6 +36,7 @@ __all__ = [
     "FitState",
     "Keep",
     "Machine",
+    "OptimiserName",
     "Precision",
     "Rates",
     "Schedule",
@@ -29,12 +44,16 @@ __all__ = [
     "Start",
     "StartKind",
     "Stream",
+    "Trajectory",
     "best_fit",
+    "dropout",
+    "ensemble",
     "feed",
     "fit",
     "fit_advi",
     "minibatches",
     "sample",
+    "swag",
 ]
 
 

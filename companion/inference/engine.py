@@ -6,53 +6,20 @@ Explained in `book/reference/how_a_fit_works`; the chapter `book/pymc/moons` com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import refuse_impossible
 from companion.checks import choice, whole
-from companion.errors import InferenceError, ModelError
-from companion.machine import Machine, guard
-from companion.posterior import FitState, Record, VariationalPosterior
-from companion.training import (
-    Checkpoint,
-    Processes,
-    Rates,
-    Schedule,
-    Settings,
-    Start,
-    Stream,
-    Training,
-    Valued,
-    batches_for,
-    begun,
-    fingerprint,
-    objective_for,
-    processes,
-    run,
-    starting_means,
-    takes_old_words,
-    value,
-)
-from companion.variational import Estimator, Family, Objective, Parameters, PointMass, elbo, family_named
+from companion.inference.plan import Keep, Plan, carry_out, refuse_the_same, to_the_mode
+from companion.machine import Machine
+from companion.posterior import FitState, VariationalPosterior
+from companion.training import Checkpoint, Rates, Schedule, Settings, Start, Stream, takes_old_words
+from companion.variational import Family, PointMass, family_named
 
-__all__ = ["Keep", "fit"]
-
-
-class Keep(StrEnum):
-    """Restarts that a posterior is made of."""
-
-    BEST = "best"
-    """The restart with the highest ELBO."""
-
-    MIXTURE = "mixture"
-    """All restarts that did not diverge, with equal weights."""
+__all__ = ["fit"]
 
 
 @takes_old_words
@@ -99,14 +66,15 @@ def fit(
     restarts
         Number of fits from different starting points, vectorised.
     family
-        Family of the approximation: a name of `companion.variational.FamilyName`, "low-rank:RANK", or a
+        Family of the approximation: a name of `companion.variational.FamilyName`, "low-rank:RANK", "dropout:P", or a
         `companion.variational.Family` of your own.
     estimator
         Estimator of the gradient: a name of `companion.variational.Estimator`.
     draws
         Number of draws of the approximation in one step.
     learning_rate
-        Learning rate of Adam; `Rates` gives the means and the scales different ones.
+        Learning rate of Adam; `Rates` gives the means and the scales different ones, and may name another optimiser:
+        ``Rates(0.1, 0.001, "ivon")`` follows natural gradients (Shen et al. 2024).
     schedule
         Shape of the learning rates over the steps, "cosine", "one-cycle" or "constant"; a `Schedule` also warms the KL
         divergence up.
@@ -166,97 +134,11 @@ def fit(
         learning_rate=learning_rate, schedule=schedule, start=begin, temperature=temperature, machine=place, seed=seed,
     )  # fmt: skip
     kept, whole_draws = choice(Keep, "keep", keep), whole("elbo_draws", elbo_draws, 2)
-    if isinstance(chosen, PointMass) and begin.kind == "given" and restarts > 1:
-        raise ModelError(
-            f"family='map' with given start values and restarts={restarts}: all restarts would be the same. Expected "
-            "restarts=1, or start='model' or 'prior'."
+    if isinstance(chosen, PointMass):
+        refuse_the_same(begin, settings.restarts, f"family='map' and restarts={restarts}")
+    return carry_out(
+        Plan(
+            model, settings, chosen, begin, batch_size, place, kept, Checkpoint.of(checkpoint), whole_draws, callback,
+            progressbar, walk=to_the_mode(settings, begin.map_steps) if begin.map_steps else None,
         )
-    stored = Checkpoint.of(checkpoint)
-    objective = objective_for(model, settings, chosen, place.place)
-    with guard(), processes(place.place) as group, torch.no_grad():
-        every = 1000 if stored is None else stored.every
-        group.agree(settings.as_json() | {"checkpoint": stored is not None, "checkpoint_every": every}, 0)
-        training = _training(model, objective, settings, begin, batch_size, group)
-        training.compile, training.threads_wanted = place.compile, place.threads
-        training.folder = None if stored is None else Path(stored.folder)
-        if callback is not None:
-            training.callback = lambda step, at: callback(step, FitState.of(at, partial(_posterior, model, at)))
-        walk = begin.map_steps and not group.share(begun(training.folder), 0)
-        ending = run(
-            training,
-            every=every,
-            progressbar=progressbar,
-            walk=_towards_the_mode(training) if walk else None,
-            after_walk=lambda means: replace(training, parameters=_parameters(training.objective, settings, means)),
-        )
-        valued = value(ending, partial(_elbo, ending.training, whole_draws))
-        posterior = _posterior(model, ending.training, valued, ending.seconds)
-        posterior = posterior if kept is Keep.MIXTURE else posterior.best()
-        if valued.failed:  # inside: where this process alone failed, the others must not wait for it
-            raise InferenceError(str(valued.stopped), posterior)
-    return posterior
-
-
-def _training(
-    model: pm.Model,
-    objective: Objective,
-    settings: Settings,
-    start: Start,
-    batch_size: int | Stream | None,
-    group: Processes,
-) -> Training[Objective]:
-    """Set a fit up: its rows, its starting values, and what tells it from another fit."""
-    stream = batch_size if isinstance(batch_size, Stream) else None
-    batches, rows = batches_for(
-        objective.density,
-        settings.batch_size,
-        None if stream is None else stream.dataset,
-        settings.seed,
-        group.rank,
-        group.world,
-        0 if stream is None else stream.workers,
-    )
-    if stream is None:
-        refuse_impossible(objective.density, batches.parts())
-    objective = replace(objective, rows=rows)
-    # a network may draw its own start anew in each process: all use the first one's
-    means = starting_means(model, objective.layout, start.at, settings.restarts, settings.seed)
-    means = group.same(means, 0).to(objective.device, objective.dtype)
-    same = fingerprint(objective, batches, means if start.kind == "given" else None)
-    return Training(objective, settings, batches, group, _parameters(objective, settings, means), fingerprint=same)
-
-
-def _parameters(objective: Objective, settings: Settings, means: torch.Tensor) -> Parameters:
-    """Start the family at means (restarts, size)."""
-    own = [objective.family.start(mean, settings.start_scale) for mean in means]
-    return {name: torch.stack([p[name] for p in own]) for name in own[0]}
-
-
-def _towards_the_mode(training: Training[Objective]) -> Training[Objective]:
-    """Set the walk up that takes the same means to a maximum a posteriori estimate first."""
-    plain = Estimator.REPARAMETERISATION
-    return replace(
-        training,
-        objective=replace(training.objective, family=PointMass(), estimator=plain),
-        settings=replace(
-            training.settings, steps=training.settings.map_steps, map_steps=0, family="map", estimator=plain.value
-        ),
-        parameters={"mean": training.parameters["mean"].clone()},
-        folder=None if training.folder is None else training.folder / "map",
-        callback=None,
-    )
-
-
-def _elbo(training: Training[Objective], draws: int, restart: int) -> tuple[float, float]:
-    own = {name: p[restart] for name, p in training.parameters.items()}
-    return elbo(training.objective, own, training.batches.parts(), draws, training.settings.seed)
-
-
-def _posterior(
-    model: pm.Model, training: Training[Objective], valued: Valued | None = None, seconds: float = float("nan")
-) -> VariationalPosterior:
-    """Make the posterior of a fit as it is now, with bounds that are unknown where none were estimated."""
-    objective = training.objective
-    record = Record.of(training, objective.family.name, valued, seconds, bfloat16=objective.bfloat16)
-    parameters = training.parameters if valued is not None else {n: p.clone() for n, p in training.parameters.items()}
-    return VariationalPosterior(model, objective, training.batches, parameters, record)
+    )  # fmt: skip

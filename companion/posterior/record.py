@@ -38,7 +38,8 @@ class Record:
         Estimate of the negative ELBO at each step of each restart, (steps, restarts).
     bounds
         ELBO of each restart and its standard error, (restarts, 2); minus infinity for a restart that diverged, NaN
-        where it is unknown. For the family "map" it is the log density of data and values.
+        where it is unknown. For the families "map" and "dropout" it is the expected log density of data
+        and values.
     weights
         Weight of each restart in the posterior, (restarts,); they sum to 1.
     seconds

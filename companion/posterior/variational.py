@@ -25,7 +25,9 @@ from companion.posterior.record import Record
 from companion.posterior.storage import Packed, half_precision, register
 from companion.training import Batches, Settings, batches_for, objective_for
 from companion.variational import (
+    Dropout,
     Family,
+    Layout,
     Objective,
     Parameters,
     PointMass,
@@ -128,7 +130,7 @@ class VariationalPosterior(LoweredPosterior):
         Yao et al. (2018), "Yes, but did it work?".
         """
         size = self.objective.layout.size
-        if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass):
+        if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass | Dropout):
             raise ModelError(
                 f"k-hat of {size:,} values with {draws} draws, family {self.objective.family.name!r}; expected at most "
                 f"{_SMALL:,} values, 100 draws or more, and a family with a density."
@@ -222,7 +224,7 @@ class VariationalPosterior(LoweredPosterior):
         device: torch.device,
     ) -> VariationalPosterior:
         """Lower the model again; ``rows`` are those of the fit, where they are known."""
-        settings = Settings(**{**record.settings, "family": family})
+        settings = Settings.of_record(record.settings, family)
         objective = objective_for(model, settings, family, device)
         batches, held = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
         if rows not in (None, held):
@@ -256,9 +258,9 @@ class VariationalPosterior(LoweredPosterior):
         if not isinstance(model, pm.Model):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
         family = family_named(record.settings["family"])
-        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
-        if (layout := layout_as_json(found.objective.layout)) != about["layout"]:
+        if (layout := layout_as_json(Layout.of(model.initial_point()))) != about["layout"]:
             raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
         if "depends" in about:
             compare(about["depends"], found._depends())
         return found

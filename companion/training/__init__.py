@@ -12,20 +12,24 @@ from companion.training.divergence import alive
 from companion.training.ending import Ending, Valued, run, value
 from companion.training.identity import checksum, fingerprint
 from companion.training.interrupting import interrupts
+from companion.training.iterates import Iterates
 from companion.training.loop import Halted, Training
 from companion.training.lowering import objective_for
 from companion.training.old_words import takes_old_words
-from companion.training.options import Checkpoint, Rates, Start, StartKind, Stream
+from companion.training.options import Checkpoint, OptimiserName, Rates, Start, StartKind, Stream, Trajectory
 from companion.training.schedules import Schedule, ScheduleShape, schedule_named, warm_up
 from companion.training.settings import Settings
 from companion.training.starts import starting_means
-from companion.training.task import TrainingObjective
+from companion.training.task import Collector, TrainingObjective
 
 __all__ = [
     "Batches",
     "Checkpoint",
+    "Collector",
     "Ending",
     "Halted",
+    "Iterates",
+    "OptimiserName",
     "Processes",
     "Rates",
     "Rows",
@@ -37,6 +41,7 @@ __all__ = [
     "Stream",
     "Training",
     "TrainingObjective",
+    "Trajectory",
     "Valued",
     "alive",
     "batches_for",

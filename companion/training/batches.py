@@ -20,7 +20,7 @@ from companion.bridge import LogDensity
 from companion.errors import DataError, ModelError
 from companion.machine import seed_for
 
-__all__ = ["Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of"]
+__all__ = ["Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "row_data"]
 
 Data = dict[str, torch.Tensor]
 
@@ -217,7 +217,7 @@ def batches_for(
     ModelError
         If mini-batches are asked for and the model's rows aren't in `pymc.Data`, or the batch size is out of range.
     """
-    names, total = _row_data(density)
+    names, total = row_data(density)
     if density.minibatch is not None:
         if batch_size not in (None, density.minibatch):
             raise ModelError(
@@ -268,7 +268,7 @@ def batches_of(
     return Resident(data, names, rows), total
 
 
-def _row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:
+def row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:
     """Find the data that have one entry per row, and the number of rows."""
     lengths = {o.rows: len(density.data[o.rows]) for o in density.observed if o.rows is not None}
     if not lengths:

@@ -6,6 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,10 @@ from companion.training.batches import Batches
 from companion.training.distributed import Processes
 from companion.training.divergence import Snapshot, alive, diagnosis
 from companion.training.interrupting import interrupts
+from companion.training.optimisers import optimiser_for
 from companion.training.schedules import schedule_named, warm_up
 from companion.training.settings import Settings
-from companion.training.task import TrainingObjective
+from companion.training.task import Collector, TrainingObjective
 from companion.variational import Gradient, Parameters
 
 __all__ = ["Halted", "Training"]
@@ -56,6 +58,8 @@ class Training(Generic[Task]):
         Whether the gradient is compiled; None until that was decided.
     threads
         Number of the processor's threads that it uses; None until that was decided.
+    collector
+        What gathers something of the parameters on the way, such as their mean.
     """
 
     objective: Task
@@ -71,6 +75,7 @@ class Training(Generic[Task]):
     step: int = 0
     compiled: bool | None = None
     threads: int | None = None
+    collector: Collector | None = None
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -80,13 +85,7 @@ class Training(Generic[Task]):
         self.noise = torch.empty(s.restarts, s.draws, self.objective.noise_size, device=self.device, dtype=dtype)
         self._kl_weight = torch.ones((), device=self.device, dtype=dtype)
         self._schedule = schedule_named(s.schedule)
-        rates = {False: s.learning_rate, True: s.scale_rate}
-        of_scales = {name: self.objective.is_scale(name) for name in self.parameters}
-        groups = [
-            {"params": [p for name, p in self.parameters.items() if of_scales[name] is scales], "rate": rates[scales]}
-            for scales in sorted(set(of_scales.values()))  # as few as there are rates: each costs a call per step
-        ]
-        self._adam = torch.optim.Adam(groups, lr=s.learning_rate, fused=True)
+        self._optimiser = optimiser_for(self.objective, s, self.parameters)
         self._gradient: Gradient | None = None
         self._interrupted = threading.Event()
         self._why = "interrupted"
@@ -177,14 +176,11 @@ class Training(Generic[Task]):
 
     def update(self, loss: torch.Tensor, gradients: Tensors) -> None:
         """Let the optimiser follow the gradients, and count the step."""
-        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
-            parameter.grad = gradient.contiguous()  # Adam's fused kernel goes through memory, whatever the strides
-        rate = self._schedule(self.step / self.settings.steps)
-        for group in self._adam.param_groups:
-            group["lr"] = group["rate"] * rate
-        self._adam.step()
+        self._optimiser.follow(gradients, self.step, self._schedule(self.step / self.settings.steps), self._kl_weight)
         self.losses[self.step] = loss
         self.step += 1
+        if self.collector is not None:
+            self.collector.collect(self.step, self.parameters)
 
     def evaluate(self, step: int) -> tuple[torch.Tensor, Tensors]:
         """Compute this process's losses (restarts,) and gradients at a step, from the parameters as they are."""
@@ -234,22 +230,22 @@ class Training(Generic[Task]):
     def tensors(self) -> dict[str, torch.Tensor]:
         """Collect everything that the next step depends on."""
         found = {f"parameters/{name}": p for name, p in self.parameters.items()}
-        for name, p in self.parameters.items():
-            found |= {f"adam/{name}/{key}": value for key, value in self._adam.state.get(p, {}).items()}
+        found |= {f"{self.settings.optimiser}/{key}": value for key, value in self._optimiser.tensors().items()}
+        if self.collector is not None:
+            found |= {f"collected/{key}": value for key, value in self.collector.tensors().items()}
         return found | {"losses": self.losses}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], step: int) -> None:
         """Go back, or forward, to a state."""
+        kinds: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
         for key, tensor in tensors.items():
             kind, _, rest = key.partition("/")
-            if kind == "parameters":
-                self.parameters[rest].copy_(tensor)
-            elif kind == "adam":
-                name, _, entry = rest.rpartition("/")
-                at = "cpu" if entry == "step" and self.device.type == "cpu" else self.device
-                self._adam.state[self.parameters[name]][entry] = tensor.clone().to(at)
-        if not any(key.startswith("adam/") for key in tensors):
-            self._adam.state.clear()
+            kinds[kind][rest] = tensor
+        for name, tensor in kinds["parameters"].items():
+            self.parameters[name].copy_(tensor)
+        self._optimiser.restore(kinds[self.settings.optimiser])
+        if self.collector is not None:
+            self.collector.restore(kinds["collected"])
         self.losses.copy_(tensors["losses"])
         self.step = step
 

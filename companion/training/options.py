@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from companion.checks import choice, positive, whole
+from companion.checks import choice, fraction, positive, whole
 from companion.errors import ModelError
 
-__all__ = ["Checkpoint", "Rates", "Start", "StartKind", "Stream"]
+__all__ = ["Checkpoint", "OptimiserName", "Rates", "Start", "StartKind", "Stream", "Trajectory"]
 
 
 class StartKind(StrEnum):
@@ -71,9 +71,25 @@ class Start:
         return "given" if isinstance(self.at, Mapping) else str(self.at)
 
 
+class OptimiserName(StrEnum):
+    """What follows the gradients."""
+
+    ADAM = "adam"
+    """Adam (Kingma and Ba 2015): for every family."""
+
+    SGD = "sgd"
+    """Stochastic gradient descent with momentum 0.9, on the loss divided by the number of rows, so that a rate means
+    the same for any number of them: mostly for the family "map"."""
+
+    IVON = "ivon"
+    """Natural gradients for the family "mean-field" at the price of Adam (Shen et al. 2024). The rate of the means is
+    a share of Newton's step, such as 0.1. That of the scales is what the authors call one minus beta 2: from 0.00001
+    for large networks to 0.01 for small models. Their h0, from 0.1 to 1, is ``Start(scale=(rows * h0) ** -0.5)``."""
+
+
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates.
+    """Learning rates, and the optimiser that takes them.
 
     Parameters
     ----------
@@ -81,24 +97,98 @@ class Rates:
         Learning rate of the means.
     scales
         Learning rate of everything that makes the covariance.
+    optimiser
+        Name of an `OptimiserName`.
 
     Raises
     ------
     ModelError
-        If one isn't positive and finite.
+        If a rate isn't positive and finite, there is no such optimiser, or IVON's rate of the scales isn't below 1.
     """
 
     means: float
     scales: float
+    optimiser: str = "adam"
 
     def __post_init__(self) -> None:
         positive("means", self.means, owner=self)
         positive("scales", self.scales, owner=self)
+        if choice(OptimiserName, "optimiser", self.optimiser) is OptimiserName.IVON and not self.scales < 1:
+            raise ModelError(
+                f"scales={self.scales!r} in Rates with optimiser='ivon'; expected a number below 1, such as 0.001: the "
+                "share that each estimate of the curvature has in their moving average."
+            )
 
     @classmethod
     def of(cls, rate: Rates | float) -> Rates:
         """Give means and scales the same rate; rates stay as they are."""
-        return rate if isinstance(rate, Rates) else cls(*[positive("learning_rate", rate)] * 2)
+        return rate if isinstance(rate, Rates) else cls(positive("learning_rate", rate), float(rate))
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The second part of a fit by `companion.inference.swag`: steps at a constant rate, around the mode.
+
+    Parameters
+    ----------
+    rate
+        Learning rate of these steps. For SGD it is that of the loss per row.
+    share
+        Share of all steps that these are.
+    rank
+        Number of iterates whose deviations from the mean make the covariance's columns.
+    every
+        Number of steps from one iterate to the next; ``None`` takes `rank` iterates in all. The authors take one per
+        pass through the data.
+    optimiser
+        Name of an `OptimiserName`, "sgd" or "adam".
+
+    Raises
+    ------
+    ModelError
+        If a number is out of range, or the optimiser is another one.
+    """
+
+    rate: float = 0.02
+    share: float = 0.4
+    rank: int = 20
+    every: int | None = None
+    optimiser: str = "sgd"
+
+    def __post_init__(self) -> None:
+        positive("rate", self.rate, "such as 0.02", owner=self)
+        fraction("share", self.share, "such as 0.4", owner=self)
+        whole("rank", self.rank, 2)
+        if self.every is not None:
+            whole("every", self.every, 1)
+        if choice(OptimiserName, "optimiser", self.optimiser) is OptimiserName.IVON:
+            raise ModelError(
+                "optimiser='ivon' in Trajectory; expected 'sgd' or 'adam'. IVON fits a family of its own: "
+                "fit(model, learning_rate=Rates(0.1, 0.001, 'ivon'))."
+            )
+
+    @classmethod
+    def of(cls, trajectory: Trajectory | float) -> Trajectory:
+        """Make a trajectory of its rate; one that is a trajectory already stays as it is."""
+        return trajectory if isinstance(trajectory, Trajectory) else cls(positive("trajectory", trajectory))
+
+    def divided(self, steps: int) -> tuple[int, int, int]:
+        """Divide a number of steps: those to the mode, those of the trajectory, and those from iterate to iterate.
+
+        Raises
+        ------
+        ModelError
+            If there are too few for two iterates.
+        """
+        own = round(steps * self.share)
+        every = max(1, own // self.rank) if self.every is None else self.every
+        if own // every < 2 or own >= steps:
+            raise ModelError(
+                f"steps={steps} with share={self.share:g} and an iterate every {every} steps: {own} steps and "
+                f"{own // every} iterates; expected at least two iterates, and a step towards the mode before them. "
+                "Take more steps."
+            )
+        return steps - own, own, every
 
 
 @dataclass(frozen=True)

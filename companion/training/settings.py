@@ -6,7 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ import torch
 from companion.checks import choice, positive, whole
 from companion.errors import ModelError
 from companion.machine import Machine, Precision
-from companion.training.options import Rates, Start, Stream
+from companion.training.options import OptimiserName, Rates, Start, Stream
 from companion.training.schedules import Schedule
-from companion.variational import Estimator, Family, PointMass, family_named
+from companion.variational import Dropout, Estimator, Family, MeanField, PointMass, family_named
 
 __all__ = ["Settings"]
 
@@ -42,6 +42,7 @@ class Settings:
     temperature: float
     precision: str
     seed: int
+    optimiser: str = "adam"
 
     def __post_init__(self) -> None:
         family = family_named(self.family)
@@ -56,7 +57,15 @@ class Settings:
         for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
             object.__setattr__(self, name, positive(name, getattr(self, name)))
         object.__setattr__(self, "kl_warmup", float(self.kl_warmup))
-        if Estimator.of(self.estimator).acts_on_layers and (not family.factorised or isinstance(family, PointMass)):
+        optimiser = choice(OptimiserName, "optimiser", self.optimiser)
+        object.__setattr__(self, "optimiser", optimiser.value)
+        if optimiser is OptimiserName.IVON and not isinstance(family, MeanField):
+            raise ModelError(
+                f"optimiser='ivon' is for independent normals, and family={self.family!r} isn't made of them. Use "
+                "family='mean-field', or optimiser='adam'."
+            )
+        independent = family.factorised and not isinstance(family, PointMass)
+        if Estimator.of(self.estimator).acts_on_layers and not (independent or isinstance(family, Dropout)):
             raise ModelError(
                 f"estimator={self.estimator!r} needs independent weights, and family={self.family!r} has none. Use "
                 "family='mean-field', or estimator='reparameterisation'."
@@ -81,6 +90,7 @@ class Settings:
             family=family,
             learning_rate=rates.means,
             scale_rate=rates.scales,
+            optimiser=str(rates.optimiser),
             schedule=str(changes.shape),
             kl_warmup=changes.kl_warmup,
             start=begin.kind,
@@ -89,6 +99,12 @@ class Settings:
             precision=str(Machine.of(machine).precision),
             **plain,
         )
+
+    @classmethod
+    def of_record(cls, settings: Mapping[str, Any], family: str | Family) -> Settings:
+        """Make the settings of a fit again, of its record, which may say more than they."""
+        own = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in settings.items() if name in own} | {"family": family})
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain values, for a checkpoint."""

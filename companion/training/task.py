@@ -13,7 +13,7 @@ import torch
 
 from companion.variational import Gradient, Parameters
 
-__all__ = ["TrainingObjective"]
+__all__ = ["Collector", "TrainingObjective"]
 
 Data = Mapping[str, torch.Tensor]
 
@@ -41,6 +41,11 @@ class TrainingObjective(Protocol):
         """Whether it also takes random numbers from torch's own generator."""
         ...
 
+    @property
+    def row_count(self) -> int:
+        """Number of rows that the loss is a sum over, at least 1."""
+        ...
+
     def gradient(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> Gradient:
         """Build the function of ``(kl_weight, noise, *parameters, *data)`` that a step calls.
 
@@ -63,4 +68,20 @@ class TrainingObjective(Protocol):
 
     def finite_in_float64(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> bool:
         """Whether the log density and its gradient at one draw of one restart are finite in float64."""
+        ...
+
+
+class Collector(Protocol):
+    """What goes along with a fit and gathers something of its parameters; a checkpoint holds it as well."""
+
+    def collect(self, step: int, parameters: Parameters) -> None:
+        """Look at the parameters of all restarts after so many steps."""
+        ...
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Collect what was gathered, by name."""
+        ...
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go back, or forward, to what was gathered at another step."""
         ...

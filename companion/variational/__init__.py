@@ -3,6 +3,7 @@
 Explained in `book/reference/how_a_fit_works`, section "The objective".
 """
 
+from companion.variational.dropout import Dropout, for_units
 from companion.variational.estimators import Estimator
 from companion.variational.evaluation import elbo, log_weights, standard_noise
 from companion.variational.families import (
@@ -21,6 +22,7 @@ from companion.variational.layout import Layout
 from companion.variational.objective import Gradient, Objective, Terms
 
 __all__ = [
+    "Dropout",
     "Estimator",
     "Family",
     "FamilyName",
@@ -37,6 +39,7 @@ __all__ = [
     "Terms",
     "elbo",
     "family_named",
+    "for_units",
     "layer_weights",
     "log_weights",
     "noise_for",

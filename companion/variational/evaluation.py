@@ -52,6 +52,7 @@ def elbo(
     float, float
         The bound and its standard error; minus infinity and NaN where a draw has no finite density.
     """
+    draws = draws if objective.noise_size else 2  # those of a point are all the same
     with torch.no_grad():
         flat = [objective.family.draw(parameters, standard_noise(objective, seed, "elbo", i)) for i in range(draws)]
         likelihood = _log_likelihoods(objective, flat, parts)

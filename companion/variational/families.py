@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
 
 from companion.errors import ModelError
+from companion.variational.dropout import Dropout
 
 __all__ = ["Family", "FamilyName", "FullRank", "LowRank", "MeanField", "PointMass", "family_named", "register_family"]
 
@@ -222,6 +223,9 @@ class FamilyName(StrEnum):
     LOW_RANK = "low-rank"
     """A normal whose covariance is a diagonal plus a few columns."""
 
+    DROPOUT = "dropout"
+    """Weights that are there or not, unit by unit: MC dropout. "dropout:P" takes another probability than 0.2."""
+
     MAP = "map"
     """A point: maximum a posteriori, and with restarts a deep ensemble."""
 
@@ -264,29 +268,39 @@ def register_family(family: Family) -> Family:
             "companion.variational.Family."
         )
     taken = family.name in _FAMILIES and _FAMILIES[family.name] != family
-    if taken or family.name.partition(":")[0] == FamilyName.LOW_RANK:
+    if taken or family.name.partition(":")[0] in (FamilyName.LOW_RANK, FamilyName.DROPOUT):
         raise ModelError(f"a family named {family.name!r} is known already; give yours another name.")
     _FAMILIES[family.name] = family
     return family
 
 
 def family_named(family: str | Family) -> Family:
-    """Look a family up: by a name of `FamilyName`, "low-rank:RANK", or that of a family that was registered.
+    """Look a family up by its name: of `FamilyName`, "low-rank:RANK", "dropout:P", or that of one that was registered.
 
     Raises
     ------
     ModelError
-        If there is not a family of that name, or the rank is not a positive number.
+        If there is not a family of that name, the rank is not a positive number, or the probability not one.
     """
     if isinstance(family, Family):
         return family
     if family in _FAMILIES:
         return _FAMILIES[family]
-    kind, _, rank = str(family).partition(":")
-    if kind == FamilyName.LOW_RANK and (not rank or (rank.isdigit() and int(rank) > 0)):
-        return LowRank(int(rank)) if rank else LowRank()
-    known = [*_FAMILIES, "low-rank", "low-rank:RANK"]
+    kind, _, rest = str(family).partition(":")
+    if kind == FamilyName.LOW_RANK and (not rest or (rest.isdigit() and int(rest) > 0)):
+        return LowRank(int(rest)) if rest else LowRank()
+    if kind == FamilyName.DROPOUT:
+        return Dropout(_number(rest)) if rest else Dropout()
+    known = [*_FAMILIES, "low-rank", "low-rank:RANK", "dropout", "dropout:P"]
     raise ModelError(
         f"family={family!r}; expected one of {known}, or a Family. One of your own is made known by "
         "companion.variational.register_family."
     )
+
+
+def _number(text: str) -> Any:
+    """Read a number; what isn't one stays as it is, to be refused by its setting."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -26,12 +26,16 @@ __all__ = ["Gaussian", "LayerNoise", "layer_weights", "noise_for"]
 
 
 class Gaussian(NamedTuple):
-    """A tensor that was drawn from independent normals: the name of its value, the draw, the mean and the scale."""
+    """A tensor that was drawn from independent normals: the name of its value, the draw, the mean and the scale.
+
+    Where ``dropped`` isn't 0, its columns were dropped with that probability instead.
+    """
 
     name: str
     draw: torch.Tensor
     mean: torch.Tensor
     scale: torch.Tensor
+    dropped: float = 0.0
 
 
 Parts = tuple[torch.Tensor, torch.Tensor]
@@ -109,7 +113,8 @@ class LayerNoise(TorchFunctionMode):
         out = func(*args, **kwargs)
         if not isinstance(out, torch.Tensor) or out is g.draw:
             return out
-        if out.numel() != g.draw.numel():  # broadcast: its entries are no longer independent
+        if out.numel() != g.draw.numel() or (g.dropped and name in _SHIFTS):
+            # broadcast: its entries are no longer independent; or what is dropped is no longer all of it
             self.elsewhere.update([g.name])
             return out
         mean = func(g.mean, *args[1:], **kwargs)
@@ -118,7 +123,7 @@ class LayerNoise(TorchFunctionMode):
         else:
             scale = func(g.scale, *args[1:], **kwargs)
             scale = scale.abs() if name in _SCALES else scale
-        self.know(Gaussian(g.name, out, mean, scale))
+        self.know(Gaussian(g.name, out, mean, scale, g.dropped))
         return out
 
     def _layer(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -137,6 +142,8 @@ class LayerNoise(TorchFunctionMode):
                 (self.in_layers if at_place else self.elsewhere).update([g.name])
         if w is None or self._allowed is None or w.name not in self._allowed:
             return func(*args, **kwargs)
+        if w.dropped:
+            return _masked(layer, x, w, bias)
         if b is not None and b.name not in self._allowed:
             b = None
         if self._estimator is Estimator.LOCAL and func is functional.linear and x.ndim == 2:
@@ -181,6 +188,14 @@ def _flipout(
     return mean + deviation * _signs(mean, channel)
 
 
+def _masked(layer: _Layer, x: torch.Tensor, w: Gaussian, bias: torch.Tensor | None) -> torch.Tensor:
+    """Drop inputs of a layer, or channels of them, for each row by itself: what dropping its columns would do."""
+    channel = 1 if layer.function in _CONVOLUTIONS else -1
+    shape = [n if d in (0, channel % x.ndim) else 1 for d, n in enumerate(x.shape)]
+    kept = torch.rand(shape, device=x.device) >= w.dropped
+    return layer(x * kept.to(x.dtype) / (1 - w.dropped), w.mean, bias)
+
+
 def _signs(like: torch.Tensor, channel: int) -> torch.Tensor:
     """Draw +1 or -1 for each row and channel, the same at every position."""
     shape = [n if d in (0, channel % like.ndim) else 1 for d, n in enumerate(like.shape)]
@@ -199,7 +214,11 @@ def noise_for(
 
 
 def layer_weights(
-    estimator: Estimator, run: Callable[[], Any], gaussians: Mapping[str, Gaussian], rows: frozenset[int]
+    estimator: Estimator,
+    run: Callable[[], Any],
+    gaussians: Mapping[str, Gaussian],
+    rows: frozenset[int],
+    needed: bool = True,
 ) -> frozenset[str]:
     """Find the values that are weights of exactly one layer, by a run that only counts their uses.
 
@@ -213,6 +232,8 @@ def layer_weights(
         Name of each value to its draw, mean and scale.
     rows
         Numbers of rows that the data have: the first dimension of a layer's input.
+    needed
+        Whether it is an error if there are none.
 
     Returns
     -------
@@ -229,7 +250,7 @@ def layer_weights(
     with torch.no_grad(), LayerNoise(gaussians.values(), estimator, allowed=None, rows=rows) as counted:
         run()
     names = frozenset(n for n, uses in counted.in_layers.items() if uses == 1 and not counted.elsewhere[n])
-    if not names:
+    if not names and needed:
         raise ModelError(
             f"estimator={estimator.value!r} acts on linear and convolution layers inside wrapped torch modules, and "
             "found none whose weights are drawn and used once, on inputs with the rows of the model's pm.Data first. "

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 
 from companion.bridge import LogDensity, Observed, Tools, fastest
+from companion.variational.dropout import Dropout
 from companion.variational.estimators import Estimator
 from companion.variational.families import Family, Parameters, PointMass
 from companion.variational.layer_noise import Gaussian, layer_weights, noise_for
@@ -85,6 +87,13 @@ class Objective:
         return self.family.noise(self.layout.size)
 
     @property
+    def row_count(self) -> int:
+        """Number of rows that the loss is a sum over; of observations, where the model's data have no rows."""
+        if self.rows is not None:
+            return self.rows
+        return max(1, sum(prod(shape[:1]) for shape in self.density.observed_shapes(self.density.data).values()))
+
+    @property
     def draws_inside(self) -> bool:
         """Whether the layers also take random numbers from torch's own generator."""
         return self.estimator.acts_on_layers
@@ -143,6 +152,9 @@ class Objective:
     def _gaussians(self, parameters: Parameters, values: Data) -> dict[str, Gaussian]:
         """Give each value's draw with its mean and scale."""
         means = self.layout.split(parameters["mean"])
+        if isinstance(self.family, Dropout):
+            names, p = self.family.names, self.family.probability
+            return {n: Gaussian(n, values[n], means[n], torch.zeros_like(means[n]), p) for n in values if n in names}
         scales = self.layout.split(self.family.variance(parameters).sqrt())
         return {name: Gaussian(name, draw, means[name], scales[name]) for name, draw in values.items()}
 
@@ -227,7 +239,11 @@ class Objective:
             values = self.layout.split(self.family.draw(parameters, noise))
             gaussians = self._gaussians(parameters, values) if self.estimator.acts_on_layers else {}
             return layer_weights(
-                self.estimator, lambda: self.log_likelihood(values, data), gaussians, self._lengths(data)
+                self.estimator,
+                lambda: self.log_likelihood(values, data),
+                gaussians,
+                self._lengths(data),
+                needed=not isinstance(self.family, Dropout),  # whose draws are as good for any layer, only noisier
             )
 
     def _lengths(self, data: Data) -> frozenset[int]:

@@ -12,7 +12,7 @@ import torch
 from companion import bayes_by_backprop
 from companion.datasets import Observations
 from companion.errors import CompanionWarning, InferenceError, ModelError
-from companion.inference import Checkpoint, Machine, Rates, Schedule, Start, Stream, engine, fit
+from companion.inference import Checkpoint, Machine, Rates, Schedule, Start, Stream, fit, plan
 from companion.models import torch_classifier
 from companion.networks import dense
 from companion.posterior import VariationalPosterior, load_posterior, save_posterior
@@ -135,14 +135,14 @@ def test_a_cold_posterior_has_the_likelihood_to_the_power_of_one_over_t(temperat
 
 def test_a_diverging_restart_leaves_the_others_as_they_are(monkeypatch):
     healthy = fit(regression(), 200, restarts=3, keep="mixture", **QUICK)
-    whole = engine.starting_means
+    whole = plan.starting_means
 
     def one_awful(*args):
         means = whole(*args)
         means[1] = 1e30
         return means
 
-    monkeypatch.setattr(engine, "starting_means", one_awful)
+    monkeypatch.setattr(plan, "starting_means", one_awful)
     with pytest.warns(CompanionWarning, match="1 of 3 restarts diverged") as caught:
         posterior = fit(regression(), 200, restarts=3, keep="mixture", **QUICK)
     assert caught[0].filename == __file__
@@ -153,7 +153,7 @@ def test_a_diverging_restart_leaves_the_others_as_they_are(monkeypatch):
     np.testing.assert_array_equal(posterior.mixture("equal").weights, [0.5, 0, 0.5])
     assert posterior.mixture("elbo").weights[1] == 0
     assert np.isfinite(posterior.draw(50, seed=0)["w"]).all()
-    monkeypatch.setattr(engine, "starting_means", lambda *args: whole(*args) + 1e30)
+    monkeypatch.setattr(plan, "starting_means", lambda *args: whole(*args) + 1e30)
     with pytest.raises(InferenceError, match=r"'w'.*learning_rate") as diverged:
         fit(regression(), 200, **QUICK)
     assert isinstance(diverged.value.posterior, VariationalPosterior)

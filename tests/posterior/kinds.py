@@ -11,7 +11,7 @@ import pymc as pm
 import torch
 
 from companion.datasets import Observations, moons
-from companion.inference import Machine, fit, fit_advi, sample
+from companion.inference import Machine, dropout, ensemble, fit, fit_advi, sample, swag
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.posterior import ApproximationPosterior, SampledPosterior, load_posterior, prune
@@ -92,6 +92,19 @@ def chains(kind):
     return sample(model_of(kind), 60, warmup=60, chains=4, seed=1, progressbar=False)
 
 
+@cache
+def trajectories(kind):
+    """MultiSWAG, of mini-batches."""
+    machine = Machine(precision="float64")
+    return swag(model_of(kind), 60, batch_size=20, restarts=2, trajectory=0.002, machine=machine, **QUICK)
+
+
+@cache
+def masked(kind):
+    """MC dropout."""
+    return dropout(model_of(kind), 40, machine=Machine(precision="float64"), **QUICK)
+
+
 def by_pymc(kind, method):
     with model_of(kind):
         return ApproximationPosterior(pm.fit(60, method=method, random_seed=1, progressbar=False), model_of(kind))
@@ -117,7 +130,10 @@ POSTERIORS = {
     "mixture": engine,
     "best": lambda kind: engine(kind).best(),
     "full-rank": lambda kind: engine(kind, "full-rank", 1, "best"),
-    "ensemble": lambda kind: engine(kind, "map"),
+    "ensemble": lambda kind: ensemble(
+        model_of(kind), 60, members=2, machine=Machine(precision="float64"), learning_rate=0.02, progressbar=False
+    ),
+    "multi-swag": trajectories,
     "pruned": lambda kind: prune(engine(kind).best(), 0.3, ["w"]),
     "advi": lambda kind: fit_advi(
         model_of(kind), 60, optimizer=pm.adam(learning_rate=0.01), start_scale=0.1, elbo_draws=20
@@ -132,12 +148,14 @@ POSTERIORS = {
     "chains from disk": lambda kind: from_disk(chains(kind), MODELS[kind]()),
 }
 
-# Each kind of posterior on the richest model, and three of them on every model.
+# Each kind of posterior on the richest model, and three of them on every model. Dropout needs a network.
 PAIRS = (
     [Pair(posterior, "regression") for posterior in POSTERIORS]
     + [Pair("chains", "classes")]
     + [Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")]
 )
+POSTERIORS["dropout"] = masked
+PAIRS.append(Pair("dropout", "classes"))
 
 
 @cache

@@ -103,7 +103,7 @@ def test_draws_that_cant_be_made_are_refused(pair, asked, message):
 @EVERY
 def test_moments_are_those_of_the_draws(pair):
     posterior = made(pair)
-    if pair.posterior in ("mixture", "ensemble", "mixture from disk"):
+    if pair.posterior in ("mixture", "ensemble", "multi-swag", "mixture from disk"):
         with pytest.raises(ModelError, match="mixture of 2 restarts"):
             posterior.moments()
         posterior = posterior.best()

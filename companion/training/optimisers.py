@@ -1,0 +1,172 @@
+"""The optimisers of the loop: what follows the gradients, and what of it a checkpoint holds.
+
+Explained in `book/reference/how_a_fit_works`, section "The loop".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+
+from companion.checks import choice
+from companion.training.options import OptimiserName
+from companion.training.settings import Settings
+from companion.training.task import TrainingObjective
+from companion.variational import Parameters
+
+__all__ = ["Ivon", "Optimiser", "TorchOptimiser", "optimiser_for"]
+
+Tensors = tuple[torch.Tensor, ...]
+
+_MOMENTUM = 0.9
+"""Momentum of SGD, and share of the old in IVON's mean of gradients."""
+
+
+class Optimiser(Protocol):
+    """Something that follows the gradients of all restarts side by side."""
+
+    def follow(self, gradients: Tensors, step: int, rate: float, kl_weight: torch.Tensor) -> None:
+        """Change the parameters in place.
+
+        Parameters
+        ----------
+        gradients
+            One gradient per parameter.
+        step
+            Number of steps that are done.
+        rate
+            Factor of the schedule, for all rates.
+        kl_weight
+            Weight of the KL divergence in this step's loss.
+        """
+        ...
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Collect what the next step depends on, by "parameter/entry"."""
+        ...
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go back, or forward, to a state; nothing stands for the start."""
+        ...
+
+
+class TorchOptimiser:
+    """One of torch's own optimisers, with a rate for means and another one for scales.
+
+    Parameters
+    ----------
+    kind
+        Maker of the optimiser, of groups of parameters and a rate.
+    parameters
+        Parameters of all restarts: name to tensor (restarts, ...).
+    rates
+        Rate of each parameter, by name.
+    """
+
+    def __init__(
+        self, kind: Callable[..., torch.optim.Optimizer], parameters: Parameters, rates: Mapping[str, float]
+    ) -> None:
+        self._parameters = parameters
+        groups = [
+            {"params": [p for name, p in parameters.items() if rates[name] == rate], "rate": rate}
+            for rate in sorted(set(rates.values()))  # as few as there are rates: each costs a call per step
+        ]
+        self._own = kind(groups, lr=groups[0]["rate"])
+
+    def follow(self, gradients: Tensors, step: int, rate: float, kl_weight: torch.Tensor) -> None:
+        for parameter, gradient in zip(self._parameters.values(), gradients, strict=True):
+            parameter.grad = gradient.contiguous()  # Adam's fused kernel goes through memory, whatever the strides
+        for group in self._own.param_groups:
+            group["lr"] = group["rate"] * rate
+        self._own.step()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {
+            f"{name}/{key}": value
+            for name, p in self._parameters.items()
+            for key, value in self._own.state.get(p, {}).items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        if not tensors:
+            self._own.state.clear()
+        for key, tensor in tensors.items():
+            name, _, entry = key.rpartition("/")
+            p = self._parameters[name]
+            at = "cpu" if entry == "step" and p.device.type == "cpu" else p.device
+            self._own.state[p][entry] = tensor.clone().to(at)
+
+
+class Ivon:
+    r"""The improved variational online Newton method, for independent normals.
+
+    With the gradients of the weighed loss :math:`g_\mu, g_\lambda` by the means and by the logarithms of the scales,
+    the weight :math:`w` of the KL divergence and its temperature T,
+
+    .. math::
+
+        x &= (g_\lambda + w) / T - 1, \qquad
+        \lambda \leftarrow \lambda - \tfrac12 \log\bigl(1 + \rho x + \tfrac12 (\rho x)^2\bigr), \\
+        \bar g &\leftarrow 0.9 \, \bar g + 0.1 \, g_\mu, \qquad
+        \mu \leftarrow \mu - \alpha \, \frac{\sigma^2}{T} \, \frac{\bar g}{1 - 0.9^t}.
+
+    Here :math:`(g_\lambda + w) / \sigma^2` is the estimate of the loss's curvature that the authors make of one draw,
+    so that the first line is their moving average of it, with the correction that keeps it positive. It needs what the
+    loop has already: any estimator serves, and where the prior's part of the gradient is in closed form, so is its
+    curvature. A step of rate 1 would be Newton's.
+
+    Parameters
+    ----------
+    parameters
+        "mean" and "log_scale" of all restarts, (restarts, size).
+    mean_rate, scale_rate
+        The rates :math:`\alpha` and :math:`\rho`. The authors take :math:`\alpha = 0.1` and :math:`\rho = 10^{-5}` for
+        large networks; small models take far larger :math:`\rho`.
+    temperature
+        Temperature T.
+
+    Notes
+    -----
+    Shen et al. (2024), "Variational Learning is Effective for Large Deep Networks". It costs what Adam costs in time,
+    and one tensor of the size of the means in memory, where Adam has four. Not for scales that are far too wide at the
+    start: the means then move by whole Newton steps of a curvature that nothing supports.
+    """
+
+    def __init__(self, parameters: Parameters, mean_rate: float, scale_rate: float, temperature: float) -> None:
+        self._mean, self._log_scale = parameters["mean"], parameters["log_scale"]
+        self._at_mean = list(parameters).index("mean")
+        self._rates = mean_rate, scale_rate
+        self._temperature = temperature
+        self._average = torch.zeros_like(self._mean)
+
+    def follow(self, gradients: Tensors, step: int, rate: float, kl_weight: torch.Tensor) -> None:
+        of_mean, of_scale = gradients[self._at_mean], gradients[1 - self._at_mean]
+        excess = ((of_scale + kl_weight) / self._temperature - 1) * (self._rates[1] * rate)
+        self._log_scale -= 0.5 * torch.log1p(excess + 0.5 * excess.square())
+        self._average.lerp_(of_mean, 1 - _MOMENTUM)
+        size = self._rates[0] * rate / (self._temperature * (1 - _MOMENTUM ** (step + 1)))
+        self._mean -= size * (2 * self._log_scale).exp() * self._average
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {"mean/average": self._average}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        if tensors:
+            self._average.copy_(tensors["mean/average"])
+        else:
+            self._average.zero_()
+
+
+def optimiser_for(objective: TrainingObjective, settings: Settings, parameters: Parameters) -> Optimiser:
+    """Make the optimiser that the settings name, for these parameters."""
+    name = choice(OptimiserName, "optimiser", settings.optimiser)
+    if name is OptimiserName.IVON:
+        return Ivon(parameters, settings.learning_rate, settings.scale_rate, settings.temperature)
+    rates = {n: settings.scale_rate if objective.is_scale(n) else settings.learning_rate for n in parameters}
+    if name is OptimiserName.ADAM:
+        return TorchOptimiser(lambda groups, lr: torch.optim.Adam(groups, lr=lr, fused=True), parameters, rates)
+    per_row = {n: rate / (objective.row_count) for n, rate in rates.items()}
+    return TorchOptimiser(lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=_MOMENTUM), parameters, per_row)
