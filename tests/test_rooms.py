@@ -25,6 +25,7 @@ ROOMS = (
     {"variational"},
     {"training"},
     {"posterior"},
+    {"laplace"},
     {"inference"},
     {"bayes_by_backprop"},
     {"prediction"},

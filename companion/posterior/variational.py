@@ -209,11 +209,19 @@ class VariationalPosterior(ModelPosterior):
 
     @cached_property
     def _predictive(self) -> Predictive:
-        density = self.objective.density
-        response = Response(observed_once(self.model), density.dtype, density.device)
+        density, response = self.objective.density, self._response
         name = density.observed[0].rows
         rows = response.rows if name is None else len(density.data[name])
-        return predictive_of(response, density.data, rows, density.dtype, density.device, self.objective.autocast)
+        chosen = self._response_for(response)
+        return predictive_of(chosen, density.data, rows, density.dtype, density.device, self.objective.autocast)
+
+    @cached_property
+    def _response(self) -> Response:
+        return Response(observed_once(self.model), self.objective.dtype, self.objective.device)
+
+    def _response_for(self, response: Response) -> Response:
+        """Return the function by which it predicts; here the model's own."""
+        return response
 
     # --- copies and files -------------------------------------------------------------------------------
 
@@ -239,14 +247,23 @@ class VariationalPosterior(ModelPosterior):
         device: torch.device,
     ) -> VariationalPosterior:
         """Lower the model again; ``rows`` are those of the fit, where they are known."""
-        settings = Settings(**{**record.settings, "family": family})
-        objective = objective_for(model, settings, family, device)
-        batches, held = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
+        objective = cls._objective_of(model, family, record, device)
+        batches, held = batches_for(objective.density, None, None, int(record.settings["seed"]), 0, 1, 0)
         if rows not in (None, held):
             batches = _OtherRows(rows, held)
         objective = dataclasses.replace(objective, rows=held if rows is None else rows)
         there = {name: p.to(device, objective.density.dtype) for name, p in parameters.items()}
         return cls(model, objective, batches, there, record)
+
+    @classmethod
+    def _objective_of(cls, model: pm.Model, family: Family, record: Record, device: torch.device) -> Objective:
+        """Lower the model with the precision of the fit."""
+        return objective_for(model, Settings(**{**record.settings, "family": family}), family, device)
+
+    @classmethod
+    def _family_of(cls, packed: Packed) -> Family:
+        """Find the family of a file."""
+        return family_named(packed.record.settings["family"])
 
     def packed(self, half: bool) -> Packed:
         """Pack the restarts that have weight; see `companion.posterior.Storable`."""
@@ -272,8 +289,7 @@ class VariationalPosterior(ModelPosterior):
         about, tensors, record = packed
         if not isinstance(model, pm.Model):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
-        family = family_named(record.settings["family"])
-        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
+        found = cls._of_a_fit(model, cls._family_of(packed), about.get("rows"), tensors, record, device)
         if (layout := _shapes(found.objective.layout)) != about["layout"]:
             raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
         if "depends" in about:

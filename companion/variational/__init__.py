@@ -4,7 +4,7 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 """
 
 from companion.variational.estimators import Estimator
-from companion.variational.evaluation import elbo, log_weights, standard_noise
+from companion.variational.evaluation import elbo, log_weights, shares, standard_noise
 from companion.variational.families import (
     Family,
     FamilyName,
@@ -41,5 +41,6 @@ __all__ = [
     "log_weights",
     "noise_for",
     "register_family",
+    "shares",
     "standard_noise",
 ]
