@@ -1,7 +1,8 @@
 """The doors to inference: a model becomes a posterior.
 
 `fit` is the engine: any continuous PyMC model, fitted in torch. `laplace` puts a normal distribution around a mode of
-such a model, and `fit_advi` is PyMC's own algorithm. Explained in the chapters `book/pymc/moons` and `book/mnist/dense`.
+such a model, and `fit_advi` is PyMC's own algorithm. Explained in the chapters `book/pymc/moons` and
+`book/mnist/dense`.
 """
 
 from typing import Any

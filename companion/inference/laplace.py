@@ -21,7 +21,7 @@ from companion.inference.engine import fit
 from companion.laplace import Approximation, Choices, HeldPoint, LaplacePosterior, approximate, scales_named
 from companion.machine import Machine, guard
 from companion.posterior import FitState, VariationalPosterior
-from companion.training import Checkpoint, Rates, Start, Stream, batches_for
+from companion.training import Checkpoint, Rates, Start, batches_for
 from companion.variational import Layout, Objective, PointMass, elbo
 
 __all__ = ["laplace"]
@@ -37,7 +37,7 @@ def laplace(
     scales: str | Sequence[str] = "marginal",
     predictive: str = "linearised",
     polish: int = 200,
-    tolerance: float = 0.1,
+    tolerance: float = 0.25,
     batch_size: int | None = None,
     learning_rate: float | Rates = 0.01,
     start: str | Mapping[str, np.ndarray] | Start = "model",
@@ -57,29 +57,30 @@ def laplace(
         \Lambda = C(z^*) - \nabla^2 \log p(z^*)
 
     in the unconstrained space, whose Jacobians are in the prior :math:`p(z)`. :math:`C` is minus the Hessian of the log
-    likelihood, or the Gauss-Newton matrix. The mode is that of `fit` with ``family="map"``, closer by a few iterations of
-    L-BFGS on all rows. The curvature is computed in double precision, whatever the fit's was.
+    likelihood, or the Gauss-Newton matrix. The mode is that of `fit` with ``family="map"``, closer by a few iterations
+    of L-BFGS on all rows. The curvature is computed in double precision, whatever the fit's was.
 
     Parameters
     ----------
     model
-        A model with continuous free variables; or the posterior of ``fit(model, family="map")``, and then the settings of
-        a fit below, from `steps` on, except for `batch_size`, `seed`, `elbo_draws` and `machine`, are not used.
+        A model with continuous free variables; or the posterior of ``fit(model, family="map")``, and then the settings
+        of a fit below, from `steps` on, except for `batch_size`, `seed`, `elbo_draws` and `machine`, are not used.
     steps
         Number of steps of that fit.
     structure
         What is kept of the precision matrix: a name of `companion.inference.Structure`.
     curvature
-        What stands for the likelihood's curvature: a name of `companion.inference.Curvature`. "ggn" is never negative. It
-        is known for Bernoulli, Binomial, Categorical, Exponential, Laplace, LogNormal, Normal, Poisson and StudentT.
+        What stands for the likelihood's curvature: a name of `companion.inference.Curvature`. "ggn" is never negative.
+        It is known for Bernoulli, Binomial, Categorical, Exponential, Laplace, LogNormal, Normal, Poisson and StudentT.
     subset
         Variables that are spread, "all" or "last-layer", or a list of their names; all others stay at the mode.
     scales
-        What becomes of variables that priors of others depend on. With "marginal" they stand at the maximum of the Laplace
-        approximation of their own marginal density, :math:`\log p(\mathcal{D}, s)`, in the unconstrained space with its
-        Jacobian, and everything else is approximated given them: a joint mode of weights and a centred scale doesn't
-        exist, because the density grows without bounds as both go to zero. With "joint" they are approximated together
-        with everything else. A list of names sets other variables by their marginal density, such as the noise's scale.
+        What becomes of variables that priors of others depend on. With "marginal" they stand at the maximum of the
+        Laplace approximation of their own marginal density, :math:`\log p(\mathcal{D}, s)`, in the unconstrained space
+        with its Jacobian, and everything else is approximated given them: a joint mode of weights and a centred scale
+        doesn't exist, because the density grows without bounds as both go to zero. With "joint" they are approximated
+        together with everything else. A list of names sets other variables by their marginal density, such as the
+        noise's scale.
     predictive
         How the posterior predicts: a name of `companion.inference.LaplacePredictive`. Both can be had later from each
         other, with ``predicting(...)``.
@@ -99,8 +100,8 @@ def laplace(
     -------
     LaplacePosterior
         Its ``record.log_evidence`` is :math:`\log p(\mathcal{D}, z^*) + \frac{n}{2} \log 2\pi - \frac12 \log
-        |\Lambda|`, the log density of the data and of what is held, where something is. It isn't a bound; ``record.elbo``
-        is the bound of the same normal distribution.
+        |\Lambda|`, the log density of the data and of what is held, where something is. It isn't a bound;
+        ``record.elbo`` is the bound of the same normal distribution.
 
     Raises
     ------
@@ -108,8 +109,8 @@ def laplace(
         If a setting is out of range or doesn't fit the model; if the posterior isn't one of ``family="map"``, or is a
         mixture.
     InferenceError
-        If the point isn't a mode: a gradient that is too large, or a curvature that isn't positive. Its ``posterior`` is
-        that of the fit. As `fit` otherwise.
+        If the point isn't a mode: a gradient that is too large, or a curvature that isn't positive. Its ``posterior``
+        is that of the fit. As `fit` otherwise.
 
     Examples
     --------
@@ -123,25 +124,26 @@ def laplace(
     Notes
     -----
     **Cost** beyond the mode, for :math:`n` values and :math:`K` outputs of the network: "full" takes the smaller of
-    :math:`n` and rows times :math:`K` products with a Jacobian over all rows (:math:`n` products with the Hessian), memory
-    for :math:`n^2` numbers, and time :math:`n^3`; "kronecker" takes :math:`K` backward passes over all rows, and for each
-    layer the squares of its inputs and of its outputs in memory; "diagonal" takes as much time as "full" up to 5,000
-    values and :math:`K` backward passes above, and memory for :math:`n` numbers. A linearised prediction costs about
-    three forward passes for each draw, a sampled one one.
+    :math:`n` and rows times :math:`K` products with a Jacobian over all rows (:math:`n` products with the Hessian),
+    memory for :math:`n^2` numbers, and time :math:`n^3`; "kronecker" takes :math:`K` backward passes over all rows, and
+    for each layer the squares of its inputs and of its outputs in memory; "diagonal" takes as much time as "full" up to
+    5,000 values and :math:`K` backward passes above, and memory for :math:`n` numbers. A linearised prediction costs
+    about three forward passes for each draw, a sampled one one.
 
-    **When not to use it.** The posterior around a mode is one of many that a network has, and Laplace sees that one alone;
-    compare with `fit` over several restarts. Where the posterior is skewed, near the edge of a support or in a funnel, a
-    normal distribution is a poor picture, and `LaplacePosterior.k_hat` says so. "sampled" with "ggn" predicts badly for
-    networks with many more weights than rows: the matrix is that of a linear network, and "linearised" predicts with it.
+    **When not to use it.** The posterior around a mode is one of many that a network has, and Laplace sees that one
+    alone; compare with `fit` over several restarts. Where the posterior is skewed, near the edge of a support or in a
+    funnel, a normal distribution is a poor picture, and `LaplacePosterior.k_hat` says so. "sampled" with "ggn" predicts
+    badly for networks with many more weights than rows: the matrix is that of a linear network, and "linearised"
+    predicts with it.
 
-    **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood of
-    classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of PyMC,
-    with any prior, so neither is used underneath.
+    **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood
+    of classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of
+    PyMC, with any prior, so neither is used underneath.
 
-    MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks"; Ritter et al. (2018), "A Scalable Laplace
-    Approximation for Neural Networks"; Immer et al. (2021), "Improving Predictions of Bayesian Neural Nets via Local
-    Linearization" and "Scalable Marginal Likelihood Estimation for Model Selection in Deep Learning"; Daxberger et al.
-    (2021), "Laplace Redux".
+    MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks"; Ritter et al. (2018), "A Scalable
+    Laplace Approximation for Neural Networks"; Immer et al. (2021), "Improving Predictions of Bayesian Neural Nets via
+    Local Linearization" and "Scalable Marginal Likelihood Estimation for Model Selection in Deep Learning"; Daxberger
+    et al. (2021), "Laplace Redux".
     """
     choices = Choices(structure, curvature, subset, scales, predictive, polish, tolerance)
     draws = whole("elbo_draws", elbo_draws, 2)

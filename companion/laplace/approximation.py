@@ -43,14 +43,14 @@ class Choices:
     scales: str | Sequence[str] = "marginal"
     predictive: str = "linearised"
     polish: int = 200
-    tolerance: float = 0.1
+    tolerance: float = 0.25
 
     def __post_init__(self) -> None:
         choice(Structure, "structure", self.structure)
         choice(Curvature, "curvature", self.curvature)
         choice(LaplacePredictive, "predictive", self.predictive)
         whole("polish", self.polish, 0)
-        positive("tolerance", self.tolerance, "such as 0.1")
+        positive("tolerance", self.tolerance, "such as 0.25")
 
     def as_json(self) -> dict[str, Any]:
         """Return the choices as plain values, for a record."""
@@ -70,7 +70,8 @@ class Approximation:
     family, parameters
         The distribution over all values.
     log_evidence
-        Laplace's approximation of the log evidence, in nats; of the log density of data and held values, where some are.
+        Laplace's approximation of the log evidence, in nats; of the log density of data and held values, where some
+        are.
     distance
         How far the mode is, in standard deviations.
     scales

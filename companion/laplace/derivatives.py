@@ -1,5 +1,6 @@
-"""Products with Jacobians and Hessians, many at a time, by plain autograd: it knows more modules than `torch.func` does.
+"""Products with Jacobians and Hessians, many at a time, by plain autograd.
 
+It knows more modules than `torch.func` does.
 Explained in `book/reference/how_a_fit_works`, section "Laplace".
 """
 

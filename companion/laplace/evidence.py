@@ -4,10 +4,10 @@ r"""The Laplace approximation of the evidence, and scales at its maximum.
 
     \log p(\mathcal{D}, s) \approx \log p(\mathcal{D}, w^*_s, s) + \tfrac{n}{2} \log 2\pi - \tfrac12 \log |\Lambda_s|
 
-for values :math:`s` that are held, with :math:`w^*_s` the mode of the :math:`n` others and :math:`\Lambda_s` the precision
-there. Without such values it is the log evidence. MacKay (1992), "A Practical Bayesian Framework for Backpropagation
-Networks"; Immer et al. (2021), "Scalable Marginal Likelihood Estimation for Model Selection in Deep Learning". Explained in
-`book/reference/how_a_fit_works`, section "Laplace".
+for values :math:`s` that are held, with :math:`w^*_s` the mode of the :math:`n` others and :math:`\Lambda_s` the
+precision there. Without such values it is the log evidence. MacKay (1992), "A Practical Bayesian Framework for
+Backpropagation Networks"; Immer et al. (2021), "Scalable Marginal Likelihood Estimation for Model Selection in Deep
+Learning". Explained in `book/reference/how_a_fit_works`, section "Laplace".
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,8 +30,9 @@ from companion.laplace.target import Target
 
 __all__ = ["log_evidence_with_gradient", "scales_at_the_maximum"]
 
-_ROUNDS = 30
-_SETTLED = 1e-3
+_ROUNDS = 20
+_SETTLED = 0.01  # in the logarithm of a scale
+_FEW = 50  # iterations towards the mode in one round, which begins near it
 
 
 def log_evidence_with_gradient(
@@ -38,8 +40,8 @@ def log_evidence_with_gradient(
 ) -> tuple[float, torch.Tensor]:
     r"""Compute the log evidence at held values, and its gradient by them, with the whole precision matrix.
 
-    The mode moves with the held values: :math:`\mathrm{d} w^* / \mathrm{d} s = \Lambda^{-1} \partial_s \nabla_w \log p`.
-    The gradient is exact for the Hessian, and for the Gauss-Newton matrix as far as the two agree.
+    The mode moves with the held values: :math:`\mathrm{d} w^* / \mathrm{d} s = \Lambda^{-1} \partial_s \nabla_w \log
+    p`. The gradient is exact for the Hessian, and for the Gauss-Newton matrix as far as the two agree.
 
     Parameters
     ----------
@@ -82,9 +84,9 @@ def scales_at_the_maximum(
 ) -> torch.Tensor:
     """Find the held values with the largest evidence, and the mode given them.
 
-    With the whole precision matrix, one search goes over the held values, and each of its steps finds the mode anew. With
-    less, rounds of three parts: the mode, the curvature of the likelihood there, and the maximum over the held values
-    with both as they are, until the held values stay.
+    In rounds of three parts: the mode, the curvature of the likelihood there, and the maximum over the held values with
+    both as they are, until the held values stay. With the whole precision matrix, or where the likelihood itself reads
+    a held value, a search follows that finds the mode anew for each of its steps and knows how it moves.
 
     Parameters
     ----------
@@ -109,19 +111,22 @@ def scales_at_the_maximum(
     InferenceError
         If the evidence isn't finite where the search starts, or grows without end.
     """
-    if structure is Structure.FULL:
-        return _together(target, scales, curvature, iterations)
-    if named := _read_by_likelihood(target, scales):
+    named = _read_by_likelihood(target, scales)
+    if named and structure is not Structure.FULL:
         raise ModelError(
             f"the likelihood itself reads {named}, whose marginal density needs structure='full'. A prior of centred "
             "scales, as LearnedScale(centred=True), is read by priors alone; or take scales='joint'."
         )
-    return _in_rounds(target, scales, structure, curvature, iterations)
+    if not named:
+        target = _in_rounds(target, scales, structure, curvature, iterations)
+    if structure is Structure.FULL:
+        target = _together(target, scales, curvature, iterations)
+    return target.whole(polished(target, iterations))
 
 
-def _together(target: Target, scales: tuple[str, ...], curvature: Curvature, iterations: int) -> torch.Tensor:
+def _together(target: Target, scales: tuple[str, ...], curvature: Curvature, iterations: int) -> Target:
     """Search over the held values, with the mode found anew for each."""
-    best: list[tuple[float, torch.Tensor]] = []
+    best: list[tuple[float, torch.Tensor]] = []  # the last is the best so far, and where the next mode is looked for
 
     def minus(s: np.ndarray) -> tuple[float, np.ndarray]:
         start = best[-1][1] if best else target.mode
@@ -133,26 +138,28 @@ def _together(target: Target, scales: tuple[str, ...], curvature: Curvature, ite
         return -value, -slope.cpu().numpy()
 
     _maximise(minus, target, scales)
-    return best[-1][1]
+    return dataclasses.replace(target, mode=best[-1][1])
 
 
 def _in_rounds(
     target: Target, scales: tuple[str, ...], structure: Structure, curvature: Curvature, iterations: int
-) -> torch.Tensor:
+) -> Target:
+    """Take the mode and the curvature there in turns with the held values."""
     for _ in range(_ROUNDS):
-        w = polished(target, iterations)
+        w = polished(target, min(iterations, _FEW))
         target = dataclasses.replace(target, mode=target.whole(w))
         likelihood = likelihood_of(target, w, structure, curvature)
         before = _values_of(target, scales)
-        after = _maximise(lambda s, t=target, c=likelihood: _of_prior(t, scales, s, c), target, scales)
-        target = _at(target, scales, torch.as_tensor(after))
+        after = _maximise(partial(_of_prior, target, scales, likelihood), target, scales)
+        # Twice as far: where w follows the scales the rounds come near slowly, from one side, and this can't diverge.
+        target = _at(target, scales, torch.as_tensor(before + 2 * (after - before)))
         if np.abs(after - before).max() < _SETTLED:
             break
-    return target.whole(polished(target, iterations))
+    return target
 
 
 def _of_prior(
-    target: Target, scales: tuple[str, ...], s: np.ndarray, likelihood: Likelihood
+    target: Target, scales: tuple[str, ...], likelihood: Likelihood, s: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Compute minus the log evidence where only the prior depends on the held values, and its gradient."""
     at, leaf = _with_leaves(_at(target, scales, torch.as_tensor(s)), scales)

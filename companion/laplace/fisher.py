@@ -5,8 +5,8 @@ r"""The Fisher information of one observation, for the distributions whose param
     F(\phi) = -\mathbb{E}_{y \sim p(y \mid \phi)}\left[\nabla^2_\phi \log p(y \mid \phi)\right]
 
 Carried back through a model's Jacobian it is the generalised Gauss-Newton matrix: the two are the same where the
-likelihood is an exponential family in its natural parameters (Martens 2020, "New Insights and Perspectives on the Natural
-Gradient Method"), and unlike that matrix it doesn't depend on how the parameters are written. Explained in
+likelihood is an exponential family in its natural parameters (Martens 2020, "New Insights and Perspectives on the
+Natural Gradient Method"), and unlike that matrix it doesn't depend on how the parameters are written. Explained in
 `book/reference/how_a_fit_works`, section "Laplace".
 """
 
@@ -55,8 +55,8 @@ def fisher_of(name: str, distribution: str, parameters: Sequence[torch.Tensor]) 
     for number, (entry, parameter) in enumerate(zip(entries, parameters, strict=True)):
         if entry is None and parameter.requires_grad:
             raise ModelError(
-                f"parameter {number} of {name!r} ({distribution}) depends on unknown values, for which its Gauss-Newton "
-                "matrix isn't known. Use curvature='hessian', or give the parameter a number."
+                f"parameter {number} of {name!r} ({distribution}) depends on unknown values, for which its "
+                "Gauss-Newton matrix isn't known. Use curvature='hessian', or give the parameter a number."
             )
     return entries
 

@@ -1,16 +1,16 @@
 r"""The Gauss-Newton matrix of linear and convolution layers, from their inputs and the gradients at their outputs.
 
-For a layer :math:`y = W a` of rows :math:`n`, positions :math:`t` and gradients :math:`g` of the outputs :math:`k` of the
-network, weighed by their Fisher information,
+For a layer :math:`y = W a` of rows :math:`n`, positions :math:`t` and gradients :math:`g` of the outputs :math:`k` of
+the network, weighed by their Fisher information,
 
 .. math::
 
     \sum_{n, k} \Bigl(\sum_t g_{nkt} \otimes a_{nt}\Bigr)^{\otimes 2} \approx
     \frac{1}{N T} \sum_{n, k, t} g_{nkt} g_{nkt}^\top \otimes \sum_{n, t} a_{nt} a_{nt}^\top,
 
-which is exact where the gradients are the same for every row, as in a linear model with normal noise. A bias is one more
-input, 1. For convolutions it is "KFAC expand" of Eschenhagen et al. (2023), "Kronecker-Factored Approximate Curvature for
-Modern Neural Network Architectures"; the factors are those of Martens and Grosse (2015). Explained in
+which is exact where the gradients are the same for every row, as in a linear model with normal noise. A bias is one
+more input, 1. For convolutions it is "KFAC expand" of Eschenhagen et al. (2023), "Kronecker-Factored Approximate
+Curvature for Modern Neural Network Architectures"; the factors are those of Martens and Grosse (2015). Explained in
 `book/reference/how_a_fit_works`, section "Laplace".
 """
 
@@ -203,7 +203,7 @@ class _Watch(TorchFunctionMode):
             return _Call(weight, own_bias, x, out, None) if x.ndim >= 2 else None
         if x.ndim != 4 or named.get("groups", 1) != 1 or isinstance(named.get("padding", 0), str):
             return None
-        how = {name: named[name] for name in ("stride", "padding", "dilation") if name in named}
+        how: dict[str, Any] = {name: named[name] for name in ("stride", "padding", "dilation") if name in named}
         return _Call(weight, own_bias, x, out, how)
 
 
@@ -244,7 +244,7 @@ def layers_of(target: Target, flat: torch.Tensor) -> list[Layer]:
 
 
 def _columns(output: Output) -> Iterator[torch.Tensor]:
-    """Give the cotangents of one output of the network at a time, for all rows together: rows don't depend on others."""
+    """Give the cotangents of one output of the network at a time, for all rows together."""
     weight = output.weight.detach()
     flat = weight.reshape(len(weight), -1)
     for k in range(flat.shape[1]):

@@ -43,8 +43,8 @@ def polished(target: Target, iterations: int) -> torch.Tensor:
     value, _ = target.with_gradient(start)
     if not math.isfinite(value):
         raise InferenceError(
-            f"the log density is {value} where the search for the mode starts; expected a finite one. Check the data for "
-            "NaN, or give another start."
+            f"the log density is {value} where the search for the mode starts; expected a finite one. Check the data "
+            "for NaN, or give another start."
         )
     if not iterations:
         return start
@@ -55,7 +55,7 @@ def polished(target: Target, iterations: int) -> torch.Tensor:
             return math.inf, np.zeros_like(flat)
         return -value, -slope.cpu().numpy()
 
-    settings = {"maxiter": iterations, "maxfun": 4 * iterations, "gtol": 1e-9, "ftol": 1e-15}
+    settings = {"maxiter": iterations, "maxfun": 4 * iterations, "gtol": 1e-7, "ftol": 1e-13}
     found = minimize(minus, start.cpu().numpy(), jac=True, method="L-BFGS-B", options=settings)
     return torch.as_tensor(found.x).to(start)
 
@@ -79,7 +79,7 @@ def check_mode(
         If it is larger than the tolerance.
     """
     _, slope = target.with_gradient(flat)
-    where = {name: slope_of for name, slope_of in target.layout.split(slope).items()}
+    where = target.layout.split(slope)
     whole = torch.cat(
         [
             where.get(name, torch.zeros_like(v)).reshape(-1)
@@ -95,7 +95,8 @@ def check_mode(
         raise InferenceError(
             f"this point isn't a mode: a Newton step would move the values by {distance:.3g} standard deviations (root "
             f"mean square), most of all {steepest!r}; expected at most {tolerance:g}. Find the mode first, with more "
-            "steps of fit(model, steps, family='map') or a larger polish=, or raise tolerance=."
+            "steps of fit(model, steps, family='map') or a larger polish=. A network with kinks, of ReLUs, may have "
+            "its highest point on one, where no gradient vanishes: then raise tolerance=, or take tanh."
         )
     return distance
 

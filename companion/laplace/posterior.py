@@ -19,7 +19,7 @@ from companion.laplace.blocks import NormalBlocks
 from companion.laplace.derivatives import jacobian
 from companion.laplace.options import LaplacePredictive
 from companion.machine import BUDGET_BYTES, slices
-from companion.posterior import Moments, Packed, Predictive, Record, VariationalPosterior, checked_inputs, register
+from companion.posterior import Moments, Packed, Record, VariationalPosterior, checked_inputs, register
 from companion.variational import Family, Layout, Objective
 
 __all__ = ["LaplacePosterior"]

@@ -56,14 +56,14 @@ def likelihood_of(target: Target, flat: torch.Tensor, structure: Structure, curv
         return Likelihood((Block(BlockKind.DIAGONAL, names),), ((_diagonal(target, flat, curvature),),))
     if curvature is Curvature.HESSIAN:
         raise ModelError(
-            "structure='kronecker' with curvature='hessian': Kronecker factors are those of the Gauss-Newton matrix. Use "
-            "curvature='ggn', or structure='full'."
+            "structure='kronecker' with curvature='hessian': Kronecker factors are those of the Gauss-Newton matrix. "
+            "Use curvature='ggn', or structure='full'."
         )
     found = factors(target, flat, diagonal=False)
     if not found:
         raise ModelError(
-            "structure='kronecker' found no linear or convolution layer whose weights vary and are used once, on inputs "
-            "with the rows of the data first. Use structure='full' or 'diagonal'."
+            "structure='kronecker' found no linear or convolution layer whose weights vary and are used once, on "
+            "inputs with the rows of the data first. Use structure='full' or 'diagonal'."
         )
     blocks = [Block(BlockKind.KRONECKER, f.layer.names, f.layer.transposed) for f in found]
     parts: list[tuple[torch.Tensor, ...]] = [(f.gradients, f.inputs) for f in found]
@@ -133,7 +133,7 @@ def parameters_of(target: Target, flat: torch.Tensor, likelihood: Likelihood) ->
 
 
 def log_determinants(target: Target, flat: torch.Tensor, likelihood: Likelihood) -> torch.Tensor:
-    """Compute the logarithm of the precision's determinant, so that it can be differentiated by what the prior reads."""
+    """Compute the logarithm of the precision's determinant, which can be differentiated by what the prior reads."""
     total = torch.zeros_like(flat[:1]).sum()
     for block, parts, prior in _with_prior(target, flat, likelihood, again=True):
         if block.kind is BlockKind.FULL:
