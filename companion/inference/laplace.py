@@ -14,7 +14,7 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import torch_log_density
+from companion.bridge import LogDensity
 from companion.checks import whole
 from companion.errors import InferenceError, ModelError
 from companion.inference.engine import fit
@@ -158,7 +158,7 @@ def laplace(
         )  # fmt: skip
     began = time.perf_counter()
     with guard(), torch.no_grad():
-        density = torch_log_density(built, dtype=torch.float64, device=Machine.of(machine).place)
+        density = _in_double_precision(point)
         batches, rows = batches_for(density, _rows_at_once(point, batch_size), None, seed, 0, 1, 0)
         objective = Objective(density, PointMass(), rows=rows)
         mode = point.own_parameters("a Laplace approximation")["mean"].to(density.device, torch.float64)
@@ -204,6 +204,12 @@ def _point_for(model: pm.Model, scales: str | Sequence[str]) -> PointMass:
     if not names:
         return PointMass()
     return HeldPoint.of(Layout.of(model.initial_point()), names)
+
+
+def _in_double_precision(point: VariationalPosterior) -> LogDensity:
+    """Lower the fit's model again, unless it was in double precision."""
+    density = point.objective.density
+    return density if density.dtype == torch.float64 else density.to(torch.float64, density.device)
 
 
 def _rows_at_once(point: VariationalPosterior, batch_size: int | None) -> int | None:

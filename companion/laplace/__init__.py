@@ -6,6 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "Laplace".
 from companion.laplace.approximation import Approximation, Choices, approximate
 from companion.laplace.blocks import Block, BlockKind, NormalBlocks
 from companion.laplace.evidence import log_evidence_with_gradient
+from companion.laplace.mode import polished
 from companion.laplace.options import Curvature, LaplacePredictive, Scales, Structure, Subset
 from companion.laplace.posterior import LaplacePosterior
 from companion.laplace.selection import HeldPoint, scales_named
@@ -27,5 +28,6 @@ __all__ = [
     "Target",
     "approximate",
     "log_evidence_with_gradient",
+    "polished",
     "scales_named",
 ]

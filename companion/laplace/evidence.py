@@ -112,14 +112,14 @@ def scales_at_the_maximum(
         If the evidence isn't finite where the search starts, or grows without end.
     """
     named = _read_by_likelihood(target, scales)
-    if named and structure is not Structure.FULL:
+    if named and structure != Structure.FULL:
         raise ModelError(
             f"the likelihood itself reads {named}, whose marginal density needs structure='full'. A prior of centred "
             "scales, as LearnedScale(centred=True), is read by priors alone; or take scales='joint'."
         )
     if not named:
         target = _in_rounds(target, scales, structure, curvature, iterations)
-    if structure is Structure.FULL:
+    if structure == Structure.FULL:
         target = _together(target, scales, curvature, iterations)
     return target.whole(polished(target, iterations))
 
@@ -145,15 +145,20 @@ def _in_rounds(
     target: Target, scales: tuple[str, ...], structure: Structure, curvature: Curvature, iterations: int
 ) -> Target:
     """Take the mode and the curvature there in turns with the held values."""
+    factor, last = np.ones(1), None
     for _ in range(_ROUNDS):
         w = polished(target, min(iterations, _FEW))
         target = dataclasses.replace(target, mode=target.whole(w))
         likelihood = likelihood_of(target, w, structure, curvature)
         before = _values_of(target, scales)
         after = _maximise(partial(_of_prior, target, scales, likelihood), target, scales)
-        # Twice as far: where w follows the scales the rounds come near slowly, from one side, and this can't diverge.
-        target = _at(target, scales, torch.as_tensor(before + 2 * (after - before)))
-        if np.abs(after - before).max() < _SETTLED:
+        away = after - before
+        if (
+            last is not None
+        ):  # where w follows the scales, rounds come near slowly: the secant through the last two steps
+            factor = np.clip(factor / np.maximum(1 - away / np.where(last == 0, np.inf, last), 0.1), 0.5, 4.0)
+        target, last = _at(target, scales, torch.as_tensor(before + factor * away)), away
+        if np.abs(away).max() < _SETTLED:
             break
     return target
 

@@ -6,7 +6,9 @@ Explained in `book/reference/how_a_fit_works`, section "Laplace".
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pymc as pm
@@ -14,15 +16,18 @@ import torch
 
 from companion.bridge import LinearisedResponse, Response, torch_log_density
 from companion.checks import choice
+from companion.compat import observed_once
 from companion.errors import ModelError
 from companion.laplace.blocks import NormalBlocks
 from companion.laplace.derivatives import jacobian
 from companion.laplace.options import LaplacePredictive
 from companion.machine import BUDGET_BYTES, slices
-from companion.posterior import Moments, Packed, Record, VariationalPosterior, checked_inputs, register
+from companion.posterior import Moments, Packed, Predictive, Record, VariationalPosterior, checked_inputs, register
 from companion.variational import Family, Layout, Objective
 
 __all__ = ["LaplacePosterior"]
+
+Tensors = Mapping[str, torch.Tensor]
 
 
 @register("laplace")
@@ -52,12 +57,22 @@ class LaplacePosterior(VariationalPosterior):
         settings = {**self.record.settings, "predictive": str(choice(LaplacePredictive, "how", how))}
         return dataclasses.replace(self, record=dataclasses.replace(self.record, settings=settings))
 
-    def _response_for(self, response: Response) -> Response:
-        """Return the function by which it predicts: the model's own, or that made linear around the mode."""
+    @cached_property
+    def _predictive(self) -> Predictive:
+        plain = super()._predictive
         if self.predicts is LaplacePredictive.SAMPLED:
-            return response
+            return plain
         centre = self._of_values(self.own_parameters("a prediction")["mean"][None], self.variables)
-        return LinearisedResponse(response, {name: v[0] for name, v in centre.items()})
+        linear = LinearisedResponse(self._response, {name: v[0] for name, v in centre.items()})
+
+        def respond(draw: Tensors, points: Tensors) -> torch.Tensor:
+            return linear(draw, {**plain.fixed, **points})
+
+        return dataclasses.replace(plain, respond=respond)
+
+    @cached_property
+    def _response(self) -> Response:
+        return Response(observed_once(self.model), self.objective.dtype, self.objective.device)
 
     def linear_predictor(self, x: Any) -> Moments:
         r"""Compute the mean and the standard deviation of the linearised predictor, without draws.

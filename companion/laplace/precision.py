@@ -49,12 +49,12 @@ def likelihood_of(target: Target, flat: torch.Tensor, structure: Structure, curv
         If the structure doesn't fit the model, or a whole block is too large.
     """
     names = target.free
-    if structure is Structure.FULL:
+    if structure == Structure.FULL:
         matrix = target.likelihood_curvature(flat, curvature)
         return Likelihood((Block(BlockKind.FULL, names),), ((matrix.detach(),),))
-    if structure is Structure.DIAGONAL:
+    if structure == Structure.DIAGONAL:
         return Likelihood((Block(BlockKind.DIAGONAL, names),), ((_diagonal(target, flat, curvature),),))
-    if curvature is Curvature.HESSIAN:
+    if curvature == Curvature.HESSIAN:
         raise ModelError(
             "structure='kronecker' with curvature='hessian': Kronecker factors are those of the Gauss-Newton matrix. "
             "Use curvature='ggn', or structure='full'."
@@ -80,7 +80,7 @@ def _diagonal(target: Target, flat: torch.Tensor, curvature: Curvature) -> torch
     """Compute the diagonal: layer by layer where there are too many values for a whole block."""
     if target.layout.size <= MOST_VALUES:
         return target.likelihood_curvature(flat, curvature).detach().diagonal().clone()
-    if curvature is Curvature.HESSIAN:
+    if curvature == Curvature.HESSIAN:
         raise ModelError(
             f"the diagonal of the Hessian of {target.layout.size:,} values takes as many products with it; at most "
             f"{MOST_VALUES:,} are sensible. Use curvature='ggn'."

@@ -177,7 +177,7 @@ class Target:
             for number, data in self.parts():
                 own = flat if again else flat.detach().requires_grad_()
                 values = self.values(own)
-                if curvature is Curvature.HESSIAN:
+                if curvature == Curvature.HESSIAN:
                     slope = gradient(self.likelihood(values, number, data), own)
                     eye = torch.eye(len(own), dtype=own.dtype, device=own.device)
                     found = found - products(slope, own, eye, again=again)

@@ -209,19 +209,11 @@ class VariationalPosterior(ModelPosterior):
 
     @cached_property
     def _predictive(self) -> Predictive:
-        density, response = self.objective.density, self._response
+        density = self.objective.density
+        response = Response(observed_once(self.model), density.dtype, density.device)
         name = density.observed[0].rows
         rows = response.rows if name is None else len(density.data[name])
-        chosen = self._response_for(response)
-        return predictive_of(chosen, density.data, rows, density.dtype, density.device, self.objective.autocast)
-
-    @cached_property
-    def _response(self) -> Response:
-        return Response(observed_once(self.model), self.objective.dtype, self.objective.device)
-
-    def _response_for(self, response: Response) -> Response:
-        """Return the function by which it predicts; here the model's own."""
-        return response
+        return predictive_of(response, density.data, rows, density.dtype, density.device, self.objective.autocast)
 
     # --- copies and files -------------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ POSTERIORS = {
     "nuts from disk": lambda kind: from_disk(made(Pair("nuts", kind)), MODELS[kind]()),
 }
 
-# Each kind of posterior on the richest model, and three of them on every model.
+# Each kind of posterior on the richest model that it is for, and three of them on every model.
 PAIRS = [Pair(posterior, "regression") for posterior in POSTERIORS] + [
     Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")
 ]
