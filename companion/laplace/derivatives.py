@@ -6,11 +6,9 @@ Explained in `book/reference/how_a_fit_works`, section "Laplace".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 
-__all__ = ["basis", "gradient", "jacobian", "products"]
+__all__ = ["gradient", "jacobian", "products"]
 
 _AT_ONCE = 64
 
@@ -76,11 +74,3 @@ def jacobian(outputs: torch.Tensor, leaf: torch.Tensor, *, again: bool = False) 
         outputs, [leaf], vector, create_graph=True, allow_unused=True, materialize_grads=True
     )
     return products(pulled, vector, torch.eye(len(leaf), dtype=leaf.dtype, device=leaf.device), again=again).mT
-
-
-def basis(size: int, like: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Give the unit vectors (some, size), some at a time."""
-    for first in range(0, size, _AT_ONCE):
-        some = torch.zeros(min(_AT_ONCE, size - first), size, dtype=like.dtype, device=like.device)
-        some[torch.arange(len(some)), first + torch.arange(len(some))] = 1.0
-        yield some

@@ -153,9 +153,7 @@ def _in_rounds(
         before = _values_of(target, scales)
         after = _maximise(partial(_of_prior, target, scales, likelihood), target, scales)
         away = after - before
-        if (
-            last is not None
-        ):  # where w follows the scales, rounds come near slowly: the secant through the last two steps
+        if last is not None:  # where w follows the scales, rounds come near slowly: a secant through the last two
             factor = np.clip(factor / np.maximum(1 - away / np.where(last == 0, np.inf, last), 0.1), 0.5, 4.0)
         target, last = _at(target, scales, torch.as_tensor(before + factor * away)), away
         if np.abs(away).max() < _SETTLED:
