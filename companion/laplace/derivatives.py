@@ -44,14 +44,13 @@ def products(outputs: torch.Tensor, leaf: torch.Tensor, vectors: torch.Tensor, *
         return torch.zeros(len(vectors), len(leaf), dtype=leaf.dtype, device=leaf.device)
 
     def pull(cotangent: torch.Tensor, batched: bool) -> torch.Tensor:
-        found: torch.Tensor | None
-        [found] = torch.autograd.grad(
+        found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
             outputs, [leaf], cotangent, retain_graph=True, create_graph=again, allow_unused=True,
             is_grads_batched=batched,
         )  # fmt: skip
-        if found is None:  # outputs that don't depend on it at all
+        if found[0] is None:  # outputs that don't depend on it at all
             return leaf.new_zeros(*cotangent.shape[:-1], len(leaf))
-        return found
+        return found[0]
 
     parts = []
     for some in vectors.split(_AT_ONCE):

@@ -90,4 +90,4 @@ def test_every_citation_and_formula_is_of_the_book():
         for key in keys.split(","):
             assert f"{{{key}," in bibliography, key
     sections = re.findall(r"^## .+$", text, flags=re.MULTILINE)
-    assert len(sections) == 14
+    assert len(sections) == 15

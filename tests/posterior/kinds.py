@@ -89,15 +89,7 @@ def engine(kind, family="mean-field", restarts=2, keep="mixture"):
 
 @cache
 def around_a_mode(kind, structure="full", **settings):
-    return laplace(
-        model_of(kind),
-        60,
-        structure=structure,
-        machine=Machine(precision="float64"),
-        tolerance=1.0,
-        **settings,
-        **QUICK,
-    )
+    return laplace(engine(kind, "map", 1), structure=structure, tolerance=1.0, **settings, **QUICK)
 
 
 def by_pymc(kind, method):
