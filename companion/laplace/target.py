@@ -24,6 +24,8 @@ __all__ = ["MOST_VALUES", "Data", "Output", "Target", "check_size"]
 
 Data = Mapping[str, torch.Tensor]
 
+_ROWS = 2000  # at once: their activations are kept for the way back
+
 MOST_VALUES = 5000
 """Largest number of values in one whole block of the precision matrix."""
 
@@ -94,7 +96,7 @@ class Target:
 
     def parts(self) -> Iterator[tuple[int, Data]]:
         """Give all rows once, in numbered parts."""
-        yield from enumerate(self.batches.parts())
+        yield from enumerate(self.batches.parts(_ROWS))
 
     def likelihood(self, values: Data, number: int, data: Data) -> torch.Tensor:
         """Compute the log likelihood of one part of the rows."""
