@@ -75,7 +75,8 @@ def laplace(
     subset
         Variables that are spread, "all" or "last-layer", or a list of their names; all others stay at the mode.
     scales
-        What becomes of variables that priors of others depend on. With "marginal" they stand at the maximum of the
+        What becomes of learned scales: variables that the priors of others depend on by more than their location. With
+        "marginal" they stand at the maximum of the
         Laplace approximation of their own marginal density, :math:`\log p(\mathcal{D}, s)`, in the unconstrained space
         with its Jacobian, and everything else is approximated given them: a joint mode of weights and a centred scale
         doesn't exist, because the density grows without bounds as both go to zero. With "joint" they are approximated
@@ -160,6 +161,7 @@ def laplace(
     with guard(), torch.no_grad():
         density = _in_double_precision(point)
         batches, rows = batches_for(density, _rows_at_once(point, batch_size), None, seed, 0, 1, 0)
+        _check_rows(point, rows)
         objective = Objective(density, PointMass(), rows=rows)
         mode = point.own_parameters("a Laplace approximation")["mean"].to(density.device, torch.float64)
         try:
@@ -215,6 +217,15 @@ def _in_double_precision(point: VariationalPosterior) -> LogDensity:
 def _rows_at_once(point: VariationalPosterior, batch_size: int | None) -> int | None:
     """Say whether the rows may be taken in parts: where the fit took mini-batches, they don't depend on each other."""
     return point.record.settings.get("batch_size") if batch_size is None else batch_size
+
+
+def _check_rows(point: VariationalPosterior, rows: int | None) -> None:
+    """Refuse a fit whose rows the model doesn't hold."""
+    if point.objective.rows != rows:
+        raise ModelError(
+            f"the mode was fitted to {point.objective.rows or 0:,} rows, and the model holds {rows or 0:,}: the "
+            "curvature needs them all. Fit a model that holds all rows, without a Stream."
+        )
 
 
 def _settings(point: VariationalPosterior, choices: Choices, found: Approximation, seed: int) -> dict[str, object]:

@@ -274,6 +274,8 @@ def factors(target: Target, flat: torch.Tensor, *, diagonal: bool) -> list[Facto
     counts: dict[Layer, list[int]] = {}
     for number, data in target.parts():
         run = _run(target, flat, number, data)
+        if not run.calls:
+            continue
         inputs = [call.inputs() for call in run.calls]
         for call, a in zip(run.calls, inputs, strict=True):
             own = sums.setdefault(call.layer, _empty(call, a))

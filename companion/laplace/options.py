@@ -45,7 +45,7 @@ class Subset(StrEnum):
 
 
 class Scales(StrEnum):
-    """What becomes of learned scales: the variables that priors of other variables depend on."""
+    """What becomes of learned scales: variables that the priors of others depend on by more than their location."""
 
     MARGINAL = "marginal"
     """They stand at the maximum of the Laplace approximation of their own marginal density."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pymc as pm
 import torch
@@ -21,6 +22,9 @@ from companion.laplace.target import Target
 from companion.variational import Layout, Parameters, PointMass
 
 __all__ = ["HeldPoint", "scales_named", "subset_named"]
+
+# Which parameter of a distribution shifts it.
+_LOCATIONS = {"Cauchy": 0, "Gumbel": 0, "Laplace": 0, "Logistic": 0, "Normal": 0, "SkewNormal": 0, "StudentT": 1}
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,20 @@ def scales_named(model: pm.Model, scales: str | Sequence[str]) -> tuple[str, ...
         return _values(model, "scales", scales)
     if choice(Scales, "scales", scales, "or names of variables") is Scales.JOINT:
         return ()
-    above = {id(v) for rv in model.free_RVs for v in ancestors(rv.owner.inputs)}
-    return tuple(model.rvs_to_values[rv].name for rv in model.free_RVs if id(rv) in above)
+    # what PyMC imputes is an observation of the model, and not a variable with a prior
+    variables = [rv for rv in model.free_RVs if not rv.name.endswith("_unobserved")]
+    above = set(ancestors([p for rv in variables for p in _spreads(rv)]))
+    return tuple(model.rvs_to_values[rv].name for rv in model.free_RVs if rv in above)
+
+
+def _spreads(rv: Any) -> list[Any]:
+    """List the parameters of a variable's distribution, except for its location, which gives no funnel."""
+    op = rv.owner.op
+    if not hasattr(op, "dist_params"):
+        return list(rv.owner.inputs)
+    parameters = list(op.dist_params(rv.owner))
+    location = _LOCATIONS.get(getattr(op, "_print_name", ("",))[0])
+    return [p for i, p in enumerate(parameters) if i != location]
 
 
 def subset_named(model: pm.Model, target: Target, subset: str | Sequence[str]) -> tuple[str, ...]:

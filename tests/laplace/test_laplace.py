@@ -13,8 +13,8 @@ from scipy.stats import multivariate_normal
 from companion.bridge import bayesian, torch_log_density
 from companion.datasets import Observations, moons
 from companion.errors import InferenceError, ModelError
-from companion.inference import Machine, fit, laplace
-from companion.laplace import Block, BlockKind, NormalBlocks, Target, log_evidence_with_gradient, polished
+from companion.inference import Machine, Stream, fit, laplace
+from companion.laplace import Block, BlockKind, NormalBlocks, Target, log_evidence_with_gradient, polished, scales_named
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.priors import Gaussian, LearnedScale, RelevanceDetermination
@@ -144,6 +144,19 @@ def test_kronecker_factors_of_a_linear_layer_are_exact(prior):
     assert product.record.log_evidence == pytest.approx(whole.record.log_evidence, abs=1e-6)
     root = draws_of(product, "weight"), draws_of(whole, "weight")
     np.testing.assert_allclose(np.cov(root[0].T), np.cov(root[1].T), rtol=0.3, atol=0.15 * np.cov(root[1].T).max())
+
+
+def test_kronecker_factors_are_second_moments_of_inputs_and_gradients():
+    """In a softmax layer, whose gradients differ from row to row."""
+    with pm.Model() as model:
+        w = pm.Normal("w", 0, 1, shape=(3, 4))
+        pm.Categorical("y", logit_p=pm.Data("x", X) @ w, observed=np.arange(30) % 4)
+    posterior = laplace(model, 5, structure="kronecker", **QUICK)
+    own = posterior.own_parameters("a test")
+    p = posterior.predict(X, {"w": own["mean"].reshape(1, 3, 4).numpy()})[0]
+    fisher = np.stack([np.diag(q) - np.outer(q, q) for q in p]).mean(axis=0)
+    variances = np.diag(np.linalg.inv(np.kron(X.T @ X, fisher) + np.eye(12))).reshape(3, 4)
+    np.testing.assert_allclose(posterior.moments()["w"].scale, np.sqrt(variances), rtol=1e-6)
 
 
 def test_a_prior_without_two_sides_is_refused_by_name():
@@ -347,6 +360,17 @@ def test_a_scale_stands_at_the_maximum_of_its_known_marginal_density(structure):
     assert posterior.moments()["s_log__"].scale == 0
 
 
+def test_scales_are_what_priors_depend_on_by_more_than_their_location():
+    with pm.Model() as model:
+        mu, tau = pm.Normal("mu"), pm.HalfNormal("tau")
+        pm.Normal("theta", mu, tau, shape=3)
+        raw = pm.Normal("raw", shape=3)
+        pm.Normal("y", raw * pm.HalfNormal("width"), pm.HalfNormal("noise"), observed=np.zeros(3))
+    assert scales_named(model, "marginal") == ("tau_log__",)
+    assert scales_named(model, "joint") == ()
+    assert scales_named(model, ["noise"]) == ("noise_log__",)
+
+
 def test_noise_is_found_by_name_with_the_whole_matrix_alone():
     with pm.Model() as model:
         sigma = pm.HalfNormal("sigma", 1.0)
@@ -439,6 +463,13 @@ def test_a_saddle_is_refused_by_its_curvature():
 def test_settings_are_refused_by_name(settings, message):
     with pytest.raises(ModelError, match=message):
         laplace(point("linear"), **settings, **QUICK)
+
+
+def test_a_streamed_fit_is_refused(exact):
+    rows = torch.utils.data.TensorDataset(torch.as_tensor(np.tile(X, (2, 1))), torch.as_tensor(np.tile(Y, 2)))
+    streamed = fit(exact.model, 2, family="map", batch_size=Stream(rows, 10), **QUICK)
+    with pytest.raises(ModelError, match="fitted to 60 rows, and the model holds 30"):
+        laplace(streamed, **QUICK)
 
 
 def test_what_is_not_a_mode_is_refused(exact):
