@@ -63,8 +63,8 @@ def laplace(
     Parameters
     ----------
     model
-        A model with continuous free variables; or the posterior of ``fit(model, family="map")``, and then the settings
-        of a fit below, from `steps` on, except for `batch_size`, `seed`, `elbo_draws` and `machine`, are not used.
+        A model with continuous free variables; or the posterior of ``fit(model, family="map")``: then, of the settings
+        of a fit below, `batch_size`, `seed` and `elbo_draws` alone are used.
     steps
         Number of steps of that fit.
     structure
@@ -137,9 +137,11 @@ def laplace(
     badly for networks with many more weights than rows: the matrix is that of a linear network, and "linearised"
     predicts with it.
 
-    **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood
-    of classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of
-    PyMC, with any prior, so neither is used underneath.
+    **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood of
+    classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of
+    PyMC, with any prior, so neither is used underneath. On a tanh network that both take, `laplace-torch` 0.3 gives the
+    same evidence and the same standard deviations of the logits, to 12 digits, with the whole matrix, the diagonal, and
+    Kronecker factors of layers without a bias; it keeps a block of its own for a bias, which here belongs to its layer.
 
     MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks"; Ritter et al. (2018), "A Scalable
     Laplace Approximation for Neural Networks"; Immer et al. (2021), "Improving Predictions of Bayesian Neural Nets via
