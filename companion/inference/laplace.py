@@ -76,12 +76,11 @@ def laplace(
         Variables that are spread, "all" or "last-layer", or a list of their names; all others stay at the mode.
     scales
         What becomes of learned scales: variables that the priors of others depend on by more than their location. With
-        "marginal" they stand at the maximum of the
-        Laplace approximation of their own marginal density, :math:`\log p(\mathcal{D}, s)`, in the unconstrained space
-        with its Jacobian, and everything else is approximated given them: a joint mode of weights and a centred scale
-        doesn't exist, because the density grows without bounds as both go to zero. With "joint" they are approximated
-        together with everything else. A list of names sets other variables by their marginal density, such as the
-        noise's scale.
+        "marginal" they stand at the maximum of the Laplace approximation of their own marginal density,
+        :math:`\log p(\mathcal{D}, s)`, in the unconstrained space with its Jacobian, and everything else is approximated
+        given them: the joint density of weights and a centred scale grows without bounds as both go to zero. With
+        "joint" they are approximated together with everything else. A list of names sets other variables by their
+        marginal density, such as the noise's scale.
     predictive
         How the posterior predicts: a name of `companion.inference.LaplacePredictive`. Both can be had later from each
         other, with ``predicting(...)``.
@@ -137,8 +136,8 @@ def laplace(
     badly for networks with many more weights than rows: the matrix is that of a linear network, and "linearised"
     predicts with it.
 
-    **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood of
-    classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of
+    **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood
+    of classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of
     PyMC, with any prior, so neither is used underneath. On a tanh network that both take, `laplace-torch` 0.3 gives the
     same evidence and the same standard deviations of the logits, to 12 digits, with the whole matrix, the diagonal, and
     Kronecker factors of layers without a bias; it keeps a block of its own for a bias, which here belongs to its layer.
