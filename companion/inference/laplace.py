@@ -77,10 +77,10 @@ def laplace(
     scales
         What becomes of learned scales: variables that the priors of others depend on by more than their location. With
         "marginal" they stand at the maximum of the Laplace approximation of their own marginal density,
-        :math:`\log p(\mathcal{D}, s)`, in the unconstrained space with its Jacobian, and everything else is approximated
-        given them: the joint density of weights and a centred scale grows without bounds as both go to zero. With
-        "joint" they are approximated together with everything else. A list of names sets other variables by their
-        marginal density, such as the noise's scale.
+        :math:`\log p(\mathcal{D}, s)`, in the unconstrained space with its Jacobian, and everything else is
+        approximated given them: the joint density of weights and a centred scale grows without bounds as both go to
+        zero. With "joint" they are approximated together with everything else. A list of names sets other variables by
+        their marginal density, such as the noise's scale.
     predictive
         How the posterior predicts: a name of `companion.inference.LaplacePredictive`. Both can be had later from each
         other, with ``predicting(...)``.
