@@ -159,6 +159,27 @@ def test_kronecker_factors_are_second_moments_of_inputs_and_gradients():
     np.testing.assert_allclose(posterior.moments()["w"].scale, np.sqrt(variances), rtol=1e-6)
 
 
+class Summed(torch.nn.Module):
+    """One layer at every position, and the sum over the positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 1, bias=False)
+
+    def forward(self, x):
+        return self.layer(x).sum(dim=1)[:, 0]
+
+
+def test_positions_count_as_rows_in_kronecker_factors():
+    """That is what "expand" says: the gradients are averaged over the positions, and the inputs summed."""
+    x = RNG.normal(size=(30, 4, 3))
+    with pm.Model() as model:
+        pm.Normal("y", bayesian(Summed(), Gaussian(1.0), pm.Data("x", x)), NOISE, observed=Y)
+    found = laplace(model, 5, structure="kronecker", tolerance=10.0, **QUICK).moments()["layer.weight"].scale[0]
+    expected = np.linalg.inv(np.einsum("nti,ntj->ij", x, x) / NOISE**2 + np.eye(3))
+    np.testing.assert_allclose(found, np.sqrt(np.diag(expected)), rtol=1e-6)
+
+
 def test_a_prior_without_two_sides_is_refused_by_name():
     width = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
     with pm.Model() as model:
