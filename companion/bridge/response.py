@@ -126,9 +126,27 @@ class LinearisedResponse(Response):
     def __call__(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
         r"""Compute probabilities (points, classes) or means (points,) from one draw: name to tensor (\*shape)."""
         away = {name: variables[name] - centre for name, centre in self._centre.items()}
-        found: Any = torch.func.jvp(lambda own: self.predictor(own, data), (self._centre,), (away,))
+        try:
+            found: Any = torch.func.jvp(lambda own: self.predictor(own, data), (self._centre,), (away,))
+        except RuntimeError:  # of what `torch.func` can't differentiate
+            found = self._by_autograd(data, away)
         value, slope = found
         return self.of_predictor(value + slope)
+
+    def _by_autograd(
+        self, data: Mapping[str, torch.Tensor], away: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the predictor at the centre and its slope, as the derivative of a product from the other side."""
+        with torch.enable_grad():
+            leaves = {name: centre.detach().requires_grad_() for name, centre in self._centre.items()}
+            value = self.predictor(leaves, data)
+            side = torch.zeros_like(value, requires_grad=True)
+            pulled = torch.autograd.grad(
+                value, list(leaves.values()), side, create_graph=True, allow_unused=True, materialize_grads=True
+            )
+            sums = [(p * a).sum() for p, a in zip(pulled, away.values(), strict=True)]
+            [slope] = torch.autograd.grad(torch.stack(sums).sum(), [side])
+        return value.detach(), slope
 
 
 def _before_link(graph: Any) -> Any:

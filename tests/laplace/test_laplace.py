@@ -337,6 +337,41 @@ def test_near_the_mode_both_predictions_are_one(network):
     assert sampled.record.settings["predictive"] == "sampled"
 
 
+class Cube(torch.autograd.Function):
+    """In the old form, which torch.func can't differentiate."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * ctx.saved_tensors[0] ** 2 * gradient
+
+
+class Cubes(torch.nn.Module):
+    def __init__(self, own):
+        super().__init__()
+        self.layer, self.own = torch.nn.Linear(2, 1), own
+
+    def forward(self, x):
+        y = self.layer(x)
+        return Cube.apply(y) if self.own else y**3
+
+
+@pytest.mark.filterwarnings("ignore::companion.errors.CompanionWarning")
+def test_what_torch_func_can_not_differentiate_is_linearised_all_the_same():
+    data, found = moons(n_samples=60).train, []
+    for own in (True, False):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = torch_classifier(data, Cubes(own), Gaussian(1.0))
+        start = fit(model, 3, family="map", machine=Machine(precision="float64"), **QUICK)
+        found.append(laplace(start, polish=100, tolerance=1.0, **QUICK).predictive(POINTS[:, :2], 3, seed=0))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
 def test_softmax_and_probabilities_of_ones_own_are_linearised_before_the_link():
     labels, w = np.arange(30) % 3, RNG.normal(size=(3, 3))
     for how in ("softmax", "log"):
