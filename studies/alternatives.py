@@ -7,9 +7,7 @@ the package has are its own.
 
 from functools import partial
 
-import numpy as np
 import torch
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from companion import inference
@@ -19,7 +17,6 @@ from companion.priors import Gaussian
 from companion.training import Rows, schedule_named
 
 DECAY = 1 / 0.1**2  # minus the log density of the post's prior is a weight decay of this strength
-GGN_BATCH = 20  # posteriors multiplies (rows x classes) squared matrices: few rows at a time cost less in all
 
 
 def plain(network, data, steps, seed, *, rate=1e-3, decay=DECAY, batch=500):
@@ -46,33 +43,22 @@ def ensemble(network, data, steps, seed, *, members=5, rate=1e-3, decay=DECAY, b
 
 def laplace(network, data, steps, seed, *, rate=1e-3, draws=50, batch=500):
     """Gaussian around the mode, of the last layer's weights, with the diagonal of their GGN (Daxberger et al. 2021)."""
-    import posteriors
-
-    fitted = train(network(seed), data, steps, seed, rate, DECAY, batch)
-    features, last = fitted[:-1], fitted[-1]
-    weights = {name: w.detach().clone() for name, w in last.named_parameters()}
-
-    def forward(given, some):
-        return functional_call(last, given, (some[0],)), torch.tensor([])
-
-    transform = posteriors.laplace.diag_ggn.build(forward, lambda logits, some: -cross_entropy(logits, some[1]))
-    state = transform.init(weights)
-    with torch.no_grad():
-        for images, labels in batches(data, len(data) // GGN_BATCH, seed, GGN_BATCH):
-            state, _ = transform.update(state, (features(images), labels), inplace=True)
-    # the curvature of a mean over each batch, summed over the batches, is that of all rows divided by the batch size
-    deviation = {name: (p * GGN_BATCH + DECAY).rsqrt() for name, p in state.prec_diag.items()}
-
-    def predictor(x):
-        generator, hidden = torch.Generator().manual_seed(seed), in_parts(features, x).numpy()
-        found = []
-        for _ in range(draws):
-            noise = {n: torch.randn(w.shape, generator=generator) for n, w in weights.items()}
-            given = {n: w + deviation[n] * noise[n] for n, w in weights.items()}
-            found.append(outputs(lambda h, given=given: functional_call(last, given, (h,)), hidden))
-        return np.stack(found)
-
-    return predictor
+    posterior = inference.laplace(
+        torch_classifier(data, network(seed), Gaussian(DECAY**-0.5)),
+        steps,
+        structure="diagonal",
+        subset="last-layer",
+        predictive="sampled",
+        polish=0,  # the steps are those of the others
+        tolerance=100.0,
+        batch_size=batch,
+        learning_rate=rate,
+        machine=inference.Machine("cpu", precision="bfloat16"),
+        seed=seed,
+        elbo_draws=2,
+        progressbar=False,
+    )
+    return lambda x: predict(posterior, x, draws, seed)
 
 
 def swag(network, data, steps, seed, *, rate=1e-3, sampling_rate=0.02, share=0.4, rank=20, draws=50, batch=500):

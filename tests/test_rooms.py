@@ -26,6 +26,7 @@ ROOMS = (
     {"training"},
     {"posterior"},
     {"sampling"},
+    {"laplace"},
     {"inference"},
     {"bayes_by_backprop"},
     {"prediction"},

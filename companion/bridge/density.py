@@ -52,6 +52,7 @@ class LogDensity(Description):
         self._expected: Torch | None = None
         self._constrained: dict[tuple[str, ...], Torch] = {}
         self._observations: Torch | None = None
+        self._parameters: Torch | None = None
 
     def to(self, dtype: torch.dtype, device: str | torch.device) -> LogDensity:
         """Lower the same model for another dtype or device."""
@@ -88,6 +89,17 @@ class LogDensity(Description):
         pairs = zip(found[:count], found[count:], strict=True)
         return {
             o.name: (torch.as_tensor(a), torch.as_tensor(b)) for o, (a, b) in zip(self.observed, pairs, strict=True)
+        }
+
+    def parameters(self, values: Values, data: Values | None = None) -> dict[str, tuple[torch.Tensor, ...]]:
+        """Compute the parameters of each observed variable's distribution, in PyMC's order; they broadcast to it."""
+        counts = [len(own) for own in self._graph.parameters]
+        if self._parameters is None:
+            self._parameters = self._lowered([p for own in self._graph.parameters for p in own])
+        found = iter(self._parameters(*self._arguments(values, data)))
+        return {
+            o.name: tuple(torch.as_tensor(next(found)) for _ in range(count))
+            for o, count in zip(self.observed, counts, strict=True)
         }
 
     def observed_shapes(self, data: Values) -> dict[str, tuple[int, ...]]:

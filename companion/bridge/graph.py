@@ -96,6 +96,8 @@ class ModelGraph:
         The log prior, a scalar.
     likelihoods, observations
         The log likelihood of each observed variable, one number for each observation, and the observed values.
+    parameters
+        The parameters of each observed variable's distribution, in PyMC's order; none where it isn't one of PyMC's own.
     expected_prior, prior_variances
         The log prior with the normal values at their means, and the variances of their priors.
     variables
@@ -111,6 +113,7 @@ class ModelGraph:
     prior: Graph
     likelihoods: tuple[Graph, ...]
     observations: tuple[Graph, ...]
+    parameters: tuple[tuple[Graph, ...], ...]
     expected_prior: Graph
     prior_variances: dict[str, Graph]
     variables: dict[str, Graph]
@@ -171,6 +174,7 @@ def model_graph(model: pm.Model) -> ModelGraph:
         prior=total([*free_terms, *potentials]),
         likelihoods=likelihoods,
         observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
+        parameters=tuple(tuple(closed.by_values(_parameters(closed.named[rv.name]))) for rv in model.observed_RVs),
         expected_prior=total([*expected_terms, *potentials]),
         prior_variances=dict(zip(means, variances, strict=True)),
         variables=variables,
@@ -214,6 +218,14 @@ def _with_rows_of(value: Graph, rv: Graph) -> Graph:
         inner, *total_size = rv.owner.inputs
         return remade(rv.owner, [_with_rows_of(value, inner), *total_size])[0]
     return change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
+
+
+def _parameters(rv: Graph) -> list[Graph]:
+    """List the parameters of a variable's distribution, without what scales a mini-batch up."""
+    node = rv.owner
+    if node is not None and isinstance(node.op, MinibatchRandomVariable):
+        node = node.inputs[0].owner
+    return list(node.op.dist_params(node)) if node is not None and hasattr(node.op, "dist_params") else []
 
 
 def _check(model: pm.Model) -> None:

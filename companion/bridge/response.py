@@ -11,16 +11,19 @@ from typing import Any
 import pymc as pm
 import torch
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
+from pytensor import scalar as ps
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.basic import BernoulliRV, CategoricalRV, NormalRV, StudentTRV
+from pytensor.tensor.special import Softmax
 
 from companion.bridge.lowering import lower
 from companion.bridge.sources import Sources
 from companion.compat import op_kind
 from companion.errors import ModelError
 
-__all__ = ["Response"]
+__all__ = ["LinearisedResponse", "Response"]
 
 # Ops that take some entries of an array.
 _PICKS = frozenset({"AdvancedSubtensor", "AdvancedSubtensor1", "AdvancedBooleanSubtensor", "BooleanSubtensor"})
@@ -65,15 +68,100 @@ class Response:
         self.variables = {v.name: tuple(shapes[v.name]) for v in model.free_RVs}
         self.inputs = tuple(sources.read_by([graph]))
         inputs = [*stand_ins.values(), *(sources.inputs[name] for name in self.inputs)]
+        before = _before_link(graph)
+        self._has_link = before is not None
         self._function = lower(inputs, [graph], dtype=dtype, device=device)
+        self._predictor = self._function if before is None else lower(inputs, [before], dtype=dtype, device=device)
 
     def __call__(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
         r"""Compute probabilities (points, classes) or means (points,) from one draw: name to tensor (\*shape)."""
-        weights = (variables[name] for name in self.variables)
-        [out] = self._function(*weights, *(data[name] for name in self.inputs))
-        if self._kind is BernoulliRV:
-            out = torch.stack([1 - out, out], dim=-1)
-        return torch.as_tensor(out)
+        [out] = self._function(*self._arguments(variables, data))
+        return self._both_classes(torch.as_tensor(out))
+
+    def predictor(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        r"""Compute what stands before the link: logits (points,) or (points, classes), or means (points,).
+
+        Where the model's probabilities aren't a sigmoid or a softmax, it is their log odds or logarithm.
+        """
+        [out] = self._predictor(*self._arguments(variables, data))
+        out = torch.as_tensor(out)
+        if self._kind not in (BernoulliRV, CategoricalRV) or self._has_link:
+            return out
+        tiny = torch.finfo(out.dtype).eps
+        return out.logit(tiny) if self._kind is BernoulliRV else out.clamp_min(tiny).log()
+
+    def of_predictor(self, predictor: torch.Tensor) -> torch.Tensor:
+        """Put the link on: probabilities (points, classes) of logits; means stay as they are."""
+        if self._kind is CategoricalRV:
+            return predictor.softmax(dim=-1)
+        return self._both_classes(predictor.sigmoid() if self._kind is BernoulliRV else predictor)
+
+    def _both_classes(self, out: torch.Tensor) -> torch.Tensor:
+        return torch.stack([1 - out, out], dim=-1) if self._kind is BernoulliRV else out
+
+    def _arguments(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        return [*(variables[name] for name in self.variables), *(data[name] for name in self.inputs)]
+
+
+class LinearisedResponse(Response):
+    r"""A model's predictive probabilities, or means, with its predictor linear in the variables.
+
+    .. math::
+
+        \eta_\text{lin}(x, \theta) = \eta(x, \theta^*) + \frac{\partial \eta(x, \theta^*)}{\partial \theta}
+        (\theta - \theta^*)
+
+    Parameters
+    ----------
+    response
+        The model's response.
+    centre
+        Where it is linearised: name of each free variable to tensor (\*shape).
+    """
+
+    def __init__(self, response: Response, centre: Mapping[str, torch.Tensor]) -> None:
+        vars(self).update(vars(response))
+        self._centre = {name: centre[name] for name in self.variables}
+
+    def __call__(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        r"""Compute probabilities (points, classes) or means (points,) from one draw: name to tensor (\*shape)."""
+        away = {name: variables[name] - centre for name, centre in self._centre.items()}
+        try:
+            found: Any = torch.func.jvp(lambda own: self.predictor(own, data), (self._centre,), (away,))
+        except RuntimeError:  # of what `torch.func` can't differentiate
+            found = self._by_autograd(data, away)
+        value, slope = found
+        return self.of_predictor(value + slope)
+
+    def _by_autograd(
+        self, data: Mapping[str, torch.Tensor], away: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the predictor at the centre and its slope, as the derivative of a product from the other side."""
+        with torch.enable_grad():
+            leaves = {name: centre.detach().requires_grad_() for name, centre in self._centre.items()}
+            value = self.predictor(leaves, data)
+            side = torch.zeros_like(value, requires_grad=True)
+            pulled = torch.autograd.grad(
+                value, list(leaves.values()), side, create_graph=True, allow_unused=True, materialize_grads=True
+            )
+            sums = [(p * a).sum() for p, a in zip(pulled, away.values(), strict=True)]
+            [slope] = torch.autograd.grad(torch.stack(sums).sum(), [side])
+        return value.detach(), slope
+
+
+def _before_link(graph: Any) -> Any:
+    """Find what a sigmoid or a softmax over the last axis is taken of; ``None`` where the graph is neither."""
+    node = graph.owner
+    while node is not None and isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Identity):
+        node = node.inputs[0].owner
+    if node is None:
+        return None
+    if isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.math.Sigmoid):
+        return node.inputs[0]
+    last = node.outputs[0].type.ndim - 1
+    if isinstance(node.op, Softmax) and node.op.axis in (-1, last):
+        return node.inputs[0]
+    return None
 
 
 def _with_missing(model: pm.Model, parameter: Any) -> tuple[Any, int | None]:

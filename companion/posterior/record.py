@@ -52,6 +52,9 @@ class Record:
         Number of the processor's threads that torch used; None where it isn't known.
     stopped
         Why the fit ended early; None where it didn't.
+    log_evidence
+        Laplace's approximation of the log evidence, in nats; None of any other posterior. It is not a bound: `elbo` is
+        that of the normal approximation itself.
     """
 
     method: str
@@ -65,6 +68,7 @@ class Record:
     compiled: bool = False
     threads: int | None = None
     stopped: str | None = None
+    log_evidence: float | None = None
 
     @classmethod
     def of(
@@ -175,6 +179,7 @@ class Record:
         steps = f", {len(self.losses):,} steps" if len(self.losses) else ""
         count = f", {len(self.weights)} {several}" if len(self.weights) > 1 else ""
         bound = "" if np.isnan(self.elbo) else f": ELBO {self.elbo:,.1f} (standard error {self.elbo_se:.1g}) nats"
+        bound += "" if self.log_evidence is None else f", log evidence about {self.log_evidence:,.1f} nats"
         weight = "" if self.temperature == 1 else f", minimised at T = {self.temperature:g}"
         stopped = "" if self.stopped is None else f"; {self.stopped}"
         return f"{self.method}{steps}{count}{bound}{weight}, {self.seconds:.1f} s{stopped}"

@@ -29,7 +29,7 @@ __all__ = ["Packed", "Storable", "half_precision", "load_posterior", "register",
 
 _FORMAT = 2
 _FIRST = {"kind": "variational", "room": "companion.posterior"}  # of format 1, which knew no other and checked nothing
-_AS_IT_IS = ("seconds", "compiled", "threads", "device", "precision", "stopped")
+_AS_IT_IS = ("seconds", "compiled", "threads", "device", "precision", "stopped", "log_evidence")
 _ABOUT = "about"
 
 

@@ -224,14 +224,23 @@ class VariationalPosterior(LoweredPosterior):
         device: torch.device,
     ) -> VariationalPosterior:
         """Lower the model again; ``rows`` are those of the fit, where they are known."""
-        settings = Settings.of_record(record.settings, family)
-        objective = objective_for(model, settings, family, device)
-        batches, held = batches_for(objective.density, None, None, settings.seed, 0, 1, 0)
+        objective = cls._objective_of(model, family, record, device)
+        batches, held = batches_for(objective.density, None, None, int(record.settings["seed"]), 0, 1, 0)
         if rows not in (None, held):
             batches = _OtherRows(rows, held)
         objective = dataclasses.replace(objective, rows=held if rows is None else rows)
         there = {name: p.to(device, objective.density.dtype) for name, p in parameters.items()}
         return cls(model, objective, batches, there, record)
+
+    @classmethod
+    def _objective_of(cls, model: pm.Model, family: Family, record: Record, device: torch.device) -> Objective:
+        """Lower the model with the precision of the fit."""
+        return objective_for(model, Settings.of_record(record.settings, family), family, device)
+
+    @classmethod
+    def _family_of(cls, packed: Packed) -> Family:
+        """Find the family of a file."""
+        return family_named(packed.record.settings["family"])
 
     def packed(self, half: bool) -> Packed:
         """Pack the restarts that have weight; see `companion.posterior.Storable`."""
@@ -257,10 +266,9 @@ class VariationalPosterior(LoweredPosterior):
         about, tensors, record = packed
         if not isinstance(model, pm.Model):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
-        family = family_named(record.settings["family"])
         if (layout := layout_as_json(Layout.of(model.initial_point()))) != about["layout"]:
             raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
-        found = cls._of_a_fit(model, family, about.get("rows"), tensors, record, device)
+        found = cls._of_a_fit(model, cls._family_of(packed), about.get("rows"), tensors, record, device)
         if "depends" in about:
             compare(about["depends"], found._depends())
         return found

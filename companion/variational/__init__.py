@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 
 from companion.variational.dropout import Dropout, for_units
 from companion.variational.estimators import Estimator
-from companion.variational.evaluation import elbo, log_weights, standard_noise
+from companion.variational.evaluation import elbo, log_weights, shares, standard_noise
 from companion.variational.families import (
     Family,
     FamilyName,
@@ -44,5 +44,6 @@ __all__ = [
     "log_weights",
     "noise_for",
     "register_family",
+    "shares",
     "standard_noise",
 ]

@@ -16,7 +16,7 @@ from companion.variational.estimators import Estimator
 from companion.variational.families import Parameters
 from companion.variational.objective import Objective
 
-__all__ = ["elbo", "log_weights", "standard_noise"]
+__all__ = ["elbo", "log_weights", "shares", "standard_noise"]
 
 Data = Mapping[str, torch.Tensor]
 
@@ -83,18 +83,33 @@ def log_weights(
 
 def _log_likelihoods(objective: Objective, flat: list[torch.Tensor], parts: Iterable[Data]) -> np.ndarray:
     """Sum the log likelihood of each draw over all rows, (draws,)."""
-    density, rows = objective.density, objective.rows
     total = np.zeros(len(flat))
     for number, data in enumerate(parts):
-        # The density of a variable with total_size is scaled up to all rows; one without rows is in every part.
-        shares = {o.name: 1.0 for o in density.observed}
-        for o in density.observed:
-            if o.rows is None:
-                shares[o.name] = float(number == 0)
-            elif o.scaled and rows is not None:
-                shares[o.name] = len(data[o.rows]) / rows
+        counts = shares(objective, data, number)
         for i, draw in enumerate(flat):
             with objective.autocast():
-                found = density.likelihoods(objective.layout.split(draw), data)
-            total[i] += sum(float(logp) * shares[name] for name, logp in found.items())
+                found = objective.density.likelihoods(objective.layout.split(draw), data)
+            total[i] += sum(float(logp) * counts[name] for name, logp in found.items())
     return total
+
+
+def shares(objective: Objective, data: Data, number: int) -> dict[str, float]:
+    """Say how often the likelihood of each observed variable counts in a sum over parts of all rows.
+
+    Parameters
+    ----------
+    objective
+        The objective whose lowered model computes it.
+    data
+        Rows of the part.
+    number
+        Number of the part, from 0.
+    """
+    # The density of a variable with total_size is scaled up to all rows; one without rows is in every part.
+    found = {o.name: 1.0 for o in objective.density.observed}
+    for o in objective.density.observed:
+        if o.rows is None:
+            found[o.name] = float(number == 0)
+        elif o.scaled and objective.rows is not None:
+            found[o.name] = len(data[o.rows]) / objective.rows
+    return found

@@ -11,7 +11,7 @@ import pymc as pm
 import torch
 
 from companion.datasets import Observations, moons
-from companion.inference import Machine, dropout, ensemble, fit, fit_advi, sample, swag
+from companion.inference import Machine, dropout, ensemble, fit, fit_advi, laplace, sample, swag
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.posterior import ApproximationPosterior, SampledPosterior, load_posterior, prune
@@ -105,6 +105,11 @@ def masked(kind):
     return dropout(model_of(kind), 40, machine=Machine(precision="float64"), **QUICK)
 
 
+@cache
+def around_a_mode(kind, structure="full", **settings):
+    return laplace(engine(kind, "map", 1), structure=structure, tolerance=1.0, **settings, **QUICK)
+
+
 def by_pymc(kind, method):
     with model_of(kind):
         return ApproximationPosterior(pm.fit(60, method=method, random_seed=1, progressbar=False), model_of(kind))
@@ -139,23 +144,29 @@ POSTERIORS = {
         model_of(kind), 60, optimizer=pm.adam(learning_rate=0.01), start_scale=0.1, elbo_draws=20
     ),
     "full-rank advi": lambda kind: by_pymc(kind, "fullrank_advi"),
+    "laplace": lambda kind: around_a_mode(kind),
+    "laplace of layers": lambda kind: around_a_mode(kind, "kronecker"),
+    "last layer": lambda kind: around_a_mode(kind, "diagonal", subset="last-layer").predicting("sampled"),
     "nuts": lambda kind: SampledPosterior(sampled(kind), model_of(kind)),
     "chains": chains,
     "mixture from disk": lambda kind: from_disk(engine(kind), MODELS[kind]()),
+    "laplace from disk": lambda kind: from_disk(around_a_mode(kind), MODELS[kind]()),
     "advi from disk": lambda kind: from_disk(made(Pair("advi", kind)), MODELS[kind]()),
     "full-rank advi from disk": lambda kind: from_disk(made(Pair("full-rank advi", kind)), MODELS[kind]()),
     "nuts from disk": lambda kind: from_disk(made(Pair("nuts", kind)), MODELS[kind]()),
     "chains from disk": lambda kind: from_disk(chains(kind), MODELS[kind]()),
 }
 
-# Each kind of posterior on the richest model, and three of them on every model. Dropout needs a network.
-PAIRS = (
-    [Pair(posterior, "regression") for posterior in POSTERIORS]
-    + [Pair("chains", "classes")]
-    + [Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")]
-)
+# Each kind of posterior on the richest model that it is for, and three of them on every model. Dropout needs a network.
+PAIRS = [
+    *(Pair(posterior, "regression") for posterior in POSTERIORS if "layer" not in posterior),
+    *(Pair(posterior, model) for model in ("classes", "binary", "counts") for posterior in ("mixture", "advi", "nuts")),
+    *(Pair(posterior, "classes") for posterior in POSTERIORS if "layer" in posterior),
+    Pair("laplace", "counts"),
+    Pair("chains", "classes"),
+    Pair("dropout", "classes"),
+]
 POSTERIORS["dropout"] = masked
-PAIRS.append(Pair("dropout", "classes"))
 
 
 @cache

@@ -68,6 +68,7 @@ BOXES = (
     Box("training", ("rows, noise, steps, checkpoints",), 12, 330, WIDE - 24),
     Box("bayes_by_backprop", ("a Pyro model,", "its guide,", "its objective"), RIGHT, 86, NARROW, 82),
     Box("machine", ("devices, seeds,", "memory,", "compilation"), RIGHT, 208, NARROW, 82),
+    Box("laplace", ("curvature", "around a mode"), RIGHT, 372, NARROW, 54),
     Box("posterior", ("draws, predictions, record",), LEFT, 432, WIDE),
     Box("shelf", ("fits and results", "on disk"), RIGHT, 432, NARROW, 60),
     Box("prediction", ("probabilities",), 0, 522),
@@ -85,6 +86,8 @@ ARROWS = (
     Arrow("variational", "training", "loss and gradients", ((116, 300), (116, 328)), (122, 318)),
     Arrow("bayes_by_backprop", "training", "", ((348, 168), (348, 188), (240, 188), (240, 353), (222, 353)), (0, 0)),
     Arrow("machine", "training", "", ((304, 290), (304, 364), (222, 364)), (0, 0)),
+    Arrow("training", "laplace", "", ((222, 372), (236, 372), (236, 388), (246, 388)), (0, 0)),
+    Arrow("laplace", "posterior", "", ((248, 412), (226, 412), (226, 430)), (0, 0)),
     Arrow("training", "posterior", "parameters of all restarts", ((116, 376), (116, 430)), (122, 410)),
     Arrow("posterior", "shelf", "", ((232, 455), (246, 455)), (0, 0)),
     Arrow("posterior", "prediction", "draws: name to (draws, ...)", ((56, 478), (56, 520)), (62, 503)),
@@ -99,8 +102,8 @@ DESCRIPTION = (
     "in models. Behind the door inference, bridge turns the model into a log density in torch, variational turns that "
     "into a loss and its gradients, and training follows them step by step. Beside them, bayes_by_backprop hands a "
     "Pyro model's objective to the same training, and machine gives devices, seeds, memory and compilation. The fitted "
-    "parameters become a posterior, which can be kept on the shelf. Its draws go to prediction, the probabilities to "
-    "uncertainty and plots."
+    "parameters, or the curvature that laplace finds around a mode, become a posterior, which can be kept on the "
+    "shelf. Its draws go to prediction, the probabilities to uncertainty and plots."
 )
 
 STYLE = """

@@ -1,0 +1,150 @@
+"""The posterior that a Laplace approximation gives: a normal distribution around a mode.
+
+Explained in `book/reference/how_a_fit_works`, section "Laplace".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pymc as pm
+import torch
+
+from companion.bridge import LinearisedResponse, Response, torch_log_density
+from companion.checks import choice
+from companion.compat import observed_once
+from companion.errors import ModelError
+from companion.laplace.blocks import NormalBlocks
+from companion.laplace.derivatives import jacobian
+from companion.laplace.options import LaplacePredictive
+from companion.machine import BUDGET_BYTES, slices
+from companion.posterior import Moments, Packed, Predictive, Record, VariationalPosterior, checked_inputs, register
+from companion.variational import Family, Layout, Objective
+
+__all__ = ["LaplacePosterior"]
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@register("laplace")
+@dataclass(frozen=True, eq=False, repr=False)
+class LaplacePosterior(VariationalPosterior):
+    r"""A normal distribution around a mode, :math:`\mathcal{N}(z^*, \Lambda^{-1})`, in the unconstrained space.
+
+    It draws, predicts and is stored as any approximation of the engine, and `k_hat` judges it in the same way. Its
+    ``record.log_evidence`` is Laplace's approximation, and its ``record.elbo`` the bound of the normal distribution.
+    """
+
+    # --- predictions --------------------------------------------------------------------------------------
+
+    @property
+    def predicts(self) -> LaplacePredictive:
+        """How it predicts."""
+        return LaplacePredictive(self.record.settings["predictive"])
+
+    def predicting(self, how: str) -> LaplacePosterior:
+        """Return the same posterior, which predicts in another way.
+
+        Parameters
+        ----------
+        how
+            A name of `LaplacePredictive`.
+        """
+        settings = {**self.record.settings, "predictive": str(choice(LaplacePredictive, "how", how))}
+        return dataclasses.replace(self, record=dataclasses.replace(self.record, settings=settings))
+
+    @cached_property
+    def _predictive(self) -> Predictive:
+        plain = super()._predictive
+        if self.predicts is LaplacePredictive.SAMPLED:
+            return plain
+        centre = self._of_values(self.own_parameters("a prediction")["mean"][None], self.variables)
+        linear = LinearisedResponse(self._response, {name: v[0] for name, v in centre.items()})
+
+        def respond(draw: Tensors, points: Tensors) -> torch.Tensor:
+            return linear(draw, {**plain.fixed, **points})
+
+        return dataclasses.replace(plain, respond=respond)
+
+    @cached_property
+    def _response(self) -> Response:
+        return Response(observed_once(self.model), self.objective.dtype, self.objective.device)
+
+    def linear_predictor(self, x: Any) -> Moments:
+        r"""Compute the mean and the standard deviation of the linearised predictor, without draws.
+
+        .. math::
+
+            \eta(x) \sim \mathcal{N}\bigl(\eta(x, z^*),\; J(x) \Lambda^{-1} J(x)^\top\bigr), \qquad
+            J(x) = \frac{\partial \eta(x, z)}{\partial z} \Big|_{z^*}
+
+        Parameters
+        ----------
+        x
+            Inputs (points, \*features); a mapping from names to arrays where the model reads several.
+
+        Returns
+        -------
+        Moments
+            Logits or means and their standard deviations, (points,) or (points, classes).
+
+        Raises
+        ------
+        ModelError
+            If the inputs don't fit the model, or it has a likelihood that prediction doesn't know.
+        """
+        predictive, own = self._predictive, self.own_parameters("a prediction")
+        if not predictive.inputs:
+            raise ModelError("the model has no inputs in pm.Data with an entry for each observation.")
+        given = {n: predictive.tensor(a).to(predictive.inputs[n].dtype) for n, a in self._checked(x).items()}
+        points = len(next(iter(given.values())))
+        at_once = max(1, BUDGET_BYTES // (64 * self.objective.layout.size))
+        means, scales = [], []
+        for at in slices(points, at_once):
+            mean, scale = self._moments_at({name: a[at] for name, a in given.items()}, own)
+            means.append(mean)
+            scales.append(scale)
+        return Moments(torch.cat(means).cpu().numpy(), torch.cat(scales).cpu().numpy())
+
+    def _checked(self, x: Any) -> dict[str, Any]:
+        return checked_inputs(x, self._predictive.inputs)
+
+    def _moments_at(
+        self, points: dict[str, torch.Tensor], own: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        density, layout, family = self.objective.density, self.objective.layout, self.objective.family
+        data = {**self._predictive.fixed, **points}
+        with torch.enable_grad():
+            flat = own["mean"].detach().requires_grad_()
+            predictor = self._response.predictor(density.constrained(layout.split(flat), tuple(self.variables)), data)
+            rows = jacobian(predictor.reshape(-1), flat)
+        with torch.no_grad():
+            noise = torch.zeros(family.noise(layout.size), dtype=flat.dtype, device=flat.device)
+            found = torch.func.vjp(lambda e: family.draw(own, e), noise)
+            spread = torch.vmap(lambda row: found[1](row)[0].square().sum())(rows)
+        return predictor.detach(), spread.sqrt().reshape(predictor.shape)
+
+    # --- copies and files ---------------------------------------------------------------------------------
+
+    @classmethod
+    def _objective_of(cls, model: pm.Model, family: Family, record: Record, device: torch.device) -> Objective:
+        """Lower the model in double precision."""
+        return Objective(torch_log_density(model, dtype=torch.float64, device=device), family)
+
+    @classmethod
+    def _family_of(cls, packed: Packed) -> Family:
+        """Make the family of the layout and the blocks of a file."""
+        layout = packed.about["layout"]
+        shapes = Layout(tuple(layout), tuple(tuple(shape) for shape in layout.values()))
+        return NormalBlocks.of_json(shapes, packed.about["blocks"])
+
+    def packed(self, half: bool) -> Packed:
+        """Pack the mode and the roots of the blocks; see `companion.posterior.Storable`."""
+        packed = super().packed(half)
+        family = self.objective.family
+        assert isinstance(family, NormalBlocks)
+        return packed._replace(about={**packed.about, "blocks": family.as_json()})
