@@ -41,7 +41,7 @@ def start_named(start: Any) -> str:
     Raises
     ------
     ModelError
-        If it is none.
+        If there is no such kind.
     """
     if isinstance(start, Mapping):
         return "given"
