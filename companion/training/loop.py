@@ -93,6 +93,7 @@ class Training(Generic[Task]):
         self._interrupted = threading.Event()
         self._why = "interrupted"
         self._under_way = 0
+        self.objective.settle(self.parameters)
 
     def run(self, *, every: int, progressbar: bool) -> str | None:
         """Take the remaining steps.
@@ -185,6 +186,7 @@ class Training(Generic[Task]):
         for group in self._adam.param_groups:
             group["lr"] = group["rate"] * rate
         self._adam.step()
+        self.objective.settle(self.parameters)
         self.losses[self.step] = loss
         self.step += 1
 

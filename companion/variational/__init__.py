@@ -6,6 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 from companion.variational.estimators import Estimator
 from companion.variational.evaluation import elbo, log_weights, standard_noise
 from companion.variational.families import (
+    EmpiricalBayes,
     Family,
     FamilyName,
     FullRank,
@@ -19,8 +20,10 @@ from companion.variational.families import (
 from companion.variational.layer_noise import Gaussian, LayerNoise, layer_weights, noise_for
 from companion.variational.layout import Layout
 from companion.variational.objective import Gradient, Objective, Terms
+from companion.variational.scales import ScaleUpdate, best_scale
 
 __all__ = [
+    "EmpiricalBayes",
     "Estimator",
     "Family",
     "FamilyName",
@@ -34,7 +37,9 @@ __all__ = [
     "Objective",
     "Parameters",
     "PointMass",
+    "ScaleUpdate",
     "Terms",
+    "best_scale",
     "elbo",
     "family_named",
     "layer_weights",

@@ -17,7 +17,17 @@ from torch.distributions import Independent, LowRankMultivariateNormal, Multivar
 
 from companion.errors import ModelError
 
-__all__ = ["Family", "FamilyName", "FullRank", "LowRank", "MeanField", "PointMass", "family_named", "register_family"]
+__all__ = [
+    "EmpiricalBayes",
+    "Family",
+    "FamilyName",
+    "FullRank",
+    "LowRank",
+    "MeanField",
+    "PointMass",
+    "family_named",
+    "register_family",
+]
 
 Parameters = dict[str, torch.Tensor]
 
@@ -87,6 +97,25 @@ class MeanField:
 
     def variance(self, parameters: Parameters) -> torch.Tensor:
         return (2 * parameters["log_scale"]).exp()
+
+
+@dataclass(frozen=True)
+class EmpiricalBayes(MeanField):
+    r"""Independent normals for all values but learned scales, which are estimated: type-II maximum likelihood.
+
+    The scales are those of `companion.bridge.CentredScales`. Each stands at the value :math:`\hat s` that maximises the
+    ELBO, :math:`\hat s^2 = \operatorname{mean}(\mu^2 + \sigma^2)` over its weights, with a standard deviation that is
+    next to nothing. Its own prior and its entropy are not counted, so that the ELBO is a lower bound on
+    :math:`\log p(\mathcal{D} \mid \hat s)`, the evidence of the model with these scales. It is no bound on the evidence
+    of the model with unknown scales, and with many scales it says too little of what they cost: don't choose the number
+    of scales by it.
+
+    Notes
+    -----
+    MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks".
+    """
+
+    name: str = "empirical-bayes"
 
 
 @dataclass(frozen=True)
@@ -216,6 +245,9 @@ class FamilyName(StrEnum):
     MEAN_FIELD = "mean-field"
     """Independent normals: cheap, and too narrow where values depend on each other."""
 
+    EMPIRICAL_BAYES = "empirical-bayes"
+    """Independent normals, and learned scales of priors estimated as numbers. The ELBO is a bound given those numbers."""
+
     FULL_RANK = "full-rank"
     """A normal with any covariance, for up to a few thousand values."""
 
@@ -226,7 +258,7 @@ class FamilyName(StrEnum):
     """A point: maximum a posteriori, and with restarts a deep ensemble."""
 
 
-_FAMILIES: dict[str, Family] = {f.name: f for f in (MeanField(), FullRank(), PointMass())}
+_FAMILIES: dict[str, Family] = {f.name: f for f in (MeanField(), EmpiricalBayes(), FullRank(), PointMass())}
 
 
 def register_family(family: Family) -> Family:

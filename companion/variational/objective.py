@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
 
 from companion.bridge import LogDensity, Observed, Tools, fastest
+from companion.errors import ModelError
 from companion.variational.estimators import Estimator
-from companion.variational.families import Family, Parameters, PointMass
+from companion.variational.families import EmpiricalBayes, Family, MeanField, Parameters, PointMass
 from companion.variational.layer_noise import Gaussian, layer_weights, noise_for
 from companion.variational.layout import Layout
+from companion.variational.scales import ScaleUpdate
 
 __all__ = ["Gradient", "Objective", "Terms"]
 
@@ -89,6 +91,47 @@ class Objective:
         """Whether the layers also take random numbers from torch's own generator."""
         return self.estimator.acts_on_layers
 
+    def settle(self, parameters: Parameters) -> None:
+        """Set the approximation's factors of learned scales to their optimum, in place; see `ScaleUpdate`.
+
+        It has one where the family is mean-field and the model has such scales; otherwise nothing changes.
+        """
+        if self._scale_update is not None:
+            self._scale_update(parameters["mean"], parameters["log_scale"])
+
+    @cached_property
+    def _scale_update(self) -> ScaleUpdate | None:
+        if not isinstance(self.family, MeanField):
+            return None
+        scales, estimate = self.density.centred_scales, isinstance(self.family, EmpiricalBayes)
+        if scales.widths:
+            like = torch.empty(0, dtype=self.dtype, device=self.device)
+            return ScaleUpdate(scales, self.layout, like, estimate=estimate)
+        if estimate:
+            raise ModelError(
+                f"family={self.family.name!r} estimates half-normal scales of normal variables around constants, and "
+                f"found none among {list(self.layout.names)}. Use a centred prior with learned scales, such as "
+                "companion.priors.LearnedScale(), or family='mean-field'."
+            )
+        return None
+
+    def uncounted(self, parameters: Parameters, draw: torch.Tensor, *, closed: bool = False) -> torch.Tensor:
+        """Compute what estimated scales would add to the KL divergence, in nats; 0 where none is estimated.
+
+        Parameters
+        ----------
+        parameters, draw
+            Parameters of the family, and a draw.
+        closed
+            Whether the entropy is taken in closed form, or from the draw.
+        """
+        if not isinstance(self.family, EmpiricalBayes) or self._scale_update is None:
+            return draw.new_zeros(())
+        at = self._scale_update.places
+        own = {name: p[at] for name, p in parameters.items()}
+        density = -self.family.entropy(own) if closed else self.family.log_prob(own, draw[at])
+        return density - self._scale_update.log_prior(self.layout.split(draw))
+
     def is_scale(self, parameter: str) -> bool:
         """Whether a parameter of the family makes the covariance."""
         return parameter != "mean"
@@ -152,9 +195,11 @@ class Objective:
             return -self.density.prior(values)
         if self.estimator is Estimator.STICKING_THE_LANDING:
             frozen = {name: p.detach() for name, p in parameters.items()}
-            return self.family.log_prob(frozen, draw) - self.density.prior(values)
+            whole = self.family.log_prob(frozen, draw) - self.density.prior(values)
+            return whole - self.uncounted(frozen, draw)
         means, variances = self._moments(parameters, values)
-        return torch.as_tensor(-self.family.entropy(parameters) - self.density.expected_prior(values, means, variances))
+        whole = -self.family.entropy(parameters) - self.density.expected_prior(values, means, variances)
+        return torch.as_tensor(whole - self.uncounted(parameters, draw, closed=True))
 
     def _moments(self, parameters: Parameters, values: Data) -> tuple[Data, Data]:
         """Give means and variances for the closed form; a value that has none stands at its draw, with variance 0.
