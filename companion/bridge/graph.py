@@ -163,7 +163,7 @@ def model_graph(model: pm.Model) -> ModelGraph:
     half_normal = _half_normals(model, closed)
     others = [t for rv, t in zip(model.free_RVs, free_terms, strict=True) if rv not in {*gaussian, *half_normal}]
     moments = {
-        name: tuple(pt.broadcast_to(p, at.shape) for p in priors[rv])
+        name: (pt.broadcast_to(priors[rv][0], at.shape), pt.broadcast_to(priors[rv][1], at.shape))
         for rv, (name, at) in zip(gaussian, means.items(), strict=True)
     }
     scales = candidates(

@@ -1,7 +1,7 @@
 """Scales of normal priors that a fit can set to their optimum, found in a model's graph.
 
-Such a scale has a half-normal prior, and all that it does is to multiply the standard deviations of normal values around
-a constant. Explained in `book/reference/how_a_fit_works`, section "The objective".
+Such a scale has a half-normal prior, and all that it does is to multiply the standard deviations of normal values
+around constants. Explained in `book/reference/how_a_fit_works`, section "The objective".
 """
 
 from __future__ import annotations
@@ -89,12 +89,8 @@ def candidates(
     reads = {name: set(ancestors([deviation])) & (values | data) for name, (_, deviation) in priors.items()}
     constant = {name for name, (mean, _) in priors.items() if not (values | data) & set(ancestors([mean]))}
     elsewhere = set(ancestors([*others, *(mean for mean, _ in priors.values())]))
-    found = {
-        value
-        for value, width in widths.items()
-        if value not in elsewhere and not (values | data) & set(ancestors([width]))
-    }
-    found &= set().union(*reads.values())
+    fixed = {value for value, width in widths.items() if not (values | data) & set(ancestors([width]))}
+    found = fixed & set().union(*reads.values()) - elsewhere
     while strays := {v for name, own in reads.items() if name not in constant or not own <= found for v in own & found}:
         found -= strays
     return {value: width for value, width in widths.items() if value in found}

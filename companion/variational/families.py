@@ -246,7 +246,7 @@ class FamilyName(StrEnum):
     """Independent normals: cheap, and too narrow where values depend on each other."""
 
     EMPIRICAL_BAYES = "empirical-bayes"
-    """Independent normals, and learned scales of priors estimated as numbers. The ELBO is a bound given those numbers."""
+    """Independent normals, and learned scales of priors as estimated numbers, for which the ELBO is a bound."""
 
     FULL_RANK = "full-rank"
     """A normal with any covariance, for up to a few thousand values."""

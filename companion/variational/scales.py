@@ -113,6 +113,21 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
+class _Group:
+    """A scale's number of entries, and the values that it multiplies the standard deviations of."""
+
+    entries: int
+    parts: tuple[_Part, ...]
+
+    def squares(self, second: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """Sum the squares of all values, (restarts, entries)."""
+        first, *others = (part.squares(second, mean, log_scale, self.entries) for part in self.parts)
+        for other in others:
+            first = first + other
+        return first
+
+
+@dataclass(frozen=True, eq=False)
 class _Stage:
     """Scales that have no weight in common, whose optima don't depend on each other.
 
@@ -122,14 +137,14 @@ class _Stage:
         Places of their entries in the flat vector, (entries,).
     count, width
         Number of weights, and scale of the half-normal prior, of each entry.
-    parts
-        What the values add to each scale, scale by scale, with its number of entries.
+    groups
+        What the values add to each scale.
     """
 
     at: Tensor
     count: Tensor
     width: Tensor
-    parts: tuple[tuple[int, tuple[_Part, ...]], ...]
+    groups: tuple[_Group, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +160,10 @@ class _Pair:
 class ScaleUpdate:
     r"""Sets the approximation's factors of learned scales to their optimum, given all other factors.
 
-    It is a step of coordinate ascent: it never lowers the ELBO, and where it leads depends on the weights alone, not on
-    where the scales were. Scales whose product is the scale of a weight are updated in turn. Along the line on which one
-    grows as the other shrinks, where such turns hardly move, they are balanced: that optimum, too, has a closed form.
+    It is a step of coordinate ascent: it never lowers the ELBO, and where it leads depends on the weights alone, not
+    on where the scales were. Scales whose product is the scale of a weight are updated in turn. Along the line on
+    which one grows as the other shrinks, where such turns hardly move, they are balanced: that optimum, too, has a
+    closed form.
 
     Parameters
     ----------
@@ -184,8 +200,8 @@ class ScaleUpdate:
         """Change the entries of the scales in the parameters (restarts, size), in place."""
         second = (mean if self._centre is None else mean - self._centre).square() + (2 * log_scale).exp()
         for stage in self._stages:
-            sums = [sum(p.squares(second, mean, log_scale, n) for p in parts) for n, parts in stage.parts]
-            best, deviation = self._best(torch.cat(sums, dim=1), stage)
+            squares = [own.squares(second, mean, log_scale) for own in stage.groups]
+            best, deviation = self._best(torch.cat(squares, dim=1), stage)
             mean.index_copy_(1, stage.at, best)
             log_scale.index_copy_(1, stage.at, deviation.log())
         for pair in self._pairs:
@@ -230,7 +246,7 @@ class ScaleUpdate:
         return 0.5 * square.log()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array).to(self._like)
+        return torch.as_tensor(np.array(array)).to(self._like)
 
     def _centres(self, scaled: Iterable[Scaled], size: int) -> Tensor | None:
         """Put the priors' means into a flat vector; ``None`` where all are 0."""
@@ -240,7 +256,7 @@ class ScaleUpdate:
         return self._tensor(flat) if flat.any() else None
 
     def _stage(self, scales: CentredScales, names: list[str]) -> _Stage:
-        places, counts, widths, parts = [], [], [], []
+        places, counts, widths, groups = [], [], [], []
         for name in names:
             own = [value for value in scales.scaled if name in value.scales]
             entries = scales.widths[name].size
@@ -248,9 +264,9 @@ class ScaleUpdate:
             places.append(np.arange(self._places[name].start, self._places[name].stop))
             counts.append(np.bincount(np.concatenate(numbers), minlength=entries))
             widths.append(scales.widths[name].ravel())
-            parts.append((entries, tuple(self._part(value, name, entries) for value in own)))
+            groups.append(_Group(entries, tuple(self._part(value, name, entries) for value in own)))
         at = torch.as_tensor(np.concatenate(places), device=self._like.device)
-        return _Stage(at, self._tensor(np.concatenate(counts)), self._tensor(np.concatenate(widths)), tuple(parts))
+        return _Stage(at, self._tensor(np.concatenate(counts)), self._tensor(np.concatenate(widths)), tuple(groups))
 
     def _part(self, value: Scaled, name: str, entries: int) -> _Part:
         numbers, device = value.scales[name], self._like.device
