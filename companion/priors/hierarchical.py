@@ -30,7 +30,9 @@ class LearnedScale(Prior):
 
         s \sim \mathcal{N}^+(0, \mathrm{scale}^2), \quad w \mid s \sim \mathcal{N}(0, s^2)
 
-    Every ``s`` starts at ``start``.
+    Every ``s`` starts at ``start``. A centred ``s`` is set to its optimum after every step of a mean-field fit by the
+    engine, so that neither its start nor its learning rate matters; see `companion.variational.ScaleUpdate`. Scales
+    that are not centred, other families, Pyro and samplers begin at the start.
 
     Attributes
     ----------

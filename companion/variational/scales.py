@@ -21,6 +21,9 @@ Tensor = torch.Tensor
 
 _NEWTON_STEPS = 4
 
+# Variance of the logarithm of a scale above any that is an optimum: a wide start of a fit must not overflow.
+_LARGEST = 20.0
+
 # Standard deviation of the logarithm of a scale that is estimated as a number.
 _NEXT_TO_NOTHING = 1e-4
 
@@ -104,7 +107,8 @@ class _Part:
         """Sum the squares (restarts, entries), each in units of what the other scales and the constant say."""
         part = second[:, self.at].unflatten(1, self.shape or (1,)) * self.factor
         for at, numbers in self.others:
-            precision = (2 * (2 * log_scale[:, at]).exp() - 2 * mean[:, at]).exp()
+            variance = (2 * log_scale[:, at]).exp().clamp_max(_LARGEST)
+            precision = (2 * variance - 2 * mean[:, at]).exp()
             part = part * precision[:, numbers]
         total = (part.sum(self.over) if self.over else part).reshape(len(part), -1)
         if self.into is None:
