@@ -60,8 +60,8 @@ def test_many_weights_know_their_scale_to_one_over_the_root_of_twice_their_numbe
 def products():
     """Rows times columns, a scale that is indexed and shared, a centre that isn't 0, a factor that isn't 1."""
     with pm.Model() as model:
-        rows, columns = pm.HalfNormal("rows", 0.5, shape=4), pm.HalfNormal("columns", 2.0, shape=3)
-        pm.Normal("product", 0, rows[:, None] * columns, shape=(4, 3))
+        rows, columns = pm.HalfNormal("rows", 0.5, shape=40), pm.HalfNormal("columns", 2.0, shape=30)
+        pm.Normal("product", 0, rows[:, None] * columns, shape=(40, 30))
         groups = pm.HalfNormal("groups", 1.0, shape=2)
         pm.Normal("grouped", 0.7, 0.1 * groups[np.array([0, 1, 1, 0, 1])], shape=5)
         pm.Normal("also", 0, groups[None, :], shape=(2, 2))
