@@ -99,11 +99,15 @@ class Objective:
         if self._scale_update is not None:
             self._scale_update(parameters["mean"], parameters["log_scale"])
 
+    @property
+    def _estimates(self) -> bool:
+        return isinstance(self.family, EmpiricalBayes)
+
     @cached_property
     def _scale_update(self) -> ScaleUpdate | None:
         if not isinstance(self.family, MeanField):
             return None
-        scales, estimate = self.density.centred_scales, isinstance(self.family, EmpiricalBayes)
+        scales, estimate = self.density.centred_scales, self._estimates
         if scales.widths:
             like = torch.empty(0, dtype=self.dtype, device=self.device)
             return ScaleUpdate(scales, self.layout, like, estimate=estimate)
@@ -115,8 +119,8 @@ class Objective:
             )
         return None
 
-    def uncounted(self, parameters: Parameters, draw: torch.Tensor, *, closed: bool = False) -> torch.Tensor:
-        """Compute what estimated scales would add to the KL divergence, in nats; 0 where none is estimated.
+    def uncounted(self, parameters: Parameters, draw: torch.Tensor, *, closed: bool = False) -> torch.Tensor | float:
+        """Compute what estimated scales would add to the KL divergence, in nats; 0 where the family estimates none.
 
         Parameters
         ----------
@@ -125,8 +129,8 @@ class Objective:
         closed
             Whether the entropy is taken in closed form, or from the draw.
         """
-        if not isinstance(self.family, EmpiricalBayes) or self._scale_update is None:
-            return draw.new_zeros(())
+        if self._scale_update is None or not self._estimates:
+            return 0.0
         at = self._scale_update.places
         own = {name: p[at] for name, p in parameters.items()}
         density = -self.family.entropy(own) if closed else self.family.log_prob(own, draw[at])
@@ -195,11 +199,13 @@ class Objective:
             return -self.density.prior(values)
         if self.estimator is Estimator.STICKING_THE_LANDING:
             frozen = {name: p.detach() for name, p in parameters.items()}
-            whole = self.family.log_prob(frozen, draw) - self.density.prior(values)
-            return whole - self.uncounted(frozen, draw)
+            drawn = self.family.log_prob(frozen, draw) - self.density.prior(values)
+            return drawn - self.uncounted(frozen, draw) if self._estimates else drawn
         means, variances = self._moments(parameters, values)
-        whole = -self.family.entropy(parameters) - self.density.expected_prior(values, means, variances)
-        return torch.as_tensor(whole - self.uncounted(parameters, draw, closed=True))
+        closed = torch.as_tensor(
+            -self.family.entropy(parameters) - self.density.expected_prior(values, means, variances)
+        )
+        return closed - self.uncounted(parameters, draw, closed=True) if self._estimates else closed
 
     def _moments(self, parameters: Parameters, values: Data) -> tuple[Data, Data]:
         """Give means and variances for the closed form; a value that has none stands at its draw, with variance 0.

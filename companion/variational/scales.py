@@ -19,7 +19,11 @@ __all__ = ["ScaleUpdate", "best_scale"]
 
 Tensor = torch.Tensor
 
-_NEWTON_STEPS = 4
+# Steps of Newton's method that reach the precision of float32: with few weights in a group, and with more.
+_NEWTON_STEPS, _FEW, _NEWTON_STEPS_OF_MANY = 4, 20, 2
+
+# Size of a matrix up to which the sums of squares are one product: on small models a call costs more than its work.
+_SMALL = 100_000
 
 # Variance of the logarithm of a scale above any that is an optimum: a wide start of a fit must not overflow.
 _LARGEST = 20.0
@@ -28,7 +32,7 @@ _LARGEST = 20.0
 _NEXT_TO_NOTHING = 1e-4
 
 
-def best_scale(squares: Tensor, count: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+def best_scale(squares: Tensor, count: Tensor, width: Tensor, *, steps: int = _NEWTON_STEPS) -> tuple[Tensor, Tensor]:
     r"""Compute the best normal distribution for the logarithm of a scale.
 
     For :math:`n` normal weights with the common scale :math:`s`, a half-normal prior on :math:`s` with scale
@@ -57,6 +61,8 @@ def best_scale(squares: Tensor, count: Tensor, width: Tensor) -> tuple[Tensor, T
         Number of weights :math:`n` in each group, (groups,).
     width
         Scale :math:`\tau` of each half-normal prior, (groups,).
+    steps
+        Number of steps of Newton's method.
 
     Returns
     -------
@@ -69,8 +75,8 @@ def best_scale(squares: Tensor, count: Tensor, width: Tensor) -> tuple[Tensor, T
     """
     k = (count - 1) / 2
     ratio = squares / width.square()
-    t = 1 / (4 * (k.square() + ratio).sqrt() + 2)  # never above 1/2, where the exponentials are tame
-    for _ in range(_NEWTON_STEPS):  # on log(4 t) + log(k^2 + ratio e^{4 t}) / 2, which rises in t
+    t = (0.25 * torch.rsqrt(k.square() + ratio)).clamp_max(0.5)  # where the exponentials are tame
+    for _ in range(steps):  # on log(4 t) + log(k^2 + ratio e^{4 t}) / 2, which rises in t
         moved = ratio * torch.exp(4 * t)
         whole = k.square() + moved
         t = t - (torch.log(4 * t) + 0.5 * torch.log(whole)) / (1 / t + 2 * moved / whole)
@@ -143,12 +149,25 @@ class _Stage:
         Number of weights, and scale of the half-normal prior, of each entry.
     groups
         What the values add to each scale.
+    steps
+        Number of steps of Newton's method that they need.
+    at_once
+        Matrix (size, entries) whose product with the squares gives the sums; ``None`` where it would be large, or other
+        scales have a say.
     """
 
     at: Tensor
     count: Tensor
     width: Tensor
     groups: tuple[_Group, ...]
+    steps: int
+    at_once: Tensor | None
+
+    def squares(self, second: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """Sum the squares of each entry's weights, (restarts, entries)."""
+        if self.at_once is not None:
+            return second @ self.at_once
+        return torch.cat([own.squares(second, mean, log_scale) for own in self.groups], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +209,7 @@ class ScaleUpdate:
     def __init__(self, scales: CentredScales, layout: Layout, like: Tensor, *, estimate: bool = False) -> None:
         ends = np.cumsum(layout.sizes)
         self._places = {n: slice(int(e - s), int(e)) for n, s, e in zip(layout.names, layout.sizes, ends, strict=True)}
-        self._like, self._estimate = like, estimate
+        self._like, self._estimate, self._size = like, estimate, layout.size
         self._centre = self._centres(scales.scaled, layout.size)
         self._stages = [self._stage(scales, names) for names in _apart(scales)]
         self.places = torch.cat([stage.at for stage in self._stages])
@@ -204,8 +223,7 @@ class ScaleUpdate:
         """Change the entries of the scales in the parameters (restarts, size), in place."""
         second = (mean if self._centre is None else mean - self._centre).square() + (2 * log_scale).exp()
         for stage in self._stages:
-            squares = [own.squares(second, mean, log_scale) for own in stage.groups]
-            best, deviation = self._best(torch.cat(squares, dim=1), stage)
+            best, deviation = self._best(stage.squares(second, mean, log_scale), stage)
             mean.index_copy_(1, stage.at, best)
             log_scale.index_copy_(1, stage.at, deviation.log())
         for pair in self._pairs:
@@ -227,7 +245,7 @@ class ScaleUpdate:
         if self._estimate:
             best = 0.5 * (squares / stage.count).log()
             return best, torch.full_like(best, _NEXT_TO_NOTHING)
-        best, variance = best_scale(squares, stage.count, stage.width)
+        best, variance = best_scale(squares, stage.count, stage.width, steps=stage.steps)
         return best, variance.sqrt()
 
     def _balance(self, mean: Tensor, log_scale: Tensor, pair: _Pair) -> Tensor:
@@ -270,7 +288,16 @@ class ScaleUpdate:
             widths.append(scales.widths[name].ravel())
             groups.append(_Group(entries, tuple(self._part(value, name, entries) for value in own)))
         at = torch.as_tensor(np.concatenate(places), device=self._like.device)
-        return _Stage(at, self._tensor(np.concatenate(counts)), self._tensor(np.concatenate(widths)), tuple(groups))
+        count, width = np.concatenate(counts), self._tensor(np.concatenate(widths))
+        steps = _NEWTON_STEPS if count.min() < _FEW else _NEWTON_STEPS_OF_MANY
+        alone = all(not part.others for group in groups for part in group.parts)
+        at_once = self._columns(groups) if alone and self._size * len(count) <= _SMALL else None
+        return _Stage(at, self._tensor(count), width, tuple(groups), steps, at_once)
+
+    def _columns(self, groups: list[_Group]) -> Tensor:
+        """Give the sums of squares of every unit vector: they are linear in the squares."""
+        units = torch.eye(self._size, dtype=self._like.dtype, device=self._like.device)
+        return torch.cat([group.squares(units, units, units) for group in groups], dim=1)
 
     def _part(self, value: Scaled, name: str, entries: int) -> _Part:
         numbers, device = value.scales[name], self._like.device
