@@ -88,7 +88,7 @@ def candidates(
     values, data = set(values), set(data)
     reads = {name: set(ancestors([deviation])) & (values | data) for name, (_, deviation) in priors.items()}
     constant = {name for name, (mean, _) in priors.items() if not (values | data) & set(ancestors([mean]))}
-    elsewhere = set(ancestors([*others, *(mean for mean, _ in priors.values())]))
+    elsewhere = set(ancestors([*others, *widths.values(), *(mean for mean, _ in priors.values())]))
     fixed = {value for value, width in widths.items() if not (values | data) & set(ancestors([width]))}
     found = fixed & set().union(*reads.values()) - elsewhere
     while strays := {v for name, own in reads.items() if name not in constant or not own <= found for v in own & found}:
@@ -115,7 +115,7 @@ def structure(
     Returns
     -------
     CentredScales
-        Without the candidates that do anything but multiply.
+        The candidates that do nothing but multiply.
     """
     zero = {name: np.zeros(width.shape) for name, width in widths.items()}
     base = {name: np.log(sd) for name, sd in deviations(zero).items()}
@@ -132,10 +132,9 @@ def structure(
                 steps = moved[scale].ravel()
                 shift = np.log(sd) - base[name]
                 numbers[name][scale] = np.clip(np.searchsorted(steps, shift - _TOLERANCE), 0, len(steps) - 1)
-    kept = set(widths)
+    used = {s: {n for own in numbers.values() if s in own for n in np.unique(own[s]).tolist()} for s in widths}
+    kept = {scale for scale, width in widths.items() if len(used[scale]) == width.size}
     for name, own in numbers.items():
-        if any(np.unique(number).size < widths[scale].size for scale, number in own.items()):
-            kept -= reads[name]  # some entry scales none of these values
         expected = sum((moved[scale].ravel()[number] for scale, number in own.items()), np.zeros(base[name].shape))
         if not np.allclose(together[name], expected, rtol=0, atol=10 * _TOLERANCE):
             kept -= reads[name]

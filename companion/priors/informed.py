@@ -96,7 +96,7 @@ class Informed(IndependentNormal):
             self._check_factor(self.factor)
 
     def _check_factor(self, factor: Any) -> None:
-        """Refuse a factor that is no mapping, or whose arrays have different ranks."""
+        """Refuse a factor that is not a mapping, or whose arrays have different ranks."""
         if not isinstance(factor, Mapping) or not factor:
             raise ModelError(
                 f"factor is a {type(factor).__name__} in Informed; expected a mapping from the names of parameters to "

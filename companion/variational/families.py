@@ -106,9 +106,9 @@ class EmpiricalBayes(MeanField):
     The scales are those of `companion.bridge.CentredScales`. Each stands at the value :math:`\hat s` that maximises the
     ELBO, :math:`\hat s^2 = \operatorname{mean}(\mu^2 + \sigma^2)` over its weights, with a standard deviation that is
     next to nothing. Its own prior and its entropy are not counted, so that the ELBO is a lower bound on
-    :math:`\log p(\mathcal{D} \mid \hat s)`, the evidence of the model with these scales. It is no bound on the evidence
-    of the model with unknown scales, and with many scales it says too little of what they cost: don't choose the number
-    of scales by it.
+    :math:`\log p(\mathcal{D} \mid \hat s)`, the evidence of the model with these scales. It is not a bound on the
+    evidence of the model with unknown scales, and with many scales it says too little of what they cost: don't choose
+    the number of scales by it.
 
     Notes
     -----

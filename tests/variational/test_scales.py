@@ -143,6 +143,9 @@ SCALES = {
     "a prior that depends on a value": (
         learned(lambda s: s, prior=lambda: pm.HalfNormal("s", pm.HalfNormal("t", 1.0))), False,
     ),
+    "in a prior as well": (
+        learned(lambda s: s, more=lambda s: pm.Normal("v", 0, pm.HalfNormal("t", s), shape=2)), False,
+    ),
     "squared": (learned(lambda s: s**2), False),
     "plus a constant": (learned(lambda s: s + 0.1), False),
     "of only a part": (learned(lambda s: pm.math.concatenate([s[None], [1.0, 1.0]])), False),
@@ -159,6 +162,18 @@ SCALES = {
 @pytest.mark.parametrize(("model", "found"), SCALES.values(), ids=SCALES)
 def test_a_scale_is_recognised_by_what_it_does(model, found):
     assert set(torch_log_density(model).centred_scales.widths) == ({"s_log__"} if found else set())
+
+
+def test_the_entries_of_a_scale_may_belong_to_several_values_but_each_must_to_one():
+    def shared(*entries):
+        with pm.Model() as model:
+            s = pm.HalfNormal("s", 1.0, shape=3)
+            for entry in entries:
+                pm.Normal(f"w{entry}", 0, s[entry], shape=2)
+        return torch_log_density(model).centred_scales.widths
+
+    assert set(shared(0, 1, 2)) == {"s_log__"}
+    assert not shared(0, 2)
 
 
 def test_where_nothing_is_recognised_nothing_is_changed():
