@@ -93,6 +93,17 @@ def collect(
     shelf.write_result(path, arrays, about | {"machines": list(dict.fromkeys([*earlier, machine()]))})
 
 
+def lowest(given: argparse.Namespace, methods: Iterable[str], score: str, seed: int = 0) -> str:
+    """Name the method with the lowest score among the runs of a seed, such as a log score on validation data."""
+    rows = {method: _read(_place(given.work, method, seed)) for method in methods}
+    missing = [method for method, row in rows.items() if score not in row]
+    if missing:
+        raise SystemExit(
+            f"no {score!r} of {missing} on seed {seed} yet: run them first, without --methods or --collect"
+        )
+    return min(rows, key=lambda method: rows[method][score])
+
+
 def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give settings as JSON holds them: whatever isn't a number or a word by its repr."""
     return {name: own if isinstance(own, str | int | float) else repr(own) for name, own in settings.items()}

@@ -81,6 +81,9 @@ class PyroObjective:
         full = (terms.kl - likelihood).detach()
         return full, tuple(torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True))
 
+    def settle(self, parameters: Parameters) -> None:
+        """Leave everything as it is: what a Pyro model's sites are for is not known before it runs."""
+
     def is_scale(self, parameter: str) -> bool:
         """Whether a parameter makes a standard deviation of the guide."""
         return parameter.startswith(SCALE)

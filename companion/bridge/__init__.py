@@ -6,17 +6,20 @@ Explained in the chapter `book/mnist/dense` and in `book/reference/how_a_fit_wor
 from companion.bridge.density import LogDensity, torch_log_density
 from companion.bridge.graph import Description, Observed
 from companion.bridge.response import LinearisedResponse, Response
+from companion.bridge.scales import CentredScales, Scaled
 from companion.bridge.simplifying import largest
 from companion.bridge.support import refuse_impossible
 from companion.bridge.vectorising import Tools, fastest, looped, vectorised
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
 __all__ = [
+    "CentredScales",
     "Description",
     "LinearisedResponse",
     "LogDensity",
     "Observed",
     "Response",
+    "Scaled",
     "Tools",
     "WrappedModule",
     "bayesian",

@@ -8,6 +8,7 @@ unconstrained values and of the data, so that a training loop can run in torch a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pytensor.graph.traversal import ancestors
 
 from companion.bridge.graph import Description, ModelGraph, model_graph
 from companion.bridge.lowering import Torch, lower
+from companion.bridge.scales import CentredScales, structure
 from companion.errors import ModelError
 
 __all__ = ["LogDensity", "torch_log_density"]
@@ -128,6 +130,39 @@ class LogDensity(Description):
         logp, *priors = self._expected(*self._arguments(values, data), *(means[name] for name in self.gaussian))
         spread = sum(((variances[name] / v).sum() for name, v in zip(self.gaussian, priors, strict=True)), 0.0)
         return logp - 0.5 * spread
+
+    @cached_property
+    def centred_scales(self) -> CentredScales:
+        """The half-normal scales of normal values around constants, and what they multiply.
+
+        They are found by the model's graph and by moving each of them, in float64.
+        """
+        graph, exact, cpu = self._graph, torch.float64, torch.device("cpu")
+        scales = [graph.value_inputs[name] for name in graph.scale_widths]
+        inputs = set(scales)
+        reads = {
+            name: frozenset(v.name for v in inputs & set(ancestors([variance])))
+            for name, variance in graph.prior_variances.items()
+        }
+        reads = {name: own for name, own in reads.items() if own}
+        if not reads:
+            return CentredScales({}, ())
+        constants = [*graph.scale_widths.values(), *(graph.prior_means[name] for name in reads)]
+        # Means and widths depend on nothing: a value's shape is all that they read of it.
+        given = [torch.from_numpy(np.array(self.start[name], dtype=np.float64)) for name in graph.value_inputs]
+        every, means = list(graph.value_inputs.values()), [graph.mean_inputs[name] for name in reads]
+        shaped = [torch.zeros(self.start[name].shape, dtype=exact) for name in reads]
+        settled = lower([*every, *means], constants, dtype=exact, device=cpu)(*given, *shaped)
+        variances = lower([*scales, *means], [graph.prior_variances[n] for n in reads], dtype=exact, device=cpu)
+
+        def deviations(at: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            moved = [torch.from_numpy(np.asarray(at[name])) for name in graph.scale_widths]
+            found = variances(*moved, *shaped)
+            return {name: variance.sqrt().numpy() for name, variance in zip(reads, found, strict=True)}
+
+        arrays = [np.asarray(t) for t in settled]
+        widths = {n: np.broadcast_to(a, self.start[n].shape) for n, a in zip(graph.scale_widths, arrays, strict=False)}
+        return structure(widths, dict(zip(reads, arrays[len(widths) :], strict=True)), deviations, reads)
 
     def constrained(self, values: Values, names: tuple[str, ...] | None = None, data: Values | None = None) -> Any:
         """Compute variables and deterministics of the model from values.

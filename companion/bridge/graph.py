@@ -13,12 +13,15 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.distributions.shape_utils import change_dist_size
+from pymc.distributions.transforms import log as log_transform
 from pymc.logprob.basic import logp, transformed_conditional_logp
 from pymc.logprob.utils import replace_rvs_by_values
+from pymc.pytensorf import constant_fold
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.random.basic import NormalRV
+from pytensor.tensor.random.basic import HalfNormalRV, NormalRV
 
+from companion.bridge.scales import candidates
 from companion.bridge.sources import Sources, remade
 from companion.compat import observed_once
 from companion.errors import ModelError
@@ -98,8 +101,10 @@ class ModelGraph:
         The log likelihood of each observed variable, one number for each observation, and the observed values.
     parameters
         The parameters of each observed variable's distribution, in PyMC's order; none where it isn't one of PyMC's own.
-    expected_prior, prior_variances
-        The log prior with the normal values at their means, and the variances of their priors.
+    expected_prior, prior_means, prior_variances
+        The log prior with the normal values at their means, and the means and variances of their priors.
+    scale_widths
+        Name of each value that is nothing but a scale of such priors to the scale of its own half-normal prior.
     variables
         Everything that has a name in the model, as a function of the values and the data.
     """
@@ -115,7 +120,9 @@ class ModelGraph:
     observations: tuple[Graph, ...]
     parameters: tuple[tuple[Graph, ...], ...]
     expected_prior: Graph
+    prior_means: dict[str, Graph]
     prior_variances: dict[str, Graph]
+    scale_widths: dict[str, Graph]
     variables: dict[str, Graph]
 
     @property
@@ -149,12 +156,23 @@ def model_graph(model: pm.Model) -> ModelGraph:
     free_terms = closed.logp(model.free_RVs)
     variables = dict(zip(model.named_vars, closed.by_values(list(closed.named.values())), strict=True))
     potentials = [variables[v.name] for v in model.potentials]
-    expected_terms, variances, independent = _expected(model, closed, gaussian, means, free_terms)
+    priors = _priors(closed, gaussian)
+    expected_terms, independent = _expected(model, priors, means, free_terms)
 
     def total(terms: Iterable[Graph]) -> Graph:
         return pt.add(pt.zeros(()), *(t.sum() for t in terms))
 
     likelihoods = tuple(closed.logp(model.observed_RVs))
+    half_normal = _half_normals(model, closed)
+    others = [t for rv, t in zip(model.free_RVs, free_terms, strict=True) if rv not in {*gaussian, *half_normal}]
+    moments = {
+        name: (pt.broadcast_to(priors[rv][0], at.shape), pt.broadcast_to(priors[rv][1], at.shape))
+        for rv, (name, at) in zip(gaussian, means.items(), strict=True)
+    }
+    scales = candidates(
+        {model.rvs_to_values[rv]: width for rv, width in half_normal.items()},
+        moments, [*others, *potentials, *likelihoods], model.value_vars, sources.inputs.values(),
+    )  # fmt: skip
     return ModelGraph(
         description=Description(
             start={name: np.asarray(a) for name, a in model.initial_point().items()},
@@ -176,7 +194,9 @@ def model_graph(model: pm.Model) -> ModelGraph:
         observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
         parameters=tuple(tuple(closed.by_values(_parameters(closed.named[rv.name]))) for rv in model.observed_RVs),
         expected_prior=total([*expected_terms, *potentials]),
-        prior_variances=dict(zip(means, variances, strict=True)),
+        prior_means={name: mean for name, (mean, _) in moments.items()},
+        prior_variances={name: deviation**2 for name, (_, deviation) in moments.items()},
+        scale_widths={value.name: width for value, width in scales.items()},
         variables=variables,
     )
 
@@ -248,31 +268,46 @@ def _gaussians(model: pm.Model) -> list[Graph]:
     ]
 
 
-def _expected(
-    model: pm.Model, closed: _Closed, gaussian: Sequence[Graph], means: dict[str, Graph], terms: Sequence[Graph]
-) -> tuple[list[Graph], list[Graph], tuple[str, ...]]:
-    """Put each normal value at its mean in its own term, and nowhere else.
+def _half_normals(model: pm.Model, closed: _Closed) -> dict[Graph, Graph]:
+    """Give the scale of each free half-normal variable around 0."""
+    found = {}
+    for rv in model.free_RVs:
+        if rv.owner is None or not isinstance(rv.owner.op, HalfNormalRV):
+            continue
+        node = closed.named[rv.name].owner
+        centre, width = closed.by_values(node.op.dist_params(node))
+        [at] = constant_fold([centre], raise_not_constant=False)
+        if isinstance(at, np.ndarray) and not at.any() and model.rvs_to_transforms[rv] is log_transform:
+            found[rv] = width
+    return found
 
-    The priors' variances come second, the names of those that depend on no value third.
-    """
-    parameters: dict[Any, tuple[Graph, Graph]] = {}
+
+def _priors(closed: _Closed, gaussian: Sequence[Graph]) -> dict[Graph, tuple[Graph, Graph]]:
+    """Give the mean and the standard deviation of each normal prior."""
     nodes = [closed.named[rv.name].owner for rv in gaussian]
     replaced = closed.by_values([p for node in nodes for p in node.op.dist_params(node)])
-    for i, rv in enumerate(gaussian):
-        parameters[rv] = (replaced[2 * i], replaced[2 * i + 1])
+    return {rv: (replaced[2 * i], replaced[2 * i + 1]) for i, rv in enumerate(gaussian)}
+
+
+def _expected(
+    model: pm.Model, priors: dict[Graph, tuple[Graph, Graph]], means: dict[str, Graph], terms: Sequence[Graph]
+) -> tuple[list[Graph], tuple[str, ...]]:
+    """Put each normal value at its mean in its own term, and nowhere else.
+
+    The names of those whose prior depends on no value come second.
+    """
     values = set(model.value_vars)
-    expected, variances, independent = [], [], []
+    expected, independent = [], []
     for rv, term in zip(model.free_RVs, terms, strict=True):
-        if rv not in parameters:
+        if rv not in priors:
             expected.append(term)
             continue
-        mean, deviation = parameters[rv]
+        mean, deviation = priors[rv]
         at = means[model.rvs_to_values[rv].name]
         expected.append(logp(pm.Normal.dist(mean, deviation, shape=at.shape), at))
-        variances.append(pt.broadcast_to(deviation**2, at.shape))
         if not values & set(ancestors([mean, deviation])):
             independent.append(model.rvs_to_values[rv].name)
-    return expected, variances, tuple(independent)
+    return expected, tuple(independent)
 
 
 def _observed(rv: Graph, value: Graph, likelihood: Graph, sources: Sources) -> Observed:

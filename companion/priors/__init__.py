@@ -22,12 +22,14 @@ from companion.priors.laplace import Laplace
 from companion.priors.mixtures import ScaleMixture, SpikeAndSlab
 from companion.priors.parameter import Parameter, parameters
 from companion.priors.relevance import RelevanceDetermination
-from companion.priors.shrinkage import RegularisedHorseshoe
+from companion.priors.shrinkage import GroupHorseshoe, RegularisedHorseshoe
 from companion.priors.trained import TrainedLocation, TrainedPrior, TrainedScaleMixture
+from companion.priors.units import Side, UnitScale
 
 __all__ = [
     "FanIn",
     "Gaussian",
+    "GroupHorseshoe",
     "IndependentNormal",
     "Informed",
     "Laplace",
@@ -37,9 +39,11 @@ __all__ = [
     "RegularisedHorseshoe",
     "RelevanceDetermination",
     "ScaleMixture",
+    "Side",
     "SpikeAndSlab",
     "TrainedLocation",
     "TrainedPrior",
     "TrainedScaleMixture",
+    "UnitScale",
     "parameters",
 ]

@@ -30,7 +30,10 @@ class LearnedScale(Prior):
 
         s \sim \mathcal{N}^+(0, \mathrm{scale}^2), \quad w \mid s \sim \mathcal{N}(0, s^2)
 
-    Every ``s`` starts at ``start``.
+    Every ``s`` starts at ``start``. With ``family="optimal-scales"`` the engine sets a centred ``s`` to its optimum
+    after every step, so that neither its start nor its learning rate matters; see `companion.variational.ScaleUpdate`.
+    Scales that are not centred, other families, Pyro and samplers begin at the start, and a mean-field fit that moves
+    means and scales at the same rate ends between the two starts.
 
     Attributes
     ----------

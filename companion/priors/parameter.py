@@ -79,7 +79,11 @@ def parameters(module: torch.nn.Module) -> tuple[Parameter, ...]:
 
 
 def checked(
-    parameters: Sequence[Parameter], hyperparameters: Sequence[str] = (), *, suffix: str = ""
+    parameters: Sequence[Parameter],
+    hyperparameters: Sequence[str] = (),
+    *,
+    suffix: str = "",
+    common: Sequence[str] = (),
 ) -> Sequence[Parameter]:
     """Refuse anything but a list of parameters, and parameters with names that a prior needs for itself.
 
@@ -91,6 +95,8 @@ def checked(
         Names of the variables that the prior adds to each layer, for example ``("scale",)``.
     suffix
         Ending by which the prior names one more variable for each parameter, for example ``"_scale"``.
+    common
+        Names of variables that the prior adds once, for all parameters.
 
     Returns
     -------
@@ -111,7 +117,7 @@ def checked(
         raise ModelError("no parameters; expected one at least. Use companion.priors.parameters(module).")
     names = [p.name for p in parameters]
     added = [of_layer(layer, name) for layer in dict.fromkeys(p.layer for p in parameters) for name in hyperparameters]
-    added += [f"{name}{suffix}" for name in names if suffix]
+    added += [f"{name}{suffix}" for name in names if suffix] + list(common)
     twice = sorted({name for name in names + added if (names + added).count(name) > 1})
     if twice:
         raise ModelError(

@@ -90,6 +90,7 @@ class Training(Generic[Task]):
         self._interrupted = threading.Event()
         self._why = "interrupted"
         self._under_way = 0
+        self.objective.settle(self.parameters)
 
     def run(self, *, every: int, progressbar: bool) -> str | None:
         """Take the remaining steps.
@@ -177,6 +178,7 @@ class Training(Generic[Task]):
     def update(self, loss: torch.Tensor, gradients: Tensors) -> None:
         """Let the optimiser follow the gradients, and count the step."""
         self._optimiser.follow(gradients, self.step, self._schedule(self.step / self.settings.steps), self._kl_weight)
+        self.objective.settle(self.parameters)
         self.losses[self.step] = loss
         self.step += 1
         if self.collector is not None:

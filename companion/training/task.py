@@ -54,6 +54,13 @@ class TrainingObjective(Protocol):
         """
         ...
 
+    def settle(self, parameters: Parameters) -> None:
+        """Set those parameters of all restarts, in place, whose optimum given the others has a closed form.
+
+        It is called before the first step and after every one.
+        """
+        ...
+
     def is_scale(self, parameter: str) -> bool:
         """Whether a parameter makes the covariance, and so takes the learning rate of the scales."""
         ...

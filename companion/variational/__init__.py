@@ -7,11 +7,13 @@ from companion.variational.dropout import Dropout, for_units
 from companion.variational.estimators import Estimator
 from companion.variational.evaluation import elbo, log_weights, shares, standard_noise
 from companion.variational.families import (
+    EmpiricalBayes,
     Family,
     FamilyName,
     FullRank,
     LowRank,
     MeanField,
+    OptimalScales,
     Parameters,
     PointMass,
     family_named,
@@ -20,9 +22,11 @@ from companion.variational.families import (
 from companion.variational.layer_noise import Gaussian, LayerNoise, layer_weights, noise_for
 from companion.variational.layout import Layout
 from companion.variational.objective import Gradient, Objective, Terms
+from companion.variational.scales import ScaleUpdate, best_scale
 
 __all__ = [
     "Dropout",
+    "EmpiricalBayes",
     "Estimator",
     "Family",
     "FamilyName",
@@ -34,9 +38,12 @@ __all__ = [
     "LowRank",
     "MeanField",
     "Objective",
+    "OptimalScales",
     "Parameters",
     "PointMass",
+    "ScaleUpdate",
     "Terms",
+    "best_scale",
     "elbo",
     "family_named",
     "for_units",

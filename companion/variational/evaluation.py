@@ -72,11 +72,21 @@ def elbo(
 def log_weights(
     objective: Objective, parameters: Parameters, parts: Iterable[Data], draws: int, seed: int
 ) -> np.ndarray:
-    """Compute log p(data, values) - log q(values) at draws from q, (draws,): the log weights of importance sampling."""
+    """Compute log p(data, values) - log q(values) at draws from q, (draws,): the log weights of importance sampling.
+
+    Scales that the family estimates count as constants.
+    """
     density, family = objective.density, objective.family
     with torch.no_grad():
         flat = [family.draw(parameters, standard_noise(objective, seed, "weights", i)) for i in range(draws)]
-        ratio = [float(density.prior(objective.layout.split(f)) - family.log_prob(parameters, f)) for f in flat]
+        ratio = [
+            float(
+                density.prior(objective.layout.split(f))
+                - family.log_prob(parameters, f)
+                + objective.uncounted(parameters, f)
+            )
+            for f in flat
+        ]
         weights: np.ndarray = np.array(ratio) + _log_likelihoods(objective, flat, parts)
     return weights
 

@@ -18,7 +18,17 @@ from torch.distributions import Independent, LowRankMultivariateNormal, Multivar
 from companion.errors import ModelError
 from companion.variational.dropout import Dropout
 
-__all__ = ["Family", "FamilyName", "FullRank", "LowRank", "MeanField", "PointMass", "family_named", "register_family"]
+__all__ = [
+    "EmpiricalBayes",
+    "Family",
+    "FamilyName",
+    "FullRank",
+    "LowRank",
+    "MeanField",
+    "PointMass",
+    "family_named",
+    "register_family",
+]
 
 Parameters = dict[str, torch.Tensor]
 
@@ -88,6 +98,38 @@ class MeanField:
 
     def variance(self, parameters: Parameters) -> torch.Tensor:
         return (2 * parameters["log_scale"]).exp()
+
+
+@dataclass(frozen=True)
+class OptimalScales(MeanField):
+    """Independent normals, those of learned scales at their optimum given all others.
+
+    The scales are those of `companion.bridge.CentredScales`. `ScaleUpdate` sets mean and standard deviation of the
+    logarithm of each after every step, in closed form, so that where a scale started has no effect. The family is that
+    of "mean-field" and so is its ELBO; what differs is how the maximum is looked for. It costs a pass over the weights
+    in each step. Not for a model without such scales, which is refused.
+    """
+
+    name: str = "optimal-scales"
+
+
+@dataclass(frozen=True)
+class EmpiricalBayes(OptimalScales):
+    r"""Independent normals for all values but learned scales, which are estimated: type-II maximum likelihood.
+
+    The scales are those of `companion.bridge.CentredScales`. Each stands at the value :math:`\hat s` that maximises the
+    ELBO, :math:`\hat s^2 = \operatorname{mean}(\mu^2 + \sigma^2)` over its weights, with a standard deviation that is
+    next to nothing. Its own prior and its entropy are not counted, so that the ELBO is a lower bound on
+    :math:`\log p(\mathcal{D} \mid \hat s)`, the evidence of the model with these scales. It is not a bound on the
+    evidence of the model with unknown scales, and with many scales it says too little of what they cost: don't choose
+    the number of scales by it.
+
+    Notes
+    -----
+    MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks".
+    """
+
+    name: str = "empirical-bayes"
 
 
 @dataclass(frozen=True)
@@ -217,6 +259,12 @@ class FamilyName(StrEnum):
     MEAN_FIELD = "mean-field"
     """Independent normals: cheap, and too narrow where values depend on each other."""
 
+    OPTIMAL_SCALES = "optimal-scales"
+    """Independent normals, with learned scales of priors at their optimum after every step."""
+
+    EMPIRICAL_BAYES = "empirical-bayes"
+    """Independent normals, and learned scales of priors as estimated numbers, for which the ELBO is a bound."""
+
     FULL_RANK = "full-rank"
     """A normal with any covariance, for up to a few thousand values."""
 
@@ -230,7 +278,9 @@ class FamilyName(StrEnum):
     """A point: maximum a posteriori, and with restarts a deep ensemble."""
 
 
-_FAMILIES: dict[str, Family] = {f.name: f for f in (MeanField(), FullRank(), PointMass())}
+_FAMILIES: dict[str, Family] = {
+    f.name: f for f in (MeanField(), OptimalScales(), EmpiricalBayes(), FullRank(), PointMass())
+}
 
 
 def register_family(family: Family) -> Family:

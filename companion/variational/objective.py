@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 from typing import Any, NamedTuple
 
 import torch
 
 from companion.bridge import LogDensity, Observed, Tools, fastest
+from companion.errors import ModelError
 from companion.variational.dropout import Dropout
 from companion.variational.estimators import Estimator
-from companion.variational.families import Family, Parameters, PointMass
+from companion.variational.families import EmpiricalBayes, Family, OptimalScales, Parameters, PointMass
 from companion.variational.layer_noise import Gaussian, layer_weights, noise_for
 from companion.variational.layout import Layout
+from companion.variational.scales import ScaleUpdate
 
 __all__ = ["Gradient", "Objective", "Terms"]
 
@@ -98,6 +100,49 @@ class Objective:
         """Whether the layers also take random numbers from torch's own generator."""
         return self.estimator.acts_on_layers
 
+    def settle(self, parameters: Parameters) -> None:
+        """Set the approximation's factors of learned scales to their optimum, in place; see `ScaleUpdate`.
+
+        The family `OptimalScales` and those that are made of it do so; otherwise nothing changes.
+        """
+        if self._scale_update is not None:
+            self._scale_update(parameters["mean"], parameters["log_scale"])
+
+    @property
+    def _estimates(self) -> bool:
+        return isinstance(self.family, EmpiricalBayes)
+
+    @cached_property
+    def _scale_update(self) -> ScaleUpdate | None:
+        if not isinstance(self.family, OptimalScales):
+            return None
+        scales = self.density.centred_scales
+        if scales.widths:
+            like = torch.empty(0, dtype=self.dtype, device=self.device)
+            return ScaleUpdate(scales, self.layout, like, estimate=self._estimates)
+        raise ModelError(
+            f"family={self.family.name!r} {'estimates' if self._estimates else 'sets'} half-normal scales of normal "
+            f"variables around constants, and found none among {list(self.layout.names)}. Use a centred prior with "
+            "learned scales, such as companion.priors.LearnedScale(), or family='mean-field'."
+        )
+
+    def uncounted(self, parameters: Parameters, draw: torch.Tensor, *, closed: bool = False) -> torch.Tensor | float:
+        """Compute what estimated scales would add to the KL divergence, in nats; 0 where the family estimates none.
+
+        Parameters
+        ----------
+        parameters, draw
+            Parameters of the family, and a draw.
+        closed
+            Whether the entropy is taken in closed form, or from the draw.
+        """
+        if self._scale_update is None or not self._estimates:
+            return 0.0
+        at = self._scale_update.places
+        own = {name: p[at] for name, p in parameters.items()}
+        density = -self.family.entropy(own) if closed else self.family.log_prob(own, draw[at])
+        return density - self._scale_update.log_prior(self.layout.split(draw))
+
     def is_scale(self, parameter: str) -> bool:
         """Whether a parameter of the family makes the covariance."""
         return parameter != "mean"
@@ -164,9 +209,13 @@ class Objective:
             return -self.density.prior(values)
         if self.estimator is Estimator.STICKING_THE_LANDING:
             frozen = {name: p.detach() for name, p in parameters.items()}
-            return self.family.log_prob(frozen, draw) - self.density.prior(values)
+            drawn = self.family.log_prob(frozen, draw) - self.density.prior(values)
+            return drawn - self.uncounted(frozen, draw) if self._estimates else drawn
         means, variances = self._moments(parameters, values)
-        return torch.as_tensor(-self.family.entropy(parameters) - self.density.expected_prior(values, means, variances))
+        closed = torch.as_tensor(
+            -self.family.entropy(parameters) - self.density.expected_prior(values, means, variances)
+        )
+        return closed - self.uncounted(parameters, draw, closed=True) if self._estimates else closed
 
     def _moments(self, parameters: Parameters, values: Data) -> tuple[Data, Data]:
         """Give means and variances for the closed form; a value that has none stands at its draw, with variance 0.

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
@@ -23,6 +24,7 @@ from companion.models import torch_classifier
 from companion.priors import (
     FanIn,
     Gaussian,
+    GroupHorseshoe,
     Informed,
     Laplace,
     LearnedScale,
@@ -32,12 +34,15 @@ from companion.priors import (
     RelevanceDetermination,
     ScaleMixture,
     SpikeAndSlab,
+    UnitScale,
     parameters,
 )
 
 QUICK = "FAST_COMPILE"  # graphs this small run as fast as they compile
 SHAPES = {"0.weight": (4, 3), "0.bias": (4,), "2.weight": (2, 4), "2.bias": (2,)}
 MEANS = {name: np.full(shape, 0.7) for name, shape in SHAPES.items()}
+# Two directions in which all weights move, beside their own deviations of 0.2: together 0.3.
+FACTOR = {name: np.full((*shape, 2), [0.2, -0.1]) for name, shape in SHAPES.items()}
 SCALES = {name: np.full(shape, 0.2) if name == "0.weight" else 0.2 for name, shape in SHAPES.items()}
 
 
@@ -58,6 +63,16 @@ def laplace(scale):
 
 def learned_scale(scale):
     return lambda rng, n, fan_in: abs(rng.normal(0, scale, n)) * rng.normal(size=n)
+
+
+def product_of_learned_scales(scale):
+    """Two scales for a weight of the first layer, of three inputs; one for the bias of the second."""
+
+    def draw(rng, n, fan_in):
+        width = abs(rng.normal(0, scale, n)) * (abs(rng.normal(0, scale, n)) if fan_in == 3 else 1.0)
+        return width * rng.normal(size=n)
+
+    return draw
 
 
 def scale_mixture(weight, wide, narrow):
@@ -92,11 +107,15 @@ CASES = {
     "learned-scale-of-each": (LearnedScale(0.5, each="parameter"), learned_scale(0.5)),
     "learned-scale-of-each-non-centred": (LearnedScale(0.5, centred=False, each="parameter"), learned_scale(0.5)),
     "relevance-determination": (RelevanceDetermination(0.5), learned_scale(0.5)),
+    "unit-scale": (UnitScale(0.5), product_of_learned_scales(0.5)),
+    "scale-of-each-unit": (UnitScale(0.5, "incoming"), learned_scale(0.5)),
     "scale-mixture": (ScaleMixture(0.25, 1.5, 0.1), scale_mixture(0.25, 1.5, 0.1)),
     "scale-mixture-of-blundell": (ScaleMixture(), scale_mixture(0.5, 1.0, np.exp(-6))),
     "spike-and-slab": (SpikeAndSlab(0.2, 1.5, 0.7), spike_and_slab(0.2, 1.5, 0.7)),
     "horseshoe": (RegularisedHorseshoe(0.3, 2.0, 5.0), regularised_horseshoe(0.3, 2.0, 5.0)),
+    "group-horseshoe": (GroupHorseshoe(0.3, 2.0, 5.0), regularised_horseshoe(0.3, 2.0, 5.0)),
     "informed": (Informed(MEANS, 0.2), normal(0.2, 0.7)),
+    "informed-low-rank": (Informed(MEANS, 0.2, FACTOR), normal(0.3, 0.7)),
     "informed-weight-by-weight": (Informed(MEANS, SCALES), normal(0.2, 0.7)),
 }
 PRIORS = [pytest.param(prior, id=name) for name, (prior, _) in CASES.items()]
@@ -288,6 +307,49 @@ def test_under_relevance_determination_the_weights_of_one_input_share_a_scale(ne
 
 
 @pytest.mark.parametrize(
+    ("of", "row", "column"), [("incoming", True, False), ("outgoing", False, True), ("both", True, True)]
+)
+def test_under_unit_scales_the_weights_of_a_row_a_column_or_both_share_one(of, row, column, net):
+    shares = partial(sharing, UnitScale(of=of), net)
+    for layer in ("0.weight", "2.weight"):
+        assert shares((layer, (1, 0)), (layer, (1, 2))) == row
+        assert shares((layer, (0, 2)), (layer, (1, 2))) == column
+        assert not shares((layer, (0, 0)), (layer, (1, 2)))
+    assert not shares(*WEIGHT_AND_BIAS)
+
+
+@pytest.mark.parametrize("module", [torch.nn.Linear(3, 4), torch.nn.Conv2d(3, 4, 2)], ids=["dense", "convolution"])
+def test_unit_scales_have_the_density_of_the_model_written_by_hand(module):
+    shape = tuple(module.weight.shape)
+    one = (1,) * (len(shape) - 2)
+    with pm.Model() as written:
+        r, c = pm.HalfNormal("weight_in_scale", 0.7, shape=4), pm.HalfNormal("weight_out_scale", 0.7, shape=3)
+        pm.Normal("weight", 0, r.reshape((4, 1, *one)) * c.reshape((1, 3, *one)), shape=shape)
+        pm.Normal("bias", 0, pm.HalfNormal("bias_scale", 0.7), shape=4)
+    model, _ = pymc_model(UnitScale(0.7), module)
+    rng = np.random.default_rng(0)
+    point = {name: rng.normal(size=value.shape) for name, value in model.initial_point().items()}
+    assert set(point) == set(written.initial_point())
+    found, expected = (
+        torch_log_density(m)({n: torch.as_tensor(a) for n, a in point.items()}) for m in (model, written)
+    )
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_under_the_group_horseshoe_a_units_weights_and_bias_escape_together(net):
+    # The layer's own scale is common to all: fixed here, so that only the units' count.
+    one = {name: torch.tensor(0.1) for name in ("0.global_scale", "2.global_scale")}
+    fixed = lambda listed: pyro.condition(GroupHorseshoe(slab_scale=1e6).pyro, one)(listed)  # noqa: E731
+    shares = partial(sharing, SimpleNamespace(pyro=fixed), net)
+    assert shares(("0.weight", (1, 0)), ("0.weight", (1, 2)))
+    assert shares(("0.weight", (1, 0)), ("0.bias", (1,)))
+    assert not shares(("0.weight", (0, 2)), ("0.weight", (1, 2)))
+    model, _ = pymc_model(GroupHorseshoe(), net)
+    shapes = {name: value.shape for name, value in model.initial_point().items() if "local" in name}
+    assert shapes == {"0.weight.local_scale_log__": (4,), "2.weight.local_scale_log__": (2,)}
+
+
+@pytest.mark.parametrize(
     ("module", "scales"),
     [
         (torch.nn.Linear(3, 3), {"weight_scale": (3,), "bias_scale": ()}),
@@ -368,10 +430,42 @@ def test_an_informed_prior_keeps_the_means_it_was_given(net):
     np.testing.assert_allclose(draws.std(axis=0), 0.1, rtol=0.1)
 
 
+def test_an_informed_prior_of_low_rank_is_a_multivariate_normal(net):
+    rng = np.random.default_rng(0)
+    factor = {name: rng.normal(size=(*shape, 2)) for name, shape in SHAPES.items()}
+    scale = {name: rng.uniform(0.5, 1.0, shape) for name, shape in SHAPES.items()}
+    density = torch_log_density(pymc_model(Informed(MEANS, scale, factor), net)[0])
+    point = {name: rng.normal(size=np.shape(start)) for name, start in density.start.items()}
+    w, m, s = (np.concatenate([np.ravel(a[name]) for name in SHAPES]) for a in (point, MEANS, scale))
+    f = np.concatenate([factor[name].reshape(-1, 2) for name in SHAPES])
+    # The directions given the weights are normal, too: what is left of the joint density is that of the weights.
+    precision = np.eye(2) + f.T @ (f / s[:, None] ** 2)
+    given = stats.multivariate_normal(np.linalg.solve(precision, f.T @ ((w - m) / s**2)), np.linalg.inv(precision))
+    found = density({n: torch.as_tensor(a) for n, a in point.items()}).item() - given.logpdf(point["directions"])
+    assert found == pytest.approx(stats.multivariate_normal(m, np.diag(s**2) + f @ f.T).logpdf(w), rel=1e-9)
+
+
+def test_an_informed_prior_of_draws_has_their_covariance():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(9, 2)) @ rng.normal(size=(2, 6)) + 0.01 * rng.normal(size=(9, 6))
+    draws = {"weight": flat[:, :4].reshape(9, 2, 2), "bias": torch.as_tensor(flat[:, 4:])}
+    exact = np.cov(flat.T)
+    for rank, inflate in ((6, 1.0), (2, 3.0)):
+        prior = Informed.from_draws(draws, rank, inflate=inflate, least=1e-6)
+        f = np.concatenate([prior.factor[name].reshape(-1, rank) for name in draws])
+        s = np.concatenate([prior.scale[name].ravel() for name in draws])
+        found = (np.diag(s**2) + f @ f.T) / inflate**2
+        np.testing.assert_allclose(np.diag(found), np.diag(exact), rtol=1e-6)
+        np.testing.assert_allclose(found, exact, atol=1e-9 if rank == 6 else 1e-3)
+        np.testing.assert_allclose(prior.mean["weight"], flat[:, :4].mean(axis=0).reshape(2, 2))
+    narrow = Informed.from_draws({"bias": np.ones((5, 2)) + 1e-9 * rng.normal(size=(5, 2))}, 1, least=0.02)
+    np.testing.assert_allclose(narrow.scale["bias"], 0.02)
+
+
 # What the engine makes of learned scales.
 
 
-HIERARCHICAL = {name: prior for name, (prior, _) in CASES.items() if name.startswith(("learned", "relevance"))}
+HIERARCHICAL = {name: prior for name, (prior, _) in CASES.items() if name.startswith(("learned", "relevance", "unit-"))}
 
 
 @pytest.mark.parametrize("prior", HIERARCHICAL.values(), ids=HIERARCHICAL)
@@ -474,6 +568,9 @@ def test_a_single_layer_names_its_scales_without_a_leading_dot(prior, names):
         (partial(LearnedScale, each="weight"), r"each='weight'.*'layer' or 'parameter'"),
         (partial(LearnedScale, each=None), r"each=None"),
         (partial(RelevanceDetermination, 0.0), r"scale=0.0 in RelevanceDetermination"),
+        (partial(UnitScale, scale=-1), r"scale=-1 in UnitScale"),
+        (partial(UnitScale, of="rows"), r"of='rows'; expected one of \['incoming', 'outgoing', 'both'\]"),
+        (partial(GroupHorseshoe, slab_scale=0), r"slab_scale=0 in GroupHorseshoe"),
         (partial(ScaleMixture, weight=1.0), r"weight=1.0"),
         (partial(ScaleMixture, narrow=0.0), r"narrow=0.0"),
         (partial(ScaleMixture, wide=0.1, narrow=0.2), r"narrow=0.2 .* wide=0.1"),
@@ -486,6 +583,11 @@ def test_a_single_layer_names_its_scales_without_a_leading_dot(prior, names):
         (partial(Informed, {"0.weight": [np.nan]}), r"mean\['0.weight'\] holds NaN"),
         (partial(Informed, {"0.weight": "trained"}), r"mean\['0.weight'\]"),
         (partial(Informed, np.zeros(3)), r"mean is a ndarray"),
+        (partial(Informed, MEANS, 0.2, np.zeros(3)), r"factor is a ndarray.*from_draws"),
+        (partial(Informed, MEANS, 0.2, FACTOR | {"2.bias": np.zeros((2, 3))}), r"last dimensions.*the rank"),
+        (partial(Informed.from_draws, {"weight": np.zeros((10, 3))}, 10), r"rank=10; expected.*more than 10"),
+        (partial(Informed.from_draws, {"a": np.zeros((9, 3)), "b": np.zeros(8)}, 2), r"the same number of draws"),
+        (partial(Informed.from_draws, {"a": np.zeros((9, 3))}, 0), r"rank=0; expected a whole number"),
     ],
 )
 def test_bad_settings_are_refused_by_name(make, setting):
@@ -502,6 +604,11 @@ def test_bad_settings_are_refused_by_name(make, setting):
         (Informed(MEANS, {"0.weight": 1.0}), r"scale has no entry '0.bias'"),
         (Informed(MEANS, SCALES | {"2.bias": np.ones(3)}), r"scale\['2.bias'\] has shape \(3,\).*\(2,\)"),
         (Informed(torch.nn.Linear(3, 4)), r"no entry '0.weight'"),
+        (
+            Informed(MEANS, 0.2, FACTOR | {"0.bias": np.ones((3, 2))}),
+            r"factor\['0.bias'\] has shape \(3, 2\).*\(4, 2\)",
+        ),
+        (Informed(MEANS, 0.2, {"0.weight": np.ones((4, 3, 2))}), r"factor has no entry '0.bias'"),
     ],
 )
 def test_a_network_that_an_informed_prior_does_not_fit_is_refused_by_parameter(prior, message, library, net):
@@ -546,11 +653,12 @@ def test_a_parameter_with_the_name_of_the_layers_scale_is_refused(library):
 
 
 @pytest.mark.parametrize("library", ["pymc", "pyro"])
-@pytest.mark.parametrize("prior", [LearnedScale(each="parameter"), RelevanceDetermination()])
+@pytest.mark.parametrize("prior", [LearnedScale(each="parameter"), RelevanceDetermination(), UnitScale()])
 def test_a_parameter_with_the_name_of_anothers_scale_is_refused(prior, library):
     layer = torch.nn.Linear(3, 2)
-    layer.register_parameter("weight_scale", torch.nn.Parameter(torch.ones(2, 2)))
-    with pm.Model(), pytest.raises(ModelError, match="'weight_scale'"):
+    name = "weight_in_scale" if isinstance(prior, UnitScale) else "weight_scale"
+    layer.register_parameter(name, torch.nn.Parameter(torch.ones(2, 2)))
+    with pm.Model(), pytest.raises(ModelError, match=f"'{name}'"):
         getattr(prior, library)(parameters(layer))
 
 

@@ -1,0 +1,118 @@
+"""Fit the dense MNIST network at full weight with a learned scale for each unit, for each matrix, and for products.
+
+`python studies/unit_scales.py` first takes ten candidates of rate, warm-up and start, 3,000 steps each on seed 0, and
+keeps the one with the best log score on validation images. With its settings it fits every method on three seeds, and
+writes companion/shelf/files/unit_scales.npz. It may be stopped; see `runs`. Expected, not yet measured: a step takes
+about 50 ms on two quiet cores with bfloat16, so 25 minutes for the candidates and two hours for the methods, and about
+three times as long on one core without bfloat16. ``--tiny`` does all of it with a network of 20 units on 600 images in
+a minute or two, to see that it runs; it writes no file.
+"""
+
+import argparse
+from itertools import product
+
+import numpy as np
+import runs
+from judging import scores
+from mnist_methods import CPU, DRAWS, dense_network
+
+from companion import book, datasets
+from companion.datasets import Observations
+from companion.inference import Machine, Schedule, Start, fit
+from companion.models import torch_classifier
+from companion.prediction import predict
+from companion.priors import LearnedScale, UnitScale
+
+COMMON = {"batch_size": 500, "estimator": "local", "family": "empirical-bayes", "prior": UnitScale(1.0)}
+
+CANDIDATES = {
+    f"rate {rate:g}, warm-up {share:g}, start {start:g}": {"learning_rate": rate, "warm_up": share, "start": start}
+    for rate, share, start in [*product((0.003, 0.005, 0.01), (0.2, 0.4, 0.6), (0.01,)), (0.005, 0.4, 0.03)]
+}
+METHODS = {
+    "rows times columns": {"steps": 6000},
+    "rows times columns, 12,000 steps": {"steps": 12_000},
+    "rows times columns, paid for": {"steps": 6000, "family": "optimal-scales"},
+    "rows": {"steps": 6000, "prior": UnitScale(1.0, "incoming")},
+    "columns": {"steps": 6000, "prior": UnitScale(1.0, "outgoing")},
+    "one for each matrix": {"steps": 6000, "prior": LearnedScale(1.0, each="parameter")},
+    "rows times columns, no warm-up": {"steps": 6000, "warm_up": 0.0},
+}
+ONCE = {"rows times columns, no warm-up": 1}
+
+LEAST_NATS = 10.0
+
+
+def mnist(tiny):
+    digits = datasets.mnist()
+    if not tiny:
+        return digits.train, digits.validation, digits.test
+    return tuple(Observations(part.x[:n], part.y[:n]) for part, n in ((digits.train, 500), (digits.test, 100))) * 2
+
+
+def run(tiny, settings, seed):
+    """Fit once; scores on validation and on test images, the bound, and what is left of the network."""
+    train, validation, test, *_ = mnist(tiny)
+    given = COMMON | {"steps": 3000} | settings
+    model = torch_classifier(train, dense_network(seed, (20, 20) if tiny else (800, 800)), given["prior"])
+    posterior = fit(
+        model,
+        30 if tiny else given["steps"],
+        batch_size=50 if tiny else given["batch_size"],
+        family=given["family"],
+        estimator=given["estimator"],
+        learning_rate=given["learning_rate"],
+        schedule=Schedule("cosine", kl_warmup=given["warm_up"]),
+        start=Start(scale=given["start"]),
+        machine=Machine("cpu", compile=False) if tiny else CPU,
+        elbo_draws=20,
+        seed=seed,
+        progressbar=False,
+    )
+    row = {"negative elbo": -posterior.record.elbo / len(train), "fit seconds": posterior.record.seconds}
+    for name, part in (("validation", validation), ("test", test)):
+        p = predict(posterior, part.x, draws=DRAWS, seed=seed)
+        row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
+    return row | alive(posterior)
+
+
+def alive(posterior):
+    """Number of hidden units whose incoming weights carry more than 10 nats, of each hidden layer."""
+    moments = posterior.moments()
+    matrices = [name for name, own in moments.items() if name.endswith("weight") and own.mean.ndim == 2]
+    found = {}
+    for name in matrices[:-1]:
+        mean, sd = moments[name].mean, moments[name].scale
+        width = np.ones(mean.shape)
+        for suffix, axis in (("_scale", None), ("_in_scale", 1), ("_out_scale", 0)):
+            if (own := moments.get(f"{name}{suffix}_log__")) is not None:
+                scale = np.exp(own.mean)
+                width = width * (scale if axis is None else np.expand_dims(scale, axis))
+        nats = (np.log(width / sd) + (mean**2 + sd**2) / (2 * width**2) - 0.5).sum(axis=1)
+        found[f"units alive, {name}"] = (nats > LEAST_NATS).sum()
+    return found
+
+
+def main():
+    parser: argparse.ArgumentParser = runs.parser(__doc__, "unit_scales")
+    parser.add_argument("--tiny", action="store_true", help="a network of 20 units, to see that it runs")
+    given = parser.parse_args()
+    book.setup()
+    if given.tiny:
+        given.work, given.seeds = given.work.with_name(given.work.name + "_tiny"), 1
+    else:
+        runs.restore(given, "unit_scales")
+    runs.complete(
+        given, CANDIDATES, lambda m, seed: run(given.tiny, CANDIDATES[m], seed), limits=dict.fromkeys(CANDIDATES, 1)
+    )
+    chosen = runs.lowest(given, CANDIDATES, "validation nll")
+    settings = {m: CANDIDATES[chosen] | own for m, own in METHODS.items()}
+    runs.complete(given, METHODS, lambda m, seed: run(given.tiny, settings[m], seed), limits=ONCE)
+    if not given.tiny:
+        about = {name: runs.described(COMMON | own) for name, own in {**CANDIDATES, **settings}.items()}
+        about = {"script": "studies/unit_scales.py", "chosen": chosen, "settings": about}
+        runs.collect(given, {**METHODS, **CANDIDATES}, "unit_scales", about)
+
+
+if __name__ == "__main__":
+    main()
