@@ -20,9 +20,11 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
+from pytensor.ifelse import IfElse
 from pytensor.link.pytorch.dispatch.basic import pytorch_funcify
 from pytensor.link.utils import fgraph_to_python
 from pytensor.raise_op import CheckAndRaise
+from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, AllocEmpty, ARange, ExtractDiag, Eye, MakeVector
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
@@ -31,8 +33,10 @@ from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import indices_from_subtensor
 
 from companion.bridge.counterparts import ELEMENTWISE, LINEAR_ALGEBRA, backwards, dimshuffle, log_erfc
+from companion.bridge.loops import chosen, scan
 from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.sources import is_tensor
+from companion.bridge.special import spline
 from companion.compat import op_kind
 from companion.errors import ModelError
 
@@ -86,6 +90,12 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
             return whole
         if isinstance(op, TorchOp):
             return _module(op, dtype, device)
+        if isinstance(op, Scan):
+            if op.info.as_while:
+                raise _refusal(op, node)
+            return scan(op, lower(op.fgraph.inputs, op.fgraph.outputs, dtype=dtype, device=device))
+        if op_kind(op) == "SplineWrapper":
+            return spline(op.spline, dtype, device)
         if isinstance(op, MakeVector) and node.outputs[0].type.dtype == "bool":  # conditions, some of them constants
             return lambda *xs: torch.stack([torch.as_tensor(x, device=device) for x in xs])
         found = _counterpart(op, node, dtype, kwargs)
@@ -162,6 +172,8 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
         return lambda *xs: torch.stack([torch.as_tensor(x) for x in xs])
     if isinstance(op, DimShuffle):
         return lambda x: dimshuffle(x, op)
+    if isinstance(op, IfElse):
+        return chosen(op.n_outs)
     core = op.core_op if isinstance(op, Blockwise) else op  # torch takes batches of matrices as they are
     if isinstance(core, Dot):
         return _with_floats(torch.matmul, dtype) if is_float(node.outputs[0]) else torch.matmul
