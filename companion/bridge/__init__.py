@@ -8,6 +8,7 @@ from companion.bridge.graph import Description, Observed
 from companion.bridge.response import Response
 from companion.bridge.simplifying import largest
 from companion.bridge.support import refuse_impossible
+from companion.bridge.trial import refuse_random
 from companion.bridge.vectorising import Tools, fastest, looped, vectorised
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
@@ -24,6 +25,7 @@ __all__ = [
     "largest",
     "looped",
     "refuse_impossible",
+    "refuse_random",
     "torch_log_density",
     "vectorised",
     "wrap_torch",

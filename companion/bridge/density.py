@@ -15,7 +15,7 @@ import pymc as pm
 import torch
 from pytensor.graph.traversal import ancestors
 
-from companion.bridge.graph import Description, ModelGraph, model_graph
+from companion.bridge.graph import Description, ModelGraph, a_distribution, model_graph
 from companion.bridge.lowering import Torch, lower
 from companion.errors import ModelError
 
@@ -47,8 +47,11 @@ class LogDensity(Description):
         self._graph = graph
         self.dtype, self.device = dtype, device
         self.data = self.tensors(graph.data)
-        self._prior = self._lowered([graph.prior])
-        self._likelihood = self._lowered([entries.sum() for entries in graph.likelihoods])
+        try:
+            self._prior = self._lowered([graph.prior])
+            self._likelihood = self._lowered([entries.sum() for entries in graph.likelihoods])
+        except ModelError as error:
+            raise self._named(error) from error
         self._expected: Torch | None = None
         self._constrained: dict[tuple[str, ...], Torch] = {}
         self._observations: Torch | None = None
@@ -64,6 +67,16 @@ class LogDensity(Description):
     def _lowered(self, outputs: Sequence[Any], *more: Any) -> Torch:
         """Make a torch function of graphs of the values, the data and perhaps more inputs."""
         return lower([*self._graph.inputs, *more], outputs, dtype=self.dtype, device=self.device)
+
+    def _named(self, error: ModelError) -> ModelError:
+        """Say which term of the log density can't be lowered."""
+        observed = {f"{o.name!r}, {a_distribution(o.distribution)}": o for o in self.observed}
+        for what, term in [*self._graph.prior_terms.items(), *zip(observed, self._graph.likelihoods, strict=True)]:
+            try:
+                self._lowered([term])
+            except ModelError as own:
+                return ModelError(f"the log density of {what}, can't be lowered to torch: {own}")
+        return error
 
     def __call__(self, values: Values, data: Values | None = None) -> torch.Tensor:
         """Compute log p(data, values): the prior plus every likelihood, as ``model.compile_logp()`` does."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pymc.distributions.custom import CustomSymbolicDistRV
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.logprob.basic import logp, transformed_conditional_logp
 from pymc.logprob.utils import replace_rvs_by_values
@@ -23,9 +24,17 @@ from companion.bridge.sources import Sources, remade
 from companion.compat import observed_once
 from companion.errors import ModelError
 
-__all__ = ["Description", "ModelGraph", "Observed", "model_graph"]
+__all__ = ["Description", "ModelGraph", "Observed", "a_distribution", "kind_of", "model_graph"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
+
+# Names that readers know, where PyMC prints others.
+_NAMES = {
+    "LKJCorrRV": "LKJCorr",
+    "MultivariateNormal": "MvNormal",
+    "PG": "PolyaGamma",
+    "_lkjcholeskycov": "LKJCholeskyCov",
+}
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,8 @@ class ModelGraph:
         The data's own arrays.
     free
         Names of the free variables.
-    prior
-        The log prior, a scalar.
+    prior_terms
+        The terms of the log prior by what they belong to, such as "'scale', a HalfNormal".
     likelihoods, observations
         The log likelihood of each observed variable, one number for each observation, and the observed values.
     expected_prior, prior_variances
@@ -108,12 +117,17 @@ class ModelGraph:
     mean_inputs: dict[str, Graph]
     data: dict[str, np.ndarray]
     free: tuple[str, ...]
-    prior: Graph
+    prior_terms: dict[str, Graph]
     likelihoods: tuple[Graph, ...]
     observations: tuple[Graph, ...]
     expected_prior: Graph
     prior_variances: dict[str, Graph]
     variables: dict[str, Graph]
+
+    @property
+    def prior(self) -> Graph:
+        """The log prior, a scalar."""
+        return _total(self.prior_terms.values())
 
     @property
     def inputs(self) -> list[Graph]:
@@ -148,9 +162,8 @@ def model_graph(model: pm.Model) -> ModelGraph:
     potentials = [variables[v.name] for v in model.potentials]
     expected_terms, variances, independent = _expected(model, closed, gaussian, means, free_terms)
 
-    def total(terms: Iterable[Graph]) -> Graph:
-        return pt.add(pt.zeros(()), *(t.sum() for t in terms))
-
+    of = [f"{rv.name!r}, {a_distribution(kind_of(rv))}" for rv in model.free_RVs]
+    of += [f"the potential {v.name!r}" for v in model.potentials]
     likelihoods = tuple(closed.logp(model.observed_RVs))
     return ModelGraph(
         description=Description(
@@ -168,13 +181,22 @@ def model_graph(model: pm.Model) -> ModelGraph:
         mean_inputs=means,
         data=sources.arrays(),
         free=tuple(rv.name for rv in model.free_RVs),
-        prior=total([*free_terms, *potentials]),
+        prior_terms=dict(zip(of, [*free_terms, *potentials], strict=True)),
         likelihoods=likelihoods,
         observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
-        expected_prior=total([*expected_terms, *potentials]),
+        expected_prior=_total([*expected_terms, *potentials]),
         prior_variances=dict(zip(means, variances, strict=True)),
         variables=variables,
     )
+
+
+def a_distribution(kind: str) -> str:
+    """Put an article before PyMC's name of a distribution; an empty name is one of the reader's own."""
+    return f"an {kind}" if kind[:1] in tuple("AEIO") else f"a {kind or 'distribution of this kind'}"
+
+
+def _total(terms: Iterable[Graph]) -> Graph:
+    return pt.add(pt.zeros(()), *(t.sum() for t in terms))
 
 
 class _Closed:
@@ -213,7 +235,10 @@ def _with_rows_of(value: Graph, rv: Graph) -> Graph:
     if isinstance(rv.owner.op, MinibatchRandomVariable):
         inner, *total_size = rv.owner.inputs
         return remade(rv.owner, [_with_rows_of(value, inner), *total_size])[0]
-    return change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
+    sized = change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
+    if isinstance(rv.owner.op, CustomSymbolicDistRV):  # PyMC makes it of the parameters that it had at first
+        return remade(sized.owner, [sized.owner.inputs[0], *rv.owner.inputs[1:]])[0]
+    return sized
 
 
 def _check(model: pm.Model) -> None:
@@ -266,7 +291,17 @@ def _expected(
 def _observed(rv: Graph, value: Graph, likelihood: Graph, sources: Sources) -> Observed:
     """Describe an observed variable; the data that its likelihood reads are those of the graph."""
     rows = next((name for name in sources.read_by([value]) if sources.behind[name].type.ndim), None)
-    scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
-    inner = rv.owner.inputs[0] if scaled else rv
-    kind = getattr(inner.owner.op, "_print_name", [""])[0] if inner.owner is not None else ""
-    return Observed(rv.name, scaled, rows, frozenset(sources.read_by([likelihood])), kind)
+    return Observed(rv.name, _is_scaled(rv), rows, frozenset(sources.read_by([likelihood])), kind_of(rv))
+
+
+def _is_scaled(rv: Graph) -> bool:
+    return rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
+
+
+def kind_of(rv: Graph) -> str:
+    """Give PyMC's name of a variable's distribution."""
+    inner = rv.owner.inputs[0] if _is_scaled(rv) else rv
+    if inner.owner is None:
+        return ""
+    printed = str(getattr(inner.owner.op, "_print_name", [""])[0] or "")
+    return "CustomDist" if printed.startswith("CustomDist") else _NAMES.get(printed, printed)

@@ -103,18 +103,18 @@ def scan(op: Any, inner: Torch) -> Torch:
         states = list(op.outer_untraced_sit_sot(outer))
         collected: list[list[torch.Tensor]] = [[] for _ in range(info.n_nit_sot)]
         for i in range(int(outer[0])):
-            read = [value for kept in (*sums, *series) for value in kept.read()]
+            read = [value for kept in sums for value in kept.read()] + [v for kept in series for v in kept.read()]
             new = inner(*(s[i] for s in sequences), *read, *states, *constants)
-            for place, kept in zip(op.inner_mitmot_outs_grouped(new), sums, strict=True):
-                kept.write(place)
-            for value, kept in zip([*op.inner_mitsot_outs(new), *op.inner_sitsot_outs(new)], series, strict=True):
-                kept.steps.append(value)
+            for written, kept in zip(op.inner_mitmot_outs_grouped(new), sums, strict=True):
+                kept.write(written)
+            for value, one in zip([*op.inner_mitsot_outs(new), *op.inner_sitsot_outs(new)], series, strict=True):
+                one.steps.append(value)
             for value, values in zip(op.inner_nitsot_outs(new), collected, strict=True):
                 values.append(value)
             states = list(op.inner_untraced_sit_sot_outs(new))
         found = [
             *(torch.stack(kept.rows) for kept in sums),
-            *(kept.output() for kept in series),
+            *(one.output() for one in series),
             *(torch.stack(v[-int(size) :]) for v, size in zip(collected, op.outer_nitsot(outer), strict=True)),
             *states,
         ]

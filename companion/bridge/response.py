@@ -13,8 +13,9 @@ import torch
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
-from pytensor.tensor.random.basic import BernoulliRV, CategoricalRV, NormalRV, StudentTRV
+from pytensor.tensor.random.basic import BernoulliRV
 
+from companion.bridge.centres import centre
 from companion.bridge.lowering import lower
 from companion.bridge.sources import Sources
 from companion.compat import op_kind
@@ -25,8 +26,6 @@ __all__ = ["Response"]
 # Ops that take some entries of an array.
 _PICKS = frozenset({"AdvancedSubtensor", "AdvancedSubtensor1", "AdvancedBooleanSubtensor", "BooleanSubtensor"})
 
-_MEANS = {BernoulliRV: 0, CategoricalRV: 0, NormalRV: 0, StudentTRV: 1}  # which parameter is the mean
-
 
 class Response:
     r"""A model's predictive probabilities, or means, given its free variables.
@@ -34,7 +33,7 @@ class Response:
     Parameters
     ----------
     model
-        A model with one observed variable: Bernoulli, Categorical, Normal or StudentT.
+        A model with one observed variable, of any distribution that has a mean.
     dtype, device
         Floating dtype and device of the computation.
 
@@ -50,16 +49,16 @@ class Response:
     Raises
     ------
     ModelError
-        If the model has no observed variable or several, or one of another distribution.
+        If the model has no observed variable or several, or one without a mean, as a Cauchy.
     """
 
     def __init__(self, model: pm.Model, dtype: torch.dtype, device: torch.device) -> None:
-        rv, self._kind = _observed(model)
-        parameter = rv.owner.op.dist_params(rv.owner)[_MEANS[self._kind]]
-        parameter, self.rows = _with_missing(model, parameter)
+        rv = _observed(model)
+        self._binary = isinstance(rv.owner.op, BernoulliRV)
+        whole, self.rows = _with_missing(model)
         stand_ins = {v: v.type(name=v.name) for v in model.free_RVs}
         sources = Sources.of(model)
-        [graph] = clone_replace([parameter], replace=stand_ins)
+        [graph] = clone_replace([centre(rv, whole)], replace=stand_ins)
         [graph] = sources.close([graph], keep=stand_ins.values())
         shapes = model.eval_rv_shapes()
         self.variables = {v.name: tuple(shapes[v.name]) for v in model.free_RVs}
@@ -71,40 +70,34 @@ class Response:
         r"""Compute probabilities (points, classes) or means (points,) from one draw: name to tensor (\*shape)."""
         weights = (variables[name] for name in self.variables)
         [out] = self._function(*weights, *(data[name] for name in self.inputs))
-        if self._kind is BernoulliRV:
+        if self._binary:
             out = torch.stack([1 - out, out], dim=-1)
         return torch.as_tensor(out)
 
 
-def _with_missing(model: pm.Model, parameter: Any) -> tuple[Any, int | None]:
-    """Find the parameter of all observations where PyMC imputes some, and count the observations.
+def _with_missing(model: pm.Model) -> tuple[Any, int | None]:
+    """Find how to get a parameter of all observations where PyMC imputes some, and count the observations.
 
     PyMC splits a variable ``y`` with missing values into ``y_observed`` and ``y_unobserved``, whose parameters are the
     whole's at the places of either.
     """
     observed = model.observed_RVs[0]
-    whole = observed.name.removesuffix("_observed")
-    if f"{whole}_unobserved" not in model.named_vars:
-        return parameter, next(iter(model.rvs_to_values[observed].type.shape), None)
-    rows = next(iter(model[whole].type.shape), None)
-    node = parameter.owner
-    picks = node is not None and op_kind(node.op) in _PICKS and all(isinstance(v, Constant) for v in node.inputs[1:])
-    return (node.inputs[0] if picks else parameter), rows
+    name = observed.name.removesuffix("_observed")
+    if f"{name}_unobserved" not in model.named_vars:
+        return lambda parameter: parameter, next(iter(model.rvs_to_values[observed].type.shape), None)
+
+    def whole(parameter: Any) -> Any:
+        node = parameter.owner
+        picks = node is not None and op_kind(node.op) in _PICKS
+        return node.inputs[0] if picks and all(isinstance(v, Constant) for v in node.inputs[1:]) else parameter
+
+    return whole, next(iter(model[name].type.shape), None)
 
 
-def _observed(model: pm.Model) -> tuple[Any, Any]:
+def _observed(model: pm.Model) -> Any:
     if len(model.observed_RVs) != 1:
         raise ModelError(
             f"the model observes {[rv.name for rv in model.observed_RVs]}; prediction expects one observed variable."
         )
     rv = model.observed_RVs[0]
-    if isinstance(rv.owner.op, MinibatchRandomVariable):
-        rv = rv.owner.inputs[0]
-    kind = next((k for k in _MEANS if isinstance(rv.owner.op, k)), None)
-    if kind is None:
-        raise ModelError(
-            f"{model.observed_RVs[0].name!r} is a {type(rv.owner.op).__name__.removesuffix('RV')}; prediction knows "
-            f"{[k.__name__.removesuffix('RV') for k in _MEANS]}. Draw with draw(n, seed) and "
-            "compute it from the draws."
-        )
-    return rv, kind
+    return rv.owner.inputs[0] if isinstance(rv.owner.op, MinibatchRandomVariable) else rv

@@ -77,7 +77,7 @@ def gamma_inc_c(a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def _gamma_parts(a: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Compute the lower and the upper function: by a series, a continued fraction, or an expansion for large :math:`a`.
+    r"""Compute the lower and the upper function, by a series, a continued fraction, or an expansion for large ones.
 
     .. math::
 

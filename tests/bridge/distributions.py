@@ -10,171 +10,239 @@ import pytensor.tensor as pt
 
 RNG = np.random.default_rng(0)
 ROWS = 6
-SPD = np.array([[2.0, 0.5, 0.1], [0.5, 1.5, 0.2], [0.1, 0.2, 1.0]])
-ADJACENT = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]])
+SPREAD = np.array([[2.0, 0.5, 0.1], [0.5, 1.5, 0.2], [0.1, 0.2, 1.0]])
+NEIGHBOURS = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]])
 GRID = np.linspace(-6, 6, 40)
 REALS = RNG.normal(size=ROWS)
 POSITIVE = RNG.gamma(2.0, size=ROWS) + 0.2
 SHARES = RNG.beta(2, 2, size=ROWS)
 COUNTS = np.array([0, 1, 3, 2, 0, 5])
-FEW = np.array([0, 1, 2, 3, 1, 2])
-ABOVE = POSITIVE + 1.5
 LABELS = np.array([0, 2, 1, 1, 0, 2])
+GAPPED = np.where(COUNTS > 1, POSITIVE, 0.0)
 SIMPLEX = RNG.dirichlet(np.ones(3), size=ROWS)
-PATH = np.cumsum(0.3 * RNG.normal(size=ROWS))
 TABLES = RNG.multinomial(5, np.ones(3) / 3, size=ROWS)
 VECTORS = RNG.normal(size=(ROWS, 3))
+PATH = np.cumsum(0.3 * RNG.normal(size=ROWS))
+
+Make = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A distribution with parameters that a model can have.
+    """A distribution with parameters as a model has them.
 
     Attributes
     ----------
     make
-        Makes the variable, of a free location and a free positive number, and of more keywords.
+        Makes the variable, of its name, a real and a positive parameter, and keywords such as ``observed``.
     observed
         Values that it can be given; ``None`` where it makes no sense as a likelihood.
-    shape
-        Shape of one variable as a prior.
+    rows
+        Whether each row is an observation of its own, whose parameters may be its own as well.
     """
 
-    make: Callable[..., Any]
+    make: Make
     observed: Any = None
-    shape: tuple[int, ...] | None = ()
+    rows: bool = True
 
 
-def named(kind: str, *parameters: Any, **more: Any) -> Callable[..., Any]:
-    """Make a distribution of parameters, those of them that are functions being functions of the free variables."""
+def of(kind: str, *given: Any, **named: Any) -> Make:
+    """Make a distribution by its name; a parameter that is a function is one of the two parameters of the model."""
 
-    def make(name: str, m: Any, s: Any, **keywords: Any) -> Any:
-        given = [p(m, s) if callable(p) else p for p in parameters]
-        named = {k: p(m, s) if callable(p) else p for k, p in more.items()}
-        return getattr(pm, kind)(name, *given, **named, **keywords)
+    def make(name, m, s, **keywords):
+        values = [p(m, s) if callable(p) else p for p in given]
+        words = {k: p(m, s) if callable(p) else p for k, p in named.items()}
+        return getattr(pm, kind)(name, *values, **words, **keywords)
 
     return make
 
 
-def M(m, s):
+def walk(kind: str, **named: Any) -> Make:
+    """Make a series of `ROWS` steps."""
+
+    def make(name, m, s, **keywords):
+        length = {} if "observed" in keywords else {"shape": (ROWS, 3) if kind.startswith("Mv") else ROWS}
+        return of(kind, **named)(name, m, s, **length, **keywords)
+
+    return make
+
+
+def real(m, s):
     return m
 
 
-def S(m, s):
+def positive(m, s):
     return s
 
 
-def P(m, s):
+def chance(m, s):
     return pm.math.sigmoid(m)
 
 
-def logits(m, s):
-    return pt.stack([m, 0 * m, s])
+def three(m, s):
+    return pt.stack([m, 0 * m, s], axis=-1)
 
 
-def probabilities(m, s):
-    return pm.math.softmax(logits(m, s))
+def chances(m, s):
+    return pm.math.softmax(three(m, s), axis=-1)
 
 
-def walk(kind, **more):
-    def make(name, m, s, **keywords):
-        return getattr(pm, kind)(
-            name, **{k: v(m, s) if callable(v) else v for k, v in more.items()}, **({"steps": ROWS - 1} | keywords)
-        )
-
-    return make
+def weights(m, s):
+    return pt.stack([s, 1 + 0 * s, 2 + 0 * s], axis=-1)
 
 
-def wrapped(kind, *parts, **more):
-    """Make a distribution of other distributions."""
+def vector(m, s):
+    return pt.as_tensor(m)[..., None] * np.ones(3)
 
-    def make(name, m, s, **keywords):
-        given = [p(m, s) if callable(p) else p for p in parts]
-        return getattr(pm, kind)(name, *given, **{k: v(m, s) if callable(v) else v for k, v in more.items()}, **keywords)
 
-    return make
+def covariance(m, s):
+    return pt.as_tensor(s)[..., None, None] * SPREAD
 
+
+def constant(size):
+    return lambda m, s: m * np.ones(size)
+
+
+def own_density(value, m, s):
+    return -(((value - m) / s) ** 2) / 2 - pt.log(s)
+
+
+def drift(x, m, s):
+    return -m * x, s
+
+
+def normal(m, s):
+    return pm.Normal.dist(m, s)
+
+
+START = pm.Normal.dist(0, 1)
+STARTS = pm.MvNormal.dist(np.zeros(3), np.eye(3))
 
 CASES: dict[str, Case] = {
-    "AR": Case(walk("AR", rho=lambda m, s: pt.stack([0.3 * m, 0.1 * s]), sigma=S, init_dist=pm.Normal.dist(0, 1, shape=2)), PATH, None),
-    "AsymmetricLaplace": Case(named("AsymmetricLaplace", kappa=S, mu=M, b=1.0), REALS),
-    "Bernoulli": Case(named("Bernoulli", logit_p=M), FEW > 1),
-    "Beta": Case(named("Beta", S, 2.0), SHARES),
-    "BetaBinomial": Case(named("BetaBinomial", S, 2.0, n=5), COUNTS),
-    "Binomial": Case(named("Binomial", 5, logit_p=M), COUNTS),
-    "CAR": Case(named("CAR", mu=lambda m, s: m * np.ones(4), W=ADJACENT, alpha=0.5, tau=S), RNG.normal(size=4), None),
-    "Categorical": Case(named("Categorical", logit_p=logits), LABELS),
-    "Cauchy": Case(named("Cauchy", M, S), REALS),
-    "Censored": Case(wrapped("Censored", lambda m, s: pm.Normal.dist(m, s), lower=None, upper=1.0), np.minimum(REALS, 1.0)),
-    "ChiSquared": Case(named("ChiSquared", S), POSITIVE),
-    "CustomDist": Case(lambda name, m, s, **k: pm.CustomDist(name, m, s, logp=lambda v, m, s: -((v - m) / s) ** 2 / 2 - pt.log(s), **k), REALS),
-    "DiracDelta": Case(named("DiracDelta", 2), 2 * np.ones(ROWS, int)),
-    "Dirichlet": Case(named("Dirichlet", lambda m, s: pt.stack([s, 1 + 0 * s, 2 + 0 * s])), SIMPLEX, None),
-    "DirichletMultinomial": Case(named("DirichletMultinomial", n=5, a=lambda m, s: pt.stack([s, 1 + 0 * s, 2 + 0 * s])), TABLES),
-    "DiscreteUniform": Case(named("DiscreteUniform", 0, 5), COUNTS),
-    "DiscreteWeibull": Case(named("DiscreteWeibull", P, S), COUNTS),
-    "EulerMaruyama": Case(lambda name, m, s, **k: pm.EulerMaruyama(name, 0.1, lambda x, m, s: (-m * x, s), (m, s), init_dist=pm.Normal.dist(0, 1), **({"steps": ROWS - 1} | k)), PATH, None),
-    "ExGaussian": Case(named("ExGaussian", M, S, nu=1.0), REALS),
-    "Exponential": Case(named("Exponential", S), POSITIVE),
-    "Flat": Case(named("Flat"), REALS),
-    "GARCH11": Case(walk("GARCH11", omega=S, alpha_1=0.2, beta_1=0.3, initial_vol=1.0), PATH, None),
-    "Gamma": Case(named("Gamma", S, 1.5), POSITIVE),
-    "GaussianRandomWalk": Case(walk("GaussianRandomWalk", mu=M, sigma=S, init_dist=pm.Normal.dist(0, 1)), PATH, None),
-    "Geometric": Case(named("Geometric", P), COUNTS + 1),
-    "Gumbel": Case(named("Gumbel", M, S), REALS),
-    "HalfCauchy": Case(named("HalfCauchy", S), POSITIVE),
-    "HalfFlat": Case(named("HalfFlat"), POSITIVE),
-    "HalfNormal": Case(named("HalfNormal", S), POSITIVE),
-    "HalfStudentT": Case(named("HalfStudentT", 4, S), POSITIVE),
-    "HurdleGamma": Case(named("HurdleGamma", P, S, 1.5), np.where(FEW > 1, POSITIVE, 0.0)),
-    "HurdleLogNormal": Case(named("HurdleLogNormal", P, M, S), np.where(FEW > 1, POSITIVE, 0.0)),
-    "HurdleNegativeBinomial": Case(named("HurdleNegativeBinomial", P, 2.0, S), COUNTS),
-    "HurdlePoisson": Case(named("HurdlePoisson", P, S), COUNTS),
-    "HyperGeometric": Case(named("HyperGeometric", 20, 8, 5), COUNTS),
-    "ICAR": Case(named("ICAR", W=ADJACENT, sigma=S), RNG.normal(size=4), None),
-    "Interpolated": Case(named("Interpolated", GRID, np.exp(-GRID**2 / 4)), REALS),
-    "InverseGamma": Case(named("InverseGamma", S, 1.5), POSITIVE),
-    "KroneckerNormal": Case(named("KroneckerNormal", mu=lambda m, s: m * np.ones(6), covs=[SPD, np.eye(2)], sigma=S), REALS, None),
-    "Kumaraswamy": Case(named("Kumaraswamy", S, 2.0), SHARES),
-    "LKJCholeskyCov": Case(lambda name, m, s, **k: pm.LKJCholeskyCov(name, n=3, eta=2.0, sd_dist=pm.Exponential.dist(s, size=3), compute_corr=False, **k), None, None),
-    "LKJCorr": Case(lambda name, m, s, **k: pm.LKJCorr(name, n=3, eta=2.0, **k), None, None),
-    "Laplace": Case(named("Laplace", M, S), REALS),
-    "LogNormal": Case(named("LogNormal", M, S), POSITIVE),
-    "Logistic": Case(named("Logistic", M, S), REALS),
-    "LogitNormal": Case(named("LogitNormal", M, S), SHARES),
-    "MatrixNormal": Case(named("MatrixNormal", mu=lambda m, s: m * np.ones((2, 3)), rowcov=np.eye(2), colcov=SPD), VECTORS[:2], None),
-    "Mixture": Case(wrapped("Mixture", [0.3, 0.7], lambda m, s: [pm.Normal.dist(m, 1), pm.StudentT.dist(4, 0, sigma=s)]), REALS),
-    "Moyal": Case(named("Moyal", M, S), REALS),
-    "Multinomial": Case(named("Multinomial", 5, probabilities), TABLES),
-    "MvGaussianRandomWalk": Case(walk("MvGaussianRandomWalk", mu=lambda m, s: m * np.ones(3), chol=np.linalg.cholesky(SPD), init_dist=pm.MvNormal.dist(np.zeros(3), np.eye(3))), VECTORS, None),
-    "MvNormal": Case(named("MvNormal", lambda m, s: m * np.ones(3), lambda m, s: s * SPD), VECTORS, None),
-    "MvStudentT": Case(named("MvStudentT", 4, mu=lambda m, s: m * np.ones(3), scale=lambda m, s: s * SPD), VECTORS, None),
-    "MvStudentTRandomWalk": Case(walk("MvStudentTRandomWalk", nu=4, mu=lambda m, s: m * np.ones(3), scale=SPD, init_dist=pm.MvNormal.dist(np.zeros(3), np.eye(3))), VECTORS, None),
-    "NegativeBinomial": Case(named("NegativeBinomial", 2.0, S), COUNTS),
-    "Normal": Case(named("Normal", M, S), REALS),
-    "NormalMixture": Case(named("NormalMixture", w=[0.4, 0.6], mu=lambda m, s: pt.stack([m, -m]), sigma=S), REALS),
-    "OrderedLogistic": Case(named("OrderedLogistic", eta=M, cutpoints=[-1.0, 1.0], compute_p=False), LABELS),
-    "OrderedMultinomial": Case(named("OrderedMultinomial", eta=M, cutpoints=[-1.0, 1.0], n=5, compute_p=False), TABLES),
-    "OrderedProbit": Case(named("OrderedProbit", eta=M, cutpoints=[-1.0, 1.0], compute_p=False), LABELS),
-    "Pareto": Case(named("Pareto", S, 1.0), ABOVE),
-    "Poisson": Case(named("Poisson", S), COUNTS),
-    "PolyaGamma": Case(named("PolyaGamma", 1.0, M), POSITIVE),
-    "RandomWalk": Case(lambda name, m, s, **k: pm.RandomWalk(name, innovation_dist=pm.StudentT.dist(4, m, sigma=s), init_dist=pm.Normal.dist(0, 1), **({"steps": ROWS - 1} | k)), PATH, None),
-    "Rice": Case(named("Rice", nu=S, sigma=1.0), POSITIVE),
-    "SkewNormal": Case(named("SkewNormal", mu=M, sigma=S, alpha=1.5), REALS),
-    "SkewStudentT": Case(named("SkewStudentT", a=2.0, b=3.0, mu=M, sigma=S), REALS),
-    "StickBreakingWeights": Case(named("StickBreakingWeights", alpha=S, K=3), RNG.dirichlet(np.ones(4), size=ROWS), None),
-    "StudentT": Case(named("StudentT", 4, M, sigma=S), REALS),
-    "Triangular": Case(named("Triangular", lower=-4.0, c=P, upper=4.0), REALS),
-    "Truncated": Case(wrapped("Truncated", lambda m, s: pm.StudentT.dist(4, m, sigma=s), lower=-3.0, upper=4.0), REALS),
-    "TruncatedNormal": Case(named("TruncatedNormal", M, S, lower=-4.0, upper=4.0), REALS),
-    "Uniform": Case(named("Uniform", -4.0, 4.0), REALS),
-    "VonMises": Case(named("VonMises", M, S), REALS),
-    "Wald": Case(named("Wald", S, 1.5), POSITIVE),
-    "Weibull": Case(named("Weibull", 1.5, S), POSITIVE),
-    "Wishart": Case(lambda name, m, s, **k: pm.Wishart(name, nu=5, V=SPD, **k), SPD, None),
-    "ZeroInflatedBinomial": Case(named("ZeroInflatedBinomial", P, 5, 0.4), COUNTS),
-    "ZeroInflatedNegativeBinomial": Case(named("ZeroInflatedNegativeBinomial", P, 2.0, S), COUNTS),
-    "ZeroInflatedPoisson": Case(named("ZeroInflatedPoisson", P, S), COUNTS),
-    "ZeroSumNormal": Case(named("ZeroSumNormal", S, shape=4), None, None),
+    "AR": Case(
+        walk(
+            "AR",
+            rho=lambda m, s: pt.stack([0.3 * m, 0.1 * s]),
+            sigma=positive,
+            init_dist=pm.Normal.dist(0, 1, shape=2),
+        ),
+        PATH,
+        rows=False,
+    ),
+    "AsymmetricLaplace": Case(of("AsymmetricLaplace", kappa=positive, mu=real, b=2.0), REALS),
+    "Bernoulli": Case(of("Bernoulli", logit_p=real), LABELS > 1),
+    "Beta": Case(of("Beta", positive, 2.0), SHARES),
+    "BetaBinomial": Case(of("BetaBinomial", positive, 2.0, n=5), COUNTS),
+    "Binomial": Case(of("Binomial", 5, logit_p=real), COUNTS),
+    "CAR": Case(of("CAR", mu=constant(4), W=NEIGHBOURS, alpha=0.5, tau=positive), REALS[:4], rows=False),
+    "Categorical": Case(of("Categorical", logit_p=three), LABELS),
+    "Cauchy": Case(of("Cauchy", real, positive), REALS),
+    "Censored": Case(of("Censored", normal, lower=None, upper=1.0), np.minimum(REALS, 1.0)),
+    "ChiSquared": Case(of("ChiSquared", positive), POSITIVE),
+    "CustomDist": Case(lambda name, m, s, **k: pm.CustomDist(name, m, s, logp=own_density, **k), REALS),
+    "DiracDelta": Case(of("DiracDelta", 2), np.full(ROWS, 2)),
+    "Dirichlet": Case(of("Dirichlet", weights), SIMPLEX),
+    "DirichletMultinomial": Case(of("DirichletMultinomial", n=5, a=weights), TABLES),
+    "DiscreteUniform": Case(of("DiscreteUniform", 0, 5), COUNTS),
+    "DiscreteWeibull": Case(of("DiscreteWeibull", chance, positive), COUNTS),
+    "EulerMaruyama": Case(
+        walk("EulerMaruyama", dt=0.1, sde_fn=lambda m, s: drift, sde_pars=lambda m, s: (m, s), init_dist=START),
+        PATH,
+        rows=False,
+    ),
+    "ExGaussian": Case(of("ExGaussian", real, positive, nu=1.0), REALS),
+    "Exponential": Case(of("Exponential", positive), POSITIVE),
+    "Flat": Case(of("Flat"), REALS),
+    "GARCH11": Case(walk("GARCH11", omega=positive, alpha_1=0.2, beta_1=0.3, initial_vol=1.0), PATH, rows=False),
+    "Gamma": Case(of("Gamma", positive, 1.5), POSITIVE),
+    "GaussianRandomWalk": Case(walk("GaussianRandomWalk", mu=real, sigma=positive, init_dist=START), PATH, rows=False),
+    "Geometric": Case(of("Geometric", chance), COUNTS + 1),
+    "Gumbel": Case(of("Gumbel", real, positive), REALS),
+    "HalfCauchy": Case(of("HalfCauchy", positive), POSITIVE),
+    "HalfFlat": Case(of("HalfFlat"), POSITIVE),
+    "HalfNormal": Case(of("HalfNormal", positive), POSITIVE),
+    "HalfStudentT": Case(of("HalfStudentT", 4, positive), POSITIVE),
+    "HurdleGamma": Case(of("HurdleGamma", chance, positive, 1.5), GAPPED),
+    "HurdleLogNormal": Case(of("HurdleLogNormal", chance, real, positive), GAPPED),
+    "HurdleNegativeBinomial": Case(of("HurdleNegativeBinomial", chance, 2.0, positive), COUNTS),
+    "HurdlePoisson": Case(of("HurdlePoisson", chance, positive), COUNTS),
+    "HyperGeometric": Case(of("HyperGeometric", 20, 8, 5), COUNTS),
+    "ICAR": Case(of("ICAR", W=NEIGHBOURS, sigma=positive), REALS[:4], rows=False),
+    "Interpolated": Case(of("Interpolated", GRID, np.exp(-(GRID**2) / 4)), REALS),
+    "InverseGamma": Case(of("InverseGamma", lambda m, s: 2 + s, 1.5), POSITIVE),
+    "KroneckerNormal": Case(
+        of("KroneckerNormal", mu=constant(6), covs=[SPREAD, np.eye(2)], sigma=positive), REALS, rows=False
+    ),
+    "Kumaraswamy": Case(of("Kumaraswamy", positive, 2.0), SHARES),
+    "LKJCholeskyCov": Case(
+        of("LKJCholeskyCov", n=3, eta=2.0, sd_dist=lambda m, s: pm.Exponential.dist(s, size=3), compute_corr=False)
+    ),
+    "LKJCorr": Case(of("LKJCorr", n=3, eta=2.0)),
+    "Laplace": Case(of("Laplace", real, positive), REALS),
+    "LogNormal": Case(of("LogNormal", real, positive), POSITIVE),
+    "Logistic": Case(of("Logistic", real, positive), REALS),
+    "LogitNormal": Case(of("LogitNormal", real, positive), SHARES),
+    "MatrixNormal": Case(
+        of("MatrixNormal", mu=constant((2, 3)), rowcov=np.eye(2), colcov=SPREAD), VECTORS[:2], rows=False
+    ),
+    "Mixture": Case(
+        of("Mixture", [0.3, 0.7], lambda m, s: [pm.Normal.dist(m, 1), pm.StudentT.dist(4, 0, sigma=s)]), REALS
+    ),
+    "Moyal": Case(of("Moyal", real, positive), REALS),
+    "Multinomial": Case(of("Multinomial", 5, chances), TABLES),
+    "MvGaussianRandomWalk": Case(
+        walk("MvGaussianRandomWalk", mu=constant(3), chol=np.linalg.cholesky(SPREAD), init_dist=STARTS),
+        VECTORS,
+        rows=False,
+    ),
+    "MvNormal": Case(of("MvNormal", vector, covariance), VECTORS),
+    "MvStudentT": Case(of("MvStudentT", 4, mu=vector, scale=covariance), VECTORS),
+    "MvStudentTRandomWalk": Case(
+        walk("MvStudentTRandomWalk", nu=4, mu=constant(3), scale=SPREAD, init_dist=STARTS), VECTORS, rows=False
+    ),
+    "NegativeBinomial": Case(of("NegativeBinomial", positive, 2.0), COUNTS),
+    "Normal": Case(of("Normal", real, positive), REALS),
+    "NormalMixture": Case(
+        of(
+            "NormalMixture",
+            w=[0.4, 0.6],
+            mu=lambda m, s: pt.stack([m, 1 - m], axis=-1),
+            sigma=lambda m, s: pt.as_tensor(s)[..., None],
+        ),
+        REALS,
+    ),
+    "OrderedLogistic": Case(of("OrderedLogistic", eta=real, cutpoints=[-1.0, 1.0], compute_p=False), LABELS),
+    "OrderedMultinomial": Case(of("OrderedMultinomial", eta=real, cutpoints=[-1.0, 1.0], n=5, compute_p=False), TABLES),
+    "OrderedProbit": Case(of("OrderedProbit", eta=real, cutpoints=[-1.0, 1.0], compute_p=False), LABELS),
+    "Pareto": Case(of("Pareto", lambda m, s: 2 + s, 0.1), POSITIVE),
+    "Poisson": Case(of("Poisson", positive), COUNTS),
+    "PolyaGamma": Case(of("PolyaGamma", 1.0, real), POSITIVE),
+    "RandomWalk": Case(
+        walk("RandomWalk", innovation_dist=lambda m, s: pm.StudentT.dist(4, m, sigma=s), init_dist=START),
+        PATH,
+        rows=False,
+    ),
+    "Rice": Case(of("Rice", nu=positive, sigma=1.0), POSITIVE),
+    "SkewNormal": Case(of("SkewNormal", mu=real, sigma=positive, alpha=1.5), REALS),
+    "SkewStudentT": Case(of("SkewStudentT", a=2.0, b=3.0, mu=real, sigma=positive), REALS),
+    "StickBreakingWeights": Case(of("StickBreakingWeights", alpha=positive, K=2), SIMPLEX),
+    "StudentT": Case(of("StudentT", 4, real, sigma=positive), REALS),
+    "Triangular": Case(of("Triangular", lower=-4.0, c=chance, upper=4.0), REALS),
+    "Truncated": Case(of("Truncated", lambda m, s: pm.StudentT.dist(4, m, sigma=s), lower=-3.0, upper=4.0), REALS),
+    "TruncatedNormal": Case(of("TruncatedNormal", real, positive, lower=-4.0, upper=4.0), REALS),
+    "Uniform": Case(of("Uniform", -4.0, lambda m, s: 4.0 + s), REALS),
+    "VonMises": Case(of("VonMises", real, positive), REALS),
+    "Wald": Case(of("Wald", positive, 1.5, alpha=0.1), POSITIVE),
+    "Weibull": Case(of("Weibull", 1.5, positive), POSITIVE),
+    "Wishart": Case(of("Wishart", nu=5, V=SPREAD), SPREAD, rows=False),
+    "ZeroInflatedBinomial": Case(of("ZeroInflatedBinomial", chance, 5, 0.4), COUNTS),
+    "ZeroInflatedNegativeBinomial": Case(of("ZeroInflatedNegativeBinomial", chance, 2.0, positive), COUNTS),
+    "ZeroInflatedPoisson": Case(of("ZeroInflatedPoisson", chance, positive), COUNTS),
+    "ZeroSumNormal": Case(walk("ZeroSumNormal", sigma=positive), PATH - PATH.mean(), rows=False),
 }
+
+# What pymc.distributions offers beside them: bases, other names, and what builds several variables or has no density.
+OTHERS = {
+    "Continuous", "DensityDist", "Discrete", "Distribution", "Lognormal", "Simulator", "SymbolicRandomVariable",
+    "WishartBartlett",
+}  # fmt: skip
