@@ -106,6 +106,8 @@ def centre(rv: Graph, whole: Whole) -> Graph:
         return whole(node.inputs[-1])
     if kind in _NONE:
         raise _refusal(rv, "no mean")
+    if not isinstance(node.op, RandomVariable) and getattr(node.op, "extended_signature", None) is None:
+        raise _refusal(rv, "")
     try:
         parameters = [whole(p) for p in node.op.dist_params(node)]
         if kind in _PARAMETER:

@@ -32,6 +32,7 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import indices_from_subtensor
 
+from companion.bridge.branches import guard_branches
 from companion.bridge.counterparts import ELEMENTWISE, LINEAR_ALGEBRA, backwards, dimshuffle, log_erfc
 from companion.bridge.loops import chosen, scan
 from companion.bridge.ops import TorchOp, is_float
@@ -40,7 +41,7 @@ from companion.bridge.special import spline
 from companion.compat import op_kind
 from companion.errors import ModelError
 
-__all__ = ["lower"]
+__all__ = ["LoweringError", "lower"]
 
 Torch = Callable[..., Any]
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
@@ -55,6 +56,10 @@ _ROUNDING = 1024
 
 # Ops that write into a part of an array, by name as well.
 _INCREMENTS = frozenset({"IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
+
+
+class LoweringError(ModelError):
+    """Something in a model's graph has no torch counterpart."""
 
 
 def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dtype, device: torch.device) -> Torch:
@@ -76,13 +81,14 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
 
     Raises
     ------
-    ModelError
+    LoweringError
         If an Op has no torch counterpart; the message names it, the variable that it computes and what to do.
     """
     graph = FunctionGraph(list(inputs), list(outputs), clone=True)
     _without_raising(graph, torch.finfo(dtype).eps * _ROUNDING)
     _REWRITES.rewrite(graph)
     _with_log_erfc(graph)
+    guard_branches(graph)
 
     def convert(op: Any, *, node: Apply[Any] | None = None, **kwargs: Any) -> Torch:
         if node is None:
@@ -239,12 +245,12 @@ def _with_floats(function: Torch, dtype: torch.dtype) -> Torch:
     return cast
 
 
-def _refusal(op: Any, node: Apply[Any]) -> ModelError:
+def _refusal(op: Any, node: Apply[Any]) -> LoweringError:
     """Name the Op, the variable and what to use instead."""
     out = node.outputs[0]
     named = out.name or next((v.name for v in ancestors([out]) if v.name and v is not out), None)
     where = f"variable {named!r}" if out.name or not named else f"variable computed from {named!r}"
-    return ModelError(
+    return LoweringError(
         f"the Op {op} ({op_kind(op)}), which computes the {where} of shape {out.type.shape}, has no torch "
         "counterpart. Express it with elementwise functions, sums and matrix products, put it into a torch.nn.Module "
         "with companion.bridge.wrap_torch, or fit the model with pymc.fit or companion.inference.fit_advi instead."
