@@ -11,7 +11,7 @@ from companion.bridge import special, torch_log_density
 
 RNG = np.random.default_rng(0)
 SIZES = np.exp(RNG.uniform(np.log(0.05), np.log(5000.0), (2, 400)))
-NEAR = RNG.beta(*SIZES).clip(1e-9, 1 - 1e-9)
+NEAR = RNG.beta(*SIZES).clip(1e-3, 1 - 1e-3)
 TIMES = RNG.gamma(SIZES[0]) + 1e-6
 FUNCTIONS = {
     "beta_inc": (special.beta_inc, known.betainc, (*SIZES, NEAR)),
