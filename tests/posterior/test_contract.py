@@ -164,7 +164,7 @@ def test_draws_that_do_not_fit_are_named(pair):
         (np.zeros((4, 9, *shape[1:])), f"draws of '{name}' have shape"),
         (draws[name][:0], f"draws of '{name}' have shape"),
         (draws[name].astype(str), f"draws of '{name}' have shape .* expected numbers"),
-        (draws[name][:3], "differ in their number of draws"),
+        *([(draws[name][:3], "differ in their number of draws")] if len(draws) > 1 else []),
     ):
         given = {n: a for n, a in {**draws, name: change}.items() if a is not None}
         with pytest.raises(ModelError, match=message):
