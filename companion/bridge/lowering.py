@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 import torch
 from pymc.logprob.utils import local_check_parameter_to_ninf_switch
 from pytensor import scalar as ps
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import PYTORCH
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
@@ -38,7 +39,7 @@ from companion.bridge.loops import chosen, scan
 from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.sources import is_tensor
 from companion.bridge.special import spline
-from companion.compat import op_kind
+from companion.compat import op_kind, thawed
 from companion.errors import ModelError
 
 __all__ = ["LoweringError", "lower"]
@@ -92,14 +93,19 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
 
     def convert(op: Any, *, node: Apply[Any] | None = None, **kwargs: Any) -> Torch:
         if node is None:
-            whole: Torch = pytorch_funcify(op, node=node, **kwargs)
-            return whole
+            function: Torch = pytorch_funcify(op, node=node, **kwargs)
+            return function
         if isinstance(op, TorchOp):
             return _module(op, dtype, device)
         if isinstance(op, Scan):
             if op.info.as_while:
                 raise _refusal(op, node)
-            return scan(op, lower(op.fgraph.inputs, op.fgraph.outputs, dtype=dtype, device=device))
+            step = thawed(op.fgraph)
+            return scan(op, lower(step.inputs, step.outputs, dtype=dtype, device=device))
+        if isinstance(op, OpFromGraph):
+            inside = thawed(op.fgraph)
+            whole = lower(inside.inputs, inside.outputs, dtype=dtype, device=device)
+            return whole if len(inside.outputs) > 1 else lambda *tensors: whole(*tensors)[0]
         if op_kind(op) == "SplineWrapper":
             return spline(op.spline, dtype, device)
         if isinstance(op, MakeVector) and node.outputs[0].type.dtype == "bool":  # conditions, some of them constants
@@ -117,8 +123,8 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
 
     if not outputs:
         return lambda *tensors: ()
-    function = fgraph_to_python(graph, convert, type_conversion_fn=typify, fgraph_name="lowered")
-    return lambda *tensors: tuple(function(*tensors))
+    lowered = fgraph_to_python(graph, convert, type_conversion_fn=typify, fgraph_name="lowered")
+    return lambda *tensors: tuple(lowered(*tensors))
 
 
 def _without_raising(graph: FunctionGraph, tolerance: float) -> None:
