@@ -157,9 +157,10 @@ measure: .venv/.test  ## measure time and peak memory of each notebook on two co
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) measure $(NB) \
 	  $(if $(RESULTS),--results $(RESULTS)) $(if $(EXECUTED),--executed $(EXECUTED))
 
-pages: .venv/.test  ## write the pages that are made from results: scoreboard, what each chapter takes, modules
+pages: .venv/.test  ## write the pages that are made from results: scoreboard, what each chapter takes, modules, distributions
 	@$(TOOLS) pages
 	@.venv/bin/python tests/bridge/test_module_table.py
+	@PYTHONPATH=tests/bridge .venv/bin/python tests/bridge/test_distribution_table.py
 
 picture: .venv/.test  ## draw the picture of README.md anew, from the fit of its first example
 	@$(TOOLS) picture

@@ -20,6 +20,7 @@ __all__ = [
     "op_kind",
     "plot_trace",
     "psis_k",
+    "thawed",
     "with_both_gradient_names",
     "with_inner_graph_remade",
 ]
@@ -80,6 +81,11 @@ def op_kind(op: Any) -> str:
     PyTensor 3 has one fewer.
     """
     return type(op).__name__
+
+
+def thawed(graph: Any) -> Any:
+    """Give the graph inside an Op, which PyTensor 3 keeps frozen, as one whose nodes can be copied."""
+    return graph.unfreeze() if hasattr(graph, "unfreeze") else graph
 
 
 def with_inner_graph_remade(node: Any, inputs: Sequence[Any]) -> list[Any] | None:

@@ -13,10 +13,21 @@ import pyro
 import torch
 from pyro import poutine
 
+from companion.bridge import refuse_random
 from companion.datasets import check_labels
 from companion.errors import CompanionError, ModelError
 
-__all__ = ["FEW", "base_of", "check_rows", "check_scale", "drawn_sites", "first_run", "is_drawn", "words_of"]
+__all__ = [
+    "FEW",
+    "base_of",
+    "check_repeatable",
+    "check_rows",
+    "check_scale",
+    "drawn_sites",
+    "first_run",
+    "is_drawn",
+    "words_of",
+]
 
 FEW = 16
 """Rows that a first run sees."""
@@ -112,6 +123,34 @@ def check_scale(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> 
             "all rows as its size, or leave the size out: the fit counts rows by itself."
         )
     return True
+
+
+def check_repeatable(model: Callable[..., Any], nodes: dict[str, Any], x: torch.Tensor, y: torch.Tensor) -> None:
+    """Refuse a model that draws random numbers beside its sites, such as dropout written as a function.
+
+    Parameters
+    ----------
+    model
+        Pyro model; it is run on some of the rows, with every site as it was in the first run.
+    nodes
+        What the first run drew and observed.
+    x, y
+        All rows.
+
+    Raises
+    ------
+    ModelError
+        If it does, or gives something else the second time; the message names the line.
+    """
+    drawn = {n: s["value"] for n, s in nodes.items() if s["type"] == "sample" and not s["is_observed"]}
+    given = poutine.condition(model, data=drawn)
+    observed = list(_observed(nodes))
+
+    def compute() -> list[torch.Tensor]:
+        again: dict[str, Any] = dict(poutine.trace(given).get_trace(x[:FEW], y[:FEW]).nodes)
+        return [again[name]["fn"].log_prob(again[name]["value"]) for name in observed]
+
+    refuse_random(compute, getattr(model, "__name__", type(model).__name__))
 
 
 def check_rows(nodes: dict[str, Any], y: torch.Tensor) -> None:

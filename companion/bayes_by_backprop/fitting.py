@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from companion.bayes_by_backprop.bound import PART, Pairs, bound_of_all, free_energy, rows_of
-from companion.bayes_by_backprop.first_run import FEW, check_rows, check_scale, first_run
+from companion.bayes_by_backprop.first_run import FEW, check_repeatable, check_rows, check_scale, first_run
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.layers import weights_of_layers
 from companion.bayes_by_backprop.member import Member, members_of
@@ -216,6 +216,7 @@ def _begun(model: Callable[..., Any], data: Pairs, settings: Settings, start: St
         model = copy.deepcopy(model).to(device)
     x, nodes = _first_run(model, x, y)
     check_rows(nodes, y)
+    check_repeatable(model, nodes, x, y)
     scaled = check_scale(model, x, y)
     reseed(device, seed_for(settings.seed, "guide"))
     members = []

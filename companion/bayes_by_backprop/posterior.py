@@ -17,7 +17,7 @@ import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 
-from companion.bayes_by_backprop.first_run import is_drawn
+from companion.bayes_by_backprop.first_run import base_of, is_drawn
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.member import Member, members_of
 from companion.bayes_by_backprop.module import BayesianModule
@@ -276,7 +276,23 @@ def _center(observed: Any) -> torch.Tensor:
             f"the model returned a {type(observed).__name__}; expected the distribution of what is observed, as "
             "Classifier and Regression return it."
         )
-    return torch.as_tensor(observed.mean)
+    law: Any = base_of(observed)
+    if isinstance(law, torch.distributions.StudentT):
+        return torch.as_tensor(law.loc)  # its centre, whether it has a mean or not
+    try:
+        mean = torch.as_tensor(observed.mean)
+    except NotImplementedError as error:
+        raise _no_mean(law) from error
+    if isinstance(law, torch.distributions.Cauchy | torch.distributions.HalfCauchy):
+        raise _no_mean(law)
+    return mean
+
+
+def _no_mean(law: Any) -> ModelError:
+    return ModelError(
+        f"the model returned a {type(law).__name__}, which has no mean to predict. Draw with draw(n, seed) and compute "
+        "what you need from the draws, or return a distribution that has one."
+    )
 
 
 def _scale(observed: Any) -> torch.Tensor:

@@ -9,6 +9,7 @@ from companion.bridge.response import LinearisedResponse, Response
 from companion.bridge.scales import CentredScales, Scaled
 from companion.bridge.simplifying import largest
 from companion.bridge.support import refuse_impossible
+from companion.bridge.trial import refuse_random
 from companion.bridge.vectorising import Tools, fastest, looped, vectorised
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
@@ -28,6 +29,7 @@ __all__ = [
     "largest",
     "looped",
     "refuse_impossible",
+    "refuse_random",
     "torch_log_density",
     "vectorised",
     "wrap_torch",

@@ -15,6 +15,8 @@ from pytensor import scalar as ps
 from pytensor.tensor.elemwise import DimShuffle
 from torch.nn import functional
 
+from companion.bridge import special
+
 __all__ = [
     "ELEMENTWISE",
     "LINEAR_ALGEBRA",
@@ -105,7 +107,13 @@ ELEMENTWISE: dict[type, Torch] = {
     ps.math.Sigmoid: torch.sigmoid,
     ps.math.Softplus: _softplus,
     ps.math.GammaLn: torch.lgamma,
+    ps.math.Gamma: special.gamma,
     ps.math.Psi: torch.digamma,
+    ps.math.TriGamma: lambda x: torch.polygamma(1, x),
+    ps.math.PolyGamma: special.polygamma,
+    ps.math.BetaInc: special.beta_inc,
+    ps.math.GammaInc: special.gamma_inc,
+    ps.math.GammaIncC: special.gamma_inc_c,
     ps.math.Erf: torch.erf,
     ps.math.Erfc: torch.erfc,
     _LogErfc: _log_erfc,

@@ -16,8 +16,9 @@ import pymc as pm
 import torch
 from pytensor.graph.traversal import ancestors
 
-from companion.bridge.graph import Description, ModelGraph, model_graph
-from companion.bridge.lowering import Torch, lower
+from companion.bridge.graph import Description, ModelGraph, a_distribution, model_graph
+from companion.bridge.lowering import LoweringError, Torch, lower
+from companion.bridge.rounding import terms_in_float64
 from companion.bridge.scales import CentredScales, structure
 from companion.errors import ModelError
 
@@ -42,6 +43,9 @@ class LogDensity(Description):
         The model's data: name to tensor. Mini-batches of `pymc.Minibatch` stand here as what they are drawn from.
     dtype, device
         Floating dtype and device of the computation.
+    wide
+        Names of the observed variables whose likelihood is computed in float64, since float32 can't hold it; an empty
+        name stands for the prior.
     """
 
     def __init__(self, graph: ModelGraph, dtype: torch.dtype, device: torch.device) -> None:
@@ -49,8 +53,18 @@ class LogDensity(Description):
         self._graph = graph
         self.dtype, self.device = dtype, device
         self.data = self.tensors(graph.data)
-        self._prior = self._lowered([graph.prior])
-        self._likelihood = self._lowered([entries.sum() for entries in graph.likelihoods])
+        self.wide: frozenset[str] = frozenset()
+        try:
+            self.wide = terms_in_float64(graph, dtype, device)
+            self._prior = self._lowered([graph.prior], wide="" in self.wide)
+            sums = {o.name: entries.sum() for o, entries in zip(self.observed, graph.likelihoods, strict=True)}
+            self._likelihood = {
+                wide: (names, self._lowered([sums[name] for name in names], wide=wide))
+                for wide in (False, True)
+                if (names := [name for name in sums if (name in self.wide) is wide])
+            }
+        except LoweringError as error:
+            raise self._named(error) from error
         self._expected: Torch | None = None
         self._constrained: dict[tuple[str, ...], Torch] = {}
         self._observations: Torch | None = None
@@ -64,9 +78,31 @@ class LogDensity(Description):
         """Take values over as tensors of the dtype and on the device of the computation."""
         return {name: _copied(np.asarray(a), self.dtype, self.device) for name, a in arrays.items()}
 
-    def _lowered(self, outputs: Sequence[Any], *more: Any) -> Torch:
-        """Make a torch function of graphs of the values, the data and perhaps more inputs."""
-        return lower([*self._graph.inputs, *more], outputs, dtype=self.dtype, device=self.device)
+    def _lowered(self, outputs: Sequence[Any], *more: Any, wide: bool = False) -> Torch:
+        """Make a torch function of graphs of the values, the data and perhaps more inputs.
+
+        Where it is wide, it computes in float64 between inputs and outputs of the density's own dtype.
+        """
+        inputs = [*self._graph.inputs, *more]
+        function = lower(inputs, outputs, dtype=torch.float64 if wide else self.dtype, device=self.device)
+        if not wide:
+            return function
+
+        def call(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            found = function(*(t.double() if t.is_floating_point() else t for t in tensors))
+            return tuple(o.to(self.dtype) if torch.as_tensor(o).is_floating_point() else o for o in found)
+
+        return call
+
+    def _named(self, error: LoweringError) -> ModelError:
+        """Say which term of the log density can't be lowered."""
+        observed = {f"{o.name!r}, {a_distribution(o.distribution)}": o for o in self.observed}
+        for what, term in [*self._graph.prior_terms.items(), *zip(observed, self._graph.likelihoods, strict=True)]:
+            try:
+                self._lowered([term])
+            except LoweringError as own:
+                return ModelError(f"the log density of {what}, can't be lowered to torch: {own}")
+        return error
 
     def __call__(self, values: Values, data: Values | None = None) -> torch.Tensor:
         """Compute log p(data, values): the prior plus every likelihood, as ``model.compile_logp()`` does."""
@@ -79,13 +115,17 @@ class LogDensity(Description):
 
     def likelihoods(self, values: Values, data: Values | None = None) -> dict[str, torch.Tensor]:
         """Compute the log likelihood of each observed variable, summed over its rows."""
-        logps = self._likelihood(*self._arguments(values, data))
-        return {o.name: logp for o, logp in zip(self.observed, logps, strict=True)}
+        arguments = self._arguments(values, data)
+        found: dict[str, torch.Tensor] = {}
+        for names, function in self._likelihood.values():
+            found |= dict(zip(names, function(*arguments), strict=True))
+        return {o.name: found[o.name] for o in self.observed}
 
     def observations(self, values: Values, data: Values | None = None) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Compute each observed variable's log likelihood, one number for each observation, and the observed values."""
         if self._observations is None:
-            self._observations = self._lowered([*self._graph.likelihoods, *self._graph.observations])
+            outputs = [*self._graph.likelihoods, *self._graph.observations]
+            self._observations = self._lowered(outputs, wide=bool(self.wide - {""}))
         found = self._observations(*self._arguments(values, data))
         count = len(self.observed)
         pairs = zip(found[:count], found[count:], strict=True)
@@ -126,7 +166,7 @@ class LogDensity(Description):
         if self._expected is None:
             graph = self._graph
             outputs = [graph.expected_prior, *graph.prior_variances.values()]
-            self._expected = self._lowered(outputs, *graph.mean_inputs.values())
+            self._expected = self._lowered(outputs, *graph.mean_inputs.values(), wide="" in self.wide)
         logp, *priors = self._expected(*self._arguments(values, data), *(means[name] for name in self.gaussian))
         spread = sum(((variances[name] / v).sum() for name, v in zip(self.gaussian, priors, strict=True)), 0.0)
         return logp - 0.5 * spread

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pymc.distributions.custom import CustomSymbolicDistRV
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.distributions.transforms import log as log_transform
 from pymc.logprob.basic import logp, transformed_conditional_logp
@@ -26,9 +27,17 @@ from companion.bridge.sources import Sources, remade
 from companion.compat import observed_once
 from companion.errors import ModelError
 
-__all__ = ["Description", "ModelGraph", "Observed", "model_graph"]
+__all__ = ["Description", "ModelGraph", "Observed", "a_distribution", "kind_of", "model_graph"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
+
+# Names that readers know, where PyMC prints others.
+_NAMES = {
+    "LKJCorrRV": "LKJCorr",
+    "MultivariateNormal": "MvNormal",
+    "PG": "PolyaGamma",
+    "_lkjcholeskycov": "LKJCholeskyCov",
+}
 
 
 @dataclass(frozen=True)
@@ -95,8 +104,8 @@ class ModelGraph:
         The data's own arrays.
     free
         Names of the free variables.
-    prior
-        The log prior, a scalar.
+    prior_terms
+        The terms of the log prior by what they belong to, such as "'scale', a HalfNormal".
     likelihoods, observations
         The log likelihood of each observed variable, one number for each observation, and the observed values.
     parameters
@@ -115,7 +124,7 @@ class ModelGraph:
     mean_inputs: dict[str, Graph]
     data: dict[str, np.ndarray]
     free: tuple[str, ...]
-    prior: Graph
+    prior_terms: dict[str, Graph]
     likelihoods: tuple[Graph, ...]
     observations: tuple[Graph, ...]
     parameters: tuple[tuple[Graph, ...], ...]
@@ -124,6 +133,11 @@ class ModelGraph:
     prior_variances: dict[str, Graph]
     scale_widths: dict[str, Graph]
     variables: dict[str, Graph]
+
+    @property
+    def prior(self) -> Graph:
+        """The log prior, a scalar."""
+        return _total(self.prior_terms.values())
 
     @property
     def inputs(self) -> list[Graph]:
@@ -159,9 +173,8 @@ def model_graph(model: pm.Model) -> ModelGraph:
     priors = _priors(closed, gaussian)
     expected_terms, independent = _expected(model, priors, means, free_terms)
 
-    def total(terms: Iterable[Graph]) -> Graph:
-        return pt.add(pt.zeros(()), *(t.sum() for t in terms))
-
+    of = [f"{rv.name!r}, {a_distribution(kind_of(rv))}" for rv in model.free_RVs]
+    of += [f"the potential {v.name!r}" for v in model.potentials]
     likelihoods = tuple(closed.logp(model.observed_RVs))
     half_normal = _half_normals(model, closed)
     others = [t for rv, t in zip(model.free_RVs, free_terms, strict=True) if rv not in {*gaussian, *half_normal}]
@@ -189,16 +202,25 @@ def model_graph(model: pm.Model) -> ModelGraph:
         mean_inputs=means,
         data=sources.arrays(),
         free=tuple(rv.name for rv in model.free_RVs),
-        prior=total([*free_terms, *potentials]),
+        prior_terms=dict(zip(of, [*free_terms, *potentials], strict=True)),
         likelihoods=likelihoods,
         observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
         parameters=tuple(tuple(closed.by_values(_parameters(closed.named[rv.name]))) for rv in model.observed_RVs),
-        expected_prior=total([*expected_terms, *potentials]),
+        expected_prior=_total([*expected_terms, *potentials]),
         prior_means={name: mean for name, (mean, _) in moments.items()},
         prior_variances={name: deviation**2 for name, (_, deviation) in moments.items()},
         scale_widths={value.name: width for value, width in scales.items()},
         variables=variables,
     )
+
+
+def a_distribution(kind: str) -> str:
+    """Put an article before PyMC's name of a distribution; an empty name is one of the reader's own."""
+    return f"an {kind}" if kind[:1] in tuple("AEIO") else f"a {kind or 'distribution of this kind'}"
+
+
+def _total(terms: Iterable[Graph]) -> Graph:
+    return pt.add(pt.zeros(()), *(t.sum() for t in terms))
 
 
 class _Closed:
@@ -237,7 +259,10 @@ def _with_rows_of(value: Graph, rv: Graph) -> Graph:
     if isinstance(rv.owner.op, MinibatchRandomVariable):
         inner, *total_size = rv.owner.inputs
         return remade(rv.owner, [_with_rows_of(value, inner), *total_size])[0]
-    return change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
+    sized = change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
+    if isinstance(rv.owner.op, CustomSymbolicDistRV):  # PyMC makes it of the parameters that it had at first
+        return remade(sized.owner, [sized.owner.inputs[0], *rv.owner.inputs[1:]])[0]
+    return sized
 
 
 def _parameters(rv: Graph) -> list[Graph]:
@@ -313,7 +338,17 @@ def _expected(
 def _observed(rv: Graph, value: Graph, likelihood: Graph, sources: Sources) -> Observed:
     """Describe an observed variable; the data that its likelihood reads are those of the graph."""
     rows = next((name for name in sources.read_by([value]) if sources.behind[name].type.ndim), None)
-    scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
-    inner = rv.owner.inputs[0] if scaled else rv
-    kind = getattr(inner.owner.op, "_print_name", [""])[0] if inner.owner is not None else ""
-    return Observed(rv.name, scaled, rows, frozenset(sources.read_by([likelihood])), kind)
+    return Observed(rv.name, _is_scaled(rv), rows, frozenset(sources.read_by([likelihood])), kind_of(rv))
+
+
+def _is_scaled(rv: Graph) -> bool:
+    return rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
+
+
+def kind_of(rv: Graph) -> str:
+    """Give PyMC's name of a variable's distribution."""
+    inner = rv.owner.inputs[0] if _is_scaled(rv) else rv
+    if inner.owner is None:
+        return ""
+    printed = str(getattr(inner.owner.op, "_print_name", [""])[0] or "")
+    return "CustomDist" if printed.startswith("CustomDist") else _NAMES.get(printed, printed)

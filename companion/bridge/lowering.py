@@ -15,14 +15,17 @@ import pytensor.tensor as pt
 import torch
 from pymc.logprob.utils import local_check_parameter_to_ninf_switch
 from pytensor import scalar as ps
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import PYTORCH
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
+from pytensor.ifelse import IfElse
 from pytensor.link.pytorch.dispatch.basic import pytorch_funcify
 from pytensor.link.utils import fgraph_to_python
 from pytensor.raise_op import CheckAndRaise
+from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, AllocEmpty, ARange, ExtractDiag, Eye, MakeVector
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
@@ -30,13 +33,16 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import indices_from_subtensor
 
+from companion.bridge.branches import guard_branches
 from companion.bridge.counterparts import ELEMENTWISE, LINEAR_ALGEBRA, backwards, dimshuffle, log_erfc
+from companion.bridge.loops import chosen, scan
 from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.sources import is_tensor
-from companion.compat import op_kind
+from companion.bridge.special import spline
+from companion.compat import op_kind, thawed
 from companion.errors import ModelError
 
-__all__ = ["lower"]
+__all__ = ["LoweringError", "lower"]
 
 Torch = Callable[..., Any]
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
@@ -51,6 +57,10 @@ _ROUNDING = 1024
 
 # Ops that write into a part of an array, by name as well.
 _INCREMENTS = frozenset({"IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
+
+
+class LoweringError(ModelError):
+    """Something in a model's graph has no torch counterpart."""
 
 
 def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dtype, device: torch.device) -> Torch:
@@ -72,20 +82,32 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
 
     Raises
     ------
-    ModelError
+    LoweringError
         If an Op has no torch counterpart; the message names it, the variable that it computes and what to do.
     """
     graph = FunctionGraph(list(inputs), list(outputs), clone=True)
     _without_raising(graph, torch.finfo(dtype).eps * _ROUNDING)
     _REWRITES.rewrite(graph)
     _with_log_erfc(graph)
+    guard_branches(graph)
 
     def convert(op: Any, *, node: Apply[Any] | None = None, **kwargs: Any) -> Torch:
         if node is None:
-            whole: Torch = pytorch_funcify(op, node=node, **kwargs)
-            return whole
+            function: Torch = pytorch_funcify(op, node=node, **kwargs)
+            return function
         if isinstance(op, TorchOp):
             return _module(op, dtype, device)
+        if isinstance(op, Scan):
+            if op.info.as_while:
+                raise _refusal(op, node)
+            step = thawed(op.fgraph)
+            return scan(op, lower(step.inputs, step.outputs, dtype=dtype, device=device))
+        if isinstance(op, OpFromGraph):
+            inside = thawed(op.fgraph)
+            whole = lower(inside.inputs, inside.outputs, dtype=dtype, device=device)
+            return whole if len(inside.outputs) > 1 else lambda *tensors: whole(*tensors)[0]
+        if op_kind(op) == "SplineWrapper":
+            return spline(op.spline, dtype, device)
         if isinstance(op, MakeVector) and node.outputs[0].type.dtype == "bool":  # conditions, some of them constants
             return lambda *xs: torch.stack([torch.as_tensor(x, device=device) for x in xs])
         found = _counterpart(op, node, dtype, kwargs)
@@ -101,8 +123,8 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
 
     if not outputs:
         return lambda *tensors: ()
-    function = fgraph_to_python(graph, convert, type_conversion_fn=typify, fgraph_name="lowered")
-    return lambda *tensors: tuple(function(*tensors))
+    lowered = fgraph_to_python(graph, convert, type_conversion_fn=typify, fgraph_name="lowered")
+    return lambda *tensors: tuple(lowered(*tensors))
 
 
 def _without_raising(graph: FunctionGraph, tolerance: float) -> None:
@@ -162,6 +184,8 @@ def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str
         return lambda *xs: torch.stack([torch.as_tensor(x) for x in xs])
     if isinstance(op, DimShuffle):
         return lambda x: dimshuffle(x, op)
+    if isinstance(op, IfElse):
+        return chosen(op.n_outs)
     core = op.core_op if isinstance(op, Blockwise) else op  # torch takes batches of matrices as they are
     if isinstance(core, Dot):
         return _with_floats(torch.matmul, dtype) if is_float(node.outputs[0]) else torch.matmul
@@ -227,12 +251,12 @@ def _with_floats(function: Torch, dtype: torch.dtype) -> Torch:
     return cast
 
 
-def _refusal(op: Any, node: Apply[Any]) -> ModelError:
+def _refusal(op: Any, node: Apply[Any]) -> LoweringError:
     """Name the Op, the variable and what to use instead."""
     out = node.outputs[0]
     named = out.name or next((v.name for v in ancestors([out]) if v.name and v is not out), None)
     where = f"variable {named!r}" if out.name or not named else f"variable computed from {named!r}"
-    return ModelError(
+    return LoweringError(
         f"the Op {op} ({op_kind(op)}), which computes the {where} of shape {out.type.shape}, has no torch "
         "counterpart. Express it with elementwise functions, sums and matrix products, put it into a torch.nn.Module "
         "with companion.bridge.wrap_torch, or fit the model with pymc.fit or companion.inference.fit_advi instead."

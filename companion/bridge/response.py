@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "Prediction".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pymc as pm
@@ -18,6 +18,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.basic import BernoulliRV, CategoricalRV, NormalRV, StudentTRV
 from pytensor.tensor.special import Softmax
 
+from companion.bridge.centres import centre
 from companion.bridge.lowering import lower
 from companion.bridge.sources import Sources
 from companion.compat import op_kind
@@ -28,8 +29,6 @@ __all__ = ["LinearisedResponse", "Response"]
 # Ops that take some entries of an array.
 _PICKS = frozenset({"AdvancedSubtensor", "AdvancedSubtensor1", "AdvancedBooleanSubtensor", "BooleanSubtensor"})
 
-_MEANS = {BernoulliRV: 0, CategoricalRV: 0, NormalRV: 0, StudentTRV: 1}  # which parameter is the mean
-
 
 class Response:
     r"""A model's predictive probabilities, or means, given its free variables.
@@ -37,7 +36,7 @@ class Response:
     Parameters
     ----------
     model
-        A model with one observed variable: Bernoulli, Categorical, Normal or StudentT.
+        A model with one observed variable, of any distribution that has a mean.
     dtype, device
         Floating dtype and device of the computation.
 
@@ -53,23 +52,24 @@ class Response:
     Raises
     ------
     ModelError
-        If the model has no observed variable or several, or one of another distribution.
+        If the model has no observed variable or several, or one without a mean, as a Cauchy.
     """
 
     def __init__(self, model: pm.Model, dtype: torch.dtype, device: torch.device) -> None:
-        rv, self._kind = _observed(model)
-        parameter = rv.owner.op.dist_params(rv.owner)[_MEANS[self._kind]]
-        parameter, self.rows = _with_missing(model, parameter)
+        rv = _observed(model)
+        self._binary, self._classes = (isinstance(rv.owner.op, kind) for kind in (BernoulliRV, CategoricalRV))
+        whole, self.rows = _with_missing(model)
         stand_ins = {v: v.type(name=v.name) for v in model.free_RVs}
         sources = Sources.of(model)
-        [graph] = clone_replace([parameter], replace=stand_ins)
+        [graph] = clone_replace([centre(rv, whole)], replace=stand_ins)
         [graph] = sources.close([graph], keep=stand_ins.values())
         shapes = model.eval_rv_shapes()
         self.variables = {v.name: tuple(shapes[v.name]) for v in model.free_RVs}
         self.inputs = tuple(sources.read_by([graph]))
         inputs = [*stand_ins.values(), *(sources.inputs[name] for name in self.inputs)]
-        before = _before_link(graph)
-        self._has_link = before is not None
+        self._link, before = _link(graph)
+        if isinstance(rv.owner.op, NormalRV | StudentTRV):  # their mean is linear, whatever the model makes it of
+            self._link, before = None, None
         self._function = lower(inputs, [graph], dtype=dtype, device=device)
         self._predictor = self._function if before is None else lower(inputs, [before], dtype=dtype, device=device)
 
@@ -79,25 +79,27 @@ class Response:
         return self._both_classes(torch.as_tensor(out))
 
     def predictor(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        r"""Compute what stands before the link: logits (points,) or (points, classes), or means (points,).
+        r"""Compute what stands before the link: logits (points,) or (points, classes), logarithms of means, or means.
 
         Where the model's probabilities aren't a sigmoid or a softmax, it is their log odds or logarithm.
         """
         [out] = self._predictor(*self._arguments(variables, data))
         out = torch.as_tensor(out)
-        if self._kind not in (BernoulliRV, CategoricalRV) or self._has_link:
+        if self._link is not None or not (self._binary or self._classes):
             return out
         tiny = torch.finfo(out.dtype).eps
-        return out.logit(tiny) if self._kind is BernoulliRV else out.clamp_min(tiny).log()
+        return out.logit(tiny) if self._binary else out.clamp_min(tiny).log()
 
     def of_predictor(self, predictor: torch.Tensor) -> torch.Tensor:
-        """Put the link on: probabilities (points, classes) of logits; means stay as they are."""
-        if self._kind is CategoricalRV:
+        """Put the link on: probabilities (points, classes) of logits, means of their logarithms or as they are."""
+        if self._classes:
             return predictor.softmax(dim=-1)
-        return self._both_classes(predictor.sigmoid() if self._kind is BernoulliRV else predictor)
+        if self._binary:
+            return self._both_classes(predictor.sigmoid())
+        return self._link(predictor) if self._link is not None else predictor
 
     def _both_classes(self, out: torch.Tensor) -> torch.Tensor:
-        return torch.stack([1 - out, out], dim=-1) if self._kind is BernoulliRV else out
+        return torch.stack([1 - out, out], dim=-1) if self._binary else out
 
     def _arguments(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         return [*(variables[name] for name in self.variables), *(data[name] for name in self.inputs)]
@@ -149,50 +151,46 @@ class LinearisedResponse(Response):
         return value.detach(), slope
 
 
-def _before_link(graph: Any) -> Any:
-    """Find what a sigmoid or a softmax over the last axis is taken of; ``None`` where the graph is neither."""
+def _link(graph: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor] | None, Any]:
+    """Find the link of a graph, and what it is put on: a sigmoid, a softmax over the last axis, or an exponential."""
     node = graph.owner
     while node is not None and isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Identity):
         node = node.inputs[0].owner
     if node is None:
-        return None
+        return None, None
     if isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.math.Sigmoid):
-        return node.inputs[0]
+        return torch.sigmoid, node.inputs[0]
+    if isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Exp):
+        return torch.exp, node.inputs[0]
     last = node.outputs[0].type.ndim - 1
     if isinstance(node.op, Softmax) and node.op.axis in (-1, last):
-        return node.inputs[0]
-    return None
+        return lambda logits: logits.softmax(dim=-1), node.inputs[0]
+    return None, None
 
 
-def _with_missing(model: pm.Model, parameter: Any) -> tuple[Any, int | None]:
-    """Find the parameter of all observations where PyMC imputes some, and count the observations.
+def _with_missing(model: pm.Model) -> tuple[Any, int | None]:
+    """Find how to get a parameter of all observations where PyMC imputes some, and count the observations.
 
     PyMC splits a variable ``y`` with missing values into ``y_observed`` and ``y_unobserved``, whose parameters are the
     whole's at the places of either.
     """
     observed = model.observed_RVs[0]
-    whole = observed.name.removesuffix("_observed")
-    if f"{whole}_unobserved" not in model.named_vars:
-        return parameter, next(iter(model.rvs_to_values[observed].type.shape), None)
-    rows = next(iter(model[whole].type.shape), None)
-    node = parameter.owner
-    picks = node is not None and op_kind(node.op) in _PICKS and all(isinstance(v, Constant) for v in node.inputs[1:])
-    return (node.inputs[0] if picks else parameter), rows
+    name = observed.name.removesuffix("_observed")
+    if f"{name}_unobserved" not in model.named_vars:
+        return lambda parameter: parameter, next(iter(model.rvs_to_values[observed].type.shape), None)
+
+    def whole(parameter: Any) -> Any:
+        node = parameter.owner
+        picks = node is not None and op_kind(node.op) in _PICKS
+        return node.inputs[0] if picks and all(isinstance(v, Constant) for v in node.inputs[1:]) else parameter
+
+    return whole, next(iter(model[name].type.shape), None)
 
 
-def _observed(model: pm.Model) -> tuple[Any, Any]:
+def _observed(model: pm.Model) -> Any:
     if len(model.observed_RVs) != 1:
         raise ModelError(
             f"the model observes {[rv.name for rv in model.observed_RVs]}; prediction expects one observed variable."
         )
     rv = model.observed_RVs[0]
-    if isinstance(rv.owner.op, MinibatchRandomVariable):
-        rv = rv.owner.inputs[0]
-    kind = next((k for k in _MEANS if isinstance(rv.owner.op, k)), None)
-    if kind is None:
-        raise ModelError(
-            f"{model.observed_RVs[0].name!r} is a {type(rv.owner.op).__name__.removesuffix('RV')}; prediction knows "
-            f"{[k.__name__.removesuffix('RV') for k in _MEANS]}. Draw with draw(n, seed) and "
-            "compute it from the draws."
-        )
-    return rv, kind
+    return rv.owner.inputs[0] if isinstance(rv.owner.op, MinibatchRandomVariable) else rv

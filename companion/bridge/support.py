@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from companion.bridge.density import LogDensity
+from companion.bridge.graph import a_distribution
 from companion.bridge.lines import first_line
 from companion.errors import ModelError
 
@@ -130,16 +131,12 @@ class _Impossible:
         self.rows += len(bad) if bad.ndim else 0
 
     def __str__(self) -> str:
-        takes, kind = _TAKES.get(self.distribution, ""), _article(self.distribution)
+        takes, kind = _TAKES.get(self.distribution, ""), a_distribution(self.distribution)
         return (
             f"{self.count:,} of {self.total:,} entries of {self.name!r} have no density under any weights"
             + f", the first is {self.first}"
             + (f": {kind} takes {takes}." if takes else f", outside what {kind} takes.")
         )
-
-
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[:1] in "AEIO" else f"a {noun or 'distribution of this kind'}"
 
 
 def _is_finite(density: LogDensity, values: Values, data: Values) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -21,7 +21,7 @@ from companion.bridge.functions import ModuleCall
 from companion.bridge.lines import first_line, line_of_error, line_of_now
 from companion.errors import ModelError
 
-__all__ = ["try_module"]
+__all__ = ["refuse_random", "try_module"]
 
 Tensors = Sequence[torch.Tensor]
 
@@ -32,6 +32,9 @@ _ASKS = frozenset({
     "_unique2", "is_nonzero", "bincount", "__bool__", "__int__", "__float__", "__index__",
     "_pack_padded_sequence",
 })  # fmt: skip
+
+
+_OTHER = "gives another output for the same inputs and weights"
 
 
 def try_module(call: ModuleCall, inputs: Tensors) -> None:
@@ -63,9 +66,36 @@ def try_module(call: ModuleCall, inputs: Tensors) -> None:
         _refuse_what_was_seen(call, watched)
         again = _outputs(call, given, weights, None)
     _refuse_changes(call, buffers, given, kept)
-    if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, again, strict=True)):
-        raise _random(call, "gives another output for the same inputs and weights", "")
+    if not _same(first, again):
+        raise _random(call.label, _OTHER, "")
     _refuse_what_no_weight_reaches(call, first, weights)
+
+
+def refuse_random(compute: Callable[[], Tensors], label: str) -> None:
+    """Refuse a computation that doesn't give the same again.
+
+    Parameters
+    ----------
+    compute
+        The computation, in which all weights are given.
+    label
+        Name of the model, for the message.
+
+    Raises
+    ------
+    ModelError
+        If it draws random numbers or gives something else the second time; the message names the line that draws.
+    """
+    watched = _Watched(())
+    with _random_numbers_kept():
+        with watched:
+            first = compute()
+        if watched.draws is not None:
+            name, where = watched.draws
+            raise _random(label, f"draws random numbers ({name})", where)
+        again = compute()
+    if not _same(first, again):
+        raise _random(label, _OTHER, "")
 
 
 class _Watched(TorchFunctionMode):
@@ -151,9 +181,13 @@ def _asked(call: ModuleCall, asks: tuple[str, str]) -> ModelError:
     )
 
 
-def _random(call: ModuleCall, does: str, where: str) -> ModelError:
+def _same(first: Tensors, again: Tensors) -> bool:
+    return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, again, strict=True))
+
+
+def _random(label: str, does: str, where: str) -> ModelError:
     return ModelError(
-        f"{call.label} {does}{f' in {where}' if where else ''}, so that it doesn't compute the same from the same "
+        f"{label} {does}{f' in {where}' if where else ''}, so that it doesn't compute the same from the same "
         "weights. Call module.eval() first where that ends it, or leave it out: the posterior regularises already."
     )
 
@@ -161,7 +195,7 @@ def _random(call: ModuleCall, does: str, where: str) -> ModelError:
 def _refuse_what_was_seen(call: ModuleCall, watched: _Watched) -> None:
     if watched.draws is not None:
         name, where = watched.draws
-        raise _random(call, f"draws random numbers ({name})", where)
+        raise _random(call.label, f"draws random numbers ({name})", where)
     if watched.asks is not None:
         raise _asked(call, watched.asks)
 
@@ -169,7 +203,7 @@ def _refuse_what_was_seen(call: ModuleCall, watched: _Watched) -> None:
 def _refuse_changes(call: ModuleCall, buffers: dict[str, torch.Tensor], inputs: Tensors, kept: Tensors) -> None:
     for name, now in call.module.named_buffers():
         if name in buffers and not torch.equal(now.nan_to_num(), buffers[name].nan_to_num()):
-            raise _random(call, f"changes its buffer {name!r} at each call", "")
+            raise _random(call.label, f"changes its buffer {name!r} at each call", "")
     for number, (now, before) in enumerate(zip(inputs, kept, strict=True)):
         if not torch.equal(now.nan_to_num(), before.nan_to_num()):
             raise ModelError(

@@ -665,6 +665,84 @@ def test_a_module_around_the_network_that_is_no_function_of_a_row_is_refused(lay
         quick(Regression(network, noise=1.0))
 
 
+class Noisy(torch.nn.Module):
+    """A network whose forward draws random numbers, as many tutorials write dropout."""
+
+    def __init__(self, noise):
+        super().__init__()
+        self.a, self.b, self.noise = torch.nn.Linear(1, 8), torch.nn.Linear(8, 1), noise
+
+    def forward(self, x):
+        return self.b(self.noise(self.a(x).relu()))
+
+
+class Drifting:
+    """Noise of a generator of its own, which leaves the others' states as they are."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, h):
+        return h * float(self.rng.random())
+
+
+RANDOM = {
+    "functional": (lambda h: torch.nn.functional.dropout(h, 0.5, training=True), r"random numbers \(dropout\) in line"),
+    "torch.rand": (lambda h: h * torch.rand(h.shape[1]), r"random numbers \(rand\) in line .*torch\.rand\(h\.shape"),
+    "NumPy": (Drifting(), "gives another output for the same inputs and weights"),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_a_network_whose_forward_is_random_is_refused_before_the_first_step(kind):
+    noise, message = RANDOM[kind]
+    network = to_bayesian(Noisy(noise), priors.Gaussian(1.0))
+    with pytest.raises(ModelError, match=message):
+        quick(Regression(network, noise=1.0), callback=ends_the_test)
+
+
+def ends_the_test(step, state):
+    raise AssertionError(f"step {step} was taken")
+
+
+def test_a_model_that_draws_random_numbers_beside_its_sites_is_refused():
+    def jittered(x, y=None):
+        weight = pyro.sample("weight", dist.Normal(0.0, 5.0))
+        law = dist.Normal(weight * (x[:, 0] + 0.1 * torch.randn(len(x))), 0.5)
+        with pyro.plate("rows", len(x)):
+            pyro.sample("obs", law, obs=y)
+        return law
+
+    with pytest.raises(ModelError, match=r"jittered draws random numbers \(randn\) in line"):
+        quick(jittered, data=SimpleNamespace(x=CURVE.x, y=CURVE.y.ravel()))
+
+
+@pytest.mark.parametrize(
+    ("law", "expected"),
+    [
+        (lambda w, x: dist.StudentT(1.0, w * x, 1.0), lambda w, x: w * x),
+        (lambda w, x: dist.Poisson(torch.exp(w * x)), lambda w, x: np.exp(w * x)),
+        (lambda w, x: dist.Cauchy(w * x, 1.0), None),
+    ],
+    ids=["StudentT", "Poisson", "Cauchy"],
+)
+def test_what_is_predicted_is_the_centre_of_what_is_observed(law, expected):
+    def model(x, y=None):
+        observed = law(pyro.sample("weight", dist.Normal(0.0, 0.5)), x[:, 0])
+        with pyro.plate("rows", len(x)):
+            pyro.sample("obs", observed, obs=y)
+        return observed
+
+    posterior = quick(model, 3, data=SimpleNamespace(x=CURVE.x, y=np.arange(len(CURVE.x), dtype="float32")))
+    draws = posterior.draw(4, seed=0)
+    if expected is None:
+        with pytest.raises(ModelError, match="a Cauchy, which has no mean to predict"):
+            posterior.predict(CURVE.x, draws)
+    else:
+        found = posterior.predict(CURVE.x, draws)
+        np.testing.assert_allclose(found, expected(draws["weight"][:, None], CURVE.x[:, 0]), rtol=1e-5)
+
+
 @pytest.mark.parametrize("seed", [None, -1, 1.5, "a"])
 def test_a_seed_is_a_whole_number(seed):
     posterior = quick(steps=2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from companion.bridge import torch_log_density
-from companion.errors import InferenceError
+from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import fit
 
 RNG = np.random.default_rng(1)
@@ -89,13 +89,60 @@ def test_a_fit_in_float32_ends_where_one_in_float64_does(make, elbo):
     assert posterior.record.elbo == pytest.approx(elbo, abs=1)
 
 
-def test_what_only_float64_can_hold_is_told_so_first():
+def large_counts():
+    pm.NegativeBinomial("y", pm.math.exp(pm.Normal("m", 8)), pm.math.exp(pm.Normal("a", 15)), observed=[3000, 2900])
+
+
+def narrow_shares():
+    pm.Beta("y", pm.math.exp(pm.Normal("a", 12)), pm.math.exp(pm.Normal("b", 12)), observed=[0.5, 0.5001])
+
+
+def large_shape_as_prior():
+    pm.Normal("y", pm.Gamma("g", 1e6, 1e6), 1, observed=[1.0])
+
+
+@pytest.mark.parametrize("make", [large_counts, narrow_shares, large_shape_as_prior])
+def test_a_term_that_float32_cannot_hold_is_computed_in_float64_and_named(make):
+    with pm.Model() as model:
+        make()
+    name = "g" if make is large_shape_as_prior else "y"
+    with pytest.warns(CompanionWarning, match=rf"float32 can't hold the log density of '{name}', a \w+ \(off by"):
+        single = torch_log_density(model, dtype=torch.float32)
+    assert single.wide == {"" if name == "g" else "y"}
+    double, at = torch_log_density(model), single.tensors(single.start)
+    exact, truth = torch.func.grad_and_value(double)({n: v.double() for n, v in at.items()})
+    slope, value = torch.vmap(torch.func.grad_and_value(single))({n: v[None] for n, v in at.items()})
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value[0].double(), truth, rtol=1e-6, atol=1e-6)
+    for n, gradient in exact.items():
+        torch.testing.assert_close(slope[n][0].double(), gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_rounded_before_it_is_computed_is_refused_by_its_name():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("a", 2e7, 10), 0.1, observed=[20000001.3, 20000002.1])
+    with pytest.raises(ModelError, match=r"log density of 'y', a Normal, is off by .*precision='float64'"):
+        fit(model, 50, compile=False, progressbar=False, device="cpu")
+    torch_log_density(model)
+
+
+def test_a_potential_that_float32_cannot_hold_is_computed_in_float64():
     with pm.Model() as model:
         x = pm.Normal("x", 0, 1)
         pm.Potential("far", -pt.exp(120 + x) / np.exp(120))
+    with pytest.warns(CompanionWarning, match="float32 can't hold the log density of the potential 'far'"):
+        posterior = fit(model, 50, compile=False, progressbar=False, device="cpu")
+    assert np.isfinite(posterior.record.elbo)
+
+
+def test_what_only_float64_can_hold_on_the_way_is_told_so_first():
+    with pm.Model() as model:
+        x = pm.Normal("x", 0, 1)
+        pm.Potential("far", 50 * x - pt.exp(80 + 10 * x) / np.exp(88))
+    settings = {"compile": False, "progressbar": False, "device": "cpu", "learning_rate": 0.1}
     with pytest.raises(InferenceError, match=r"in every restart that was left\. In float64 .*precision='float64'"):
-        fit(model, 50, compile=False, progressbar=False, device="cpu")
-    assert np.isfinite(fit(model, 50, precision="float64", compile=False, progressbar=False, device="cpu").record.elbo)
+        fit(model, 50, **settings)
+    assert np.isfinite(fit(model, 50, precision="float64", **settings).record.elbo)
 
 
 def test_a_loss_that_float64_cannot_hold_either_is_not_blamed_on_rounding():

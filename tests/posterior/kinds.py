@@ -46,11 +46,14 @@ def binary(rows=40):
     return binary_classifier(Observations(MOONS.x[:rows], MOONS.y[:rows]))
 
 
+def counts_of_rows(rows):
+    return np.random.default_rng(1).poisson(np.exp(0.3 * X[:rows, 0]))
+
+
 def counts(rows=40):
     with pm.Model(coords={"feature": ["a", "b", "c"]}) as model:
         w = pm.Normal("w", 0, 1, dims="feature")
-        labels = np.random.default_rng(1).poisson(np.exp(0.3 * X[:rows, 0]))
-        pm.Poisson("y", pm.math.exp(0.1 * (pm.Data("x", X[:rows]) @ w)), observed=labels)
+        pm.Poisson("y", pm.math.exp(0.1 * (pm.Data("x", X[:rows]) @ w)), observed=counts_of_rows(rows))
     return model
 
 
