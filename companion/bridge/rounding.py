@@ -80,7 +80,7 @@ def terms_in_float64(graph: ModelGraph, dtype: torch.dtype, device: torch.device
         If there are such terms.
     """
     terms = _unsteady(graph)
-    if not terms or dtype == torch.float64 or device.type == "mps":
+    if not terms or dtype == torch.float64 or device.type in ("mps", "meta"):  # no float64, or no values
         return frozenset()
     double, data = torch.float64, _some_rows(graph)
     single, exact = (_values(graph, terms, kind, kind, device, data) for kind in (dtype, double))
