@@ -124,7 +124,7 @@ def scan(op: Any, inner: Torch) -> Torch:
 
 
 def chosen(outputs: int) -> Torch:
-    """Make a choice between two lists of values an elementwise one, since a tensor's value can't be asked for."""
+    """Choose between two lists of values entry by entry, since a tensor's value can't be asked for."""
 
     def choose(condition: Any, *values: torch.Tensor) -> Any:
         yes = torch.as_tensor(condition).bool()

@@ -34,7 +34,7 @@ class Choices:
     Raises
     ------
     ModelError
-        If a choice is none of those that there are.
+        If there is no such choice.
     """
 
     structure: str = "full"

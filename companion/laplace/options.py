@@ -58,7 +58,7 @@ class LaplacePredictive(StrEnum):
     """How a Laplace approximation predicts."""
 
     LINEARISED = "linearised"
-    """With the network's outputs linear in the weights around the mode, as the Gauss-Newton matrix takes them to be."""
+    """The network's outputs taken as linear in the weights around the mode, as the Gauss-Newton matrix takes them."""
 
     SAMPLED = "sampled"
-    """With the network itself, at drawn weights."""
+    """The network itself, at drawn weights."""

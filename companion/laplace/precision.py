@@ -33,7 +33,7 @@ class Likelihood:
     blocks
         The blocks.
     parts
-        For each, its matrix (n, n), its diagonal (n,), or the two factors of a Kronecker product, gradients first.
+        Matrix (n, n) of each, its diagonal (n,), or the two factors of a Kronecker product, gradients first.
     """
 
     blocks: tuple[Block, ...]
