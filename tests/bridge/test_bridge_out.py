@@ -268,11 +268,6 @@ def test_expected_prior_is_the_average_of_the_prior_over_draws_of_the_approximat
     assert (float(expected.std()) < 1e-9) == (independent == set(means))
 
 
-def scan():
-    steps = pytensor.scan(lambda p, e: 0.5 * p + e, [pm.Normal("e", shape=5)], [pt.zeros(())], return_updates=False)
-    pm.Potential("walk", -(steps**2).sum())
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -280,7 +275,6 @@ def scan():
             lambda: pm.Potential("q", NUMPYS_SORT(pm.Normal("x", shape=3))),
             r"Op \S*sort.*variable 'q'.*wrap_torch.*pymc.fit",
         ),
-        (scan, r"Op Scan.* from 'e'.*wrap_torch.*pymc.fit"),
         (lambda: pm.Normal("y", 0, 1, observed=Y), "no free variables"),
         (lambda: pm.Poisson("changes", 3), r"\['changes'\] are discrete.*pm.Mixture"),
         (lambda: regression(*batches(2 * pm.Data("x", X), Y), total_size=12), "computed.*pm.Data"),

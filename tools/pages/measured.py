@@ -19,7 +19,7 @@ import numpy as np
 from tools import ROOT
 from tools.contents import chapters, notebook_of, pages
 from tools.notebooks import read
-from tools.pages import readme, scoreboard
+from tools.pages import methods, readme, scoreboard
 from tools.pages.rooms import drawing
 from tools.pages.scoreboard import Row
 from tools.pages.tables import figure, spread, table
@@ -173,6 +173,7 @@ def made() -> dict[Path, Callable[[], str]]:
         REFERENCE / "scoreboard.md": score_page,
         REFERENCE / "runs.md": run_page,
         DRAWING: drawing,
+        **({REFERENCE / "methods.md": methods.method_page(MADE)} if methods.stored() else {}),
         README: lambda: readme.readme(README.read_text(encoding="utf-8")),
     }
 
