@@ -69,7 +69,7 @@ def test_impossible_parameters_have_no_density_as_in_pymc(p):
 
 
 def test_an_ensemble_of_points_from_one_start_is_refused():
-    with pytest.raises(ModelError, match="all restarts would be the same"):
+    with pytest.raises(ModelError, match="all of them would be the same"):
         fit(inputs_as_plain_array(), family="map", restarts=3, start={"w": np.zeros(2)}, **QUICK)
 
 

@@ -277,7 +277,7 @@ def test_a_bad_setting_is_named_with_its_value(name, value):
         (Schedule, {"kl_warmup": None}, "kl_warmup=None; expected a share of the steps"),
         (Schedule, {"shape": "linear"}, "schedule='linear'; expected one of"),
         (Machine, {"precision": "float16"}, "precision='float16'; expected one of .'float32', 'float64', 'bfloat16'."),
-        (Machine, {"compile": "yes"}, "compile='yes'; expected 'auto', True or False"),
+        (Machine, {"compile": "yes"}, "compile='yes'; expected 'auto', True, False or 'kernels'"),
         (Checkpoint, {"folder": "x", "every": 0}, "every=0; expected a whole number, 1 or more"),
         (Checkpoint, {"folder": "x", "every": 2.5}, "every=2.5; expected a whole number"),
         (Stream, {"dataset": None, "batch_size": 5, "workers": -1}, "workers=-1; expected a whole number"),

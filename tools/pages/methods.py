@@ -49,7 +49,7 @@ Seconds are the processor's, on one thread, with set-up and compilation.
 
 OUTRO = """
 The reference is a run of 16 chains of Hamiltonian Monte Carlo with 2,000 draws each, from another seed. A ranking on 41
-weights does not rank on a million: what a method costs in gradients and memory, and when not to use it, stands in its
+weights says little about a million: what a method costs in gradients and memory, and when not to use it, stands in its
 docstring, and how each works on the page {doc}`/reference/how_a_fit_works`.
 """
 
