@@ -18,11 +18,11 @@ __all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State",
 
 State = dict[str, torch.Tensor]
 """What the next step depends on, by name: tensors (chains, ...), "position" (chains, size) among them, the values in
-the unconstrained space. Entries whose name begins with "shared_" belong to all chains and may have any shape."""
+the unconstrained space. Entries whose name begins with ``shared_`` belong to all chains and may have any shape."""
 
 Info = dict[str, torch.Tensor]
 """What a step tells: tensors (chains, ...). The runner records those that are (chains,) and whose name doesn't begin
-with "_", under ArviZ's names: "lp", "energy", "diverging", "acceptance_rate", "n_steps", "step_size". The others are
+with ``_``, under ArviZ's names: "lp", "energy", "diverging", "acceptance_rate", "n_steps", "step_size". The others are
 for `Kernel.adapt` alone."""
 
 Gradient = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
