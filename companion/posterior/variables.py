@@ -52,7 +52,7 @@ def unconstrained(model: pm.Model, draws: Arrays) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        Name of each value, such as "scale_log__", to array (draws, \*shape).
+        Name of each value, such as ``"scale_log__"``, to array (draws, \*shape).
     """
     outputs = []
     for rv in model.free_RVs:
