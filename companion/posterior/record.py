@@ -111,7 +111,7 @@ class Record:
         The weighted mean of the restarts' bounds: exact for one restart, and for a mixture a bound that is lower still.
         """
         kept = self.weights > 0
-        return float(self.weights[kept] @ self.bounds[kept, 0])
+        return np.float64(self.weights[kept] @ self.bounds[kept, 0])  # a float that NumPy's methods work on, too
 
     @property
     def elbo_se(self) -> float:

@@ -50,6 +50,7 @@ def test_its_record_says_how_it_was_found(pair):
     assert record.bounds.shape == (restarts, 2)
     assert record.losses.shape == (len(record.losses), restarts)
     assert isinstance(record.elbo, float)
+    assert record.elbo.round(1) == pytest.approx(record.elbo, abs=0.06, nan_ok=True)  # NumPy's methods work on it
     assert len(record.restarts) == restarts
     assert "\n" not in str(record)
     assert str(record) in repr(made(pair))
