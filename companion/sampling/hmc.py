@@ -17,7 +17,7 @@ from companion.errors import ModelError
 from companion.sampling.adaptation import Averaging, Lengths, Metric, window_ends
 from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
 
-__all__ = ["HMC", "Dynamics", "Mass", "Metropolis", "Trajectory"]
+__all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Trajectory"]
 
 _DIVERGED = 1000.0  # nats of error in the energy, as in Stan
 _LARGEST_DENSE = 2000
@@ -94,8 +94,36 @@ class Hamiltonian:
         return Trajectory(position, lp, slope, velocity, 0.5 * velocity.square().sum(1))
 
 
+class FullBatch:
+    """What the settings of samplers that need all rows have in common; each is a frozen dataclass with a name."""
+
+    @property
+    def name(self) -> str:
+        """Name in the record."""
+        raise NotImplementedError
+
+    @property
+    def minibatches(self) -> bool:
+        """False: it needs all rows."""
+        return False
+
+    @property
+    def warmup(self) -> int:
+        """Number of steps of the warm-up where none are asked for."""
+        return 500
+
+    @property
+    def thin(self) -> int:
+        """Number of steps for each draw that is kept, where none are asked for."""
+        return 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return {"sampler": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True)
-class HMC:
+class HMC(FullBatch):
     r"""Hamiltonian Monte Carlo, whose trajectory length all chains learn together by ChEES.
 
     A draw moves :math:`(z, v)` with :math:`v \sim \mathcal{N}(0, I)` along :math:`\dot z = v`,
@@ -146,28 +174,9 @@ class HMC:
         """Name in the record: "chees-hmc", or "hmc" where the length is given."""
         return "chees-hmc" if self.trajectory is None else "hmc"
 
-    @property
-    def minibatches(self) -> bool:
-        """False: it needs all rows."""
-        return False
-
-    @property
-    def warmup(self) -> int:
-        """Number of steps of the warm-up where none are asked for."""
-        return 500
-
-    @property
-    def thin(self) -> int:
-        """Number of steps for each draw that is kept, where none are asked for."""
-        return 1
-
     def kernel(self, problem: Problem) -> Metropolis:
         """Build the kernel; see `companion.sampling.Sampler`."""
         return Metropolis(self, Hamiltonian(), problem)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return {"sampler": self.name, **asdict(self)}
 
 
 class Walk(Protocol):

@@ -6,15 +6,14 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from companion.checks import choice, positive
 from companion.errors import ModelError
 from companion.sampling.adaptation import EnergyError, Metric, autocorrelation_time, window_ends
-from companion.sampling.hmc import Mass, Metropolis, Trajectory, check_settings
+from companion.sampling.hmc import FullBatch, Mass, Metropolis, Trajectory, check_settings
 from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
 
 __all__ = ["MCLMC", "AdjustedMCLMC"]
@@ -28,7 +27,7 @@ _DIVERGED = 1000.0
 
 
 @dataclass(frozen=True)
-class MCLMC:
+class MCLMC(FullBatch):
     r"""Microcanonical Langevin Monte Carlo, unadjusted.
 
     A chain moves with constant speed, in a direction :math:`u` of length 1 in :math:`d` dimensions,
@@ -87,11 +86,6 @@ class MCLMC:
         return "mclmc"
 
     @property
-    def minibatches(self) -> bool:
-        """False: it needs all rows."""
-        return False
-
-    @property
     def warmup(self) -> int:
         """Number of steps of the warm-up where none are asked for."""
         return 5000
@@ -106,13 +100,9 @@ class MCLMC:
         _check_size(problem.size)
         return Langevin(self, problem)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return {"sampler": self.name, **asdict(self)}
-
 
 @dataclass(frozen=True)
-class AdjustedMCLMC:
+class AdjustedMCLMC(FullBatch):
     r"""Microcanonical Monte Carlo whose trajectories are accepted or rejected, and so without bias.
 
     The trajectories are those of `MCLMC` without noise on the way, each from a new direction that is drawn evenly from
@@ -150,29 +140,10 @@ class AdjustedMCLMC:
         """Name in the record."""
         return "adjusted-mclmc"
 
-    @property
-    def minibatches(self) -> bool:
-        """False: it needs all rows."""
-        return False
-
-    @property
-    def warmup(self) -> int:
-        """Number of steps of the warm-up where none are asked for."""
-        return 500
-
-    @property
-    def thin(self) -> int:
-        """Number of steps for each draw that is kept, where none are asked for."""
-        return 1
-
     def kernel(self, problem: Problem) -> Metropolis:
         """Build the kernel; see `companion.sampling.Sampler`."""
         _check_size(problem.size)
         return Metropolis(self, Isokinetic(), problem)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return {"sampler": self.name, **asdict(self)}
 
 
 @dataclass(frozen=True)
