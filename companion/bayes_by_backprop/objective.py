@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,10 @@ class PyroObjective:
     def value_at(self, parameter: str, row: int) -> str:
         """Name the site that a parameter belongs to."""
         return parameter.removeprefix(MEAN).removeprefix(SCALE).removeprefix(OWN)
+
+    def values_of(self, parameter: str, shape: Sequence[int]) -> list[tuple[str, int]]:
+        """Give the one site that a parameter belongs to, with its number of rows."""
+        return [(self.value_at(parameter, 0), shape[0] if shape else 1)]
 
     def broken_terms(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> list[str]:
         """Name no term: a Pyro model's draws are its own."""

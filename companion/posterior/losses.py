@@ -25,7 +25,8 @@ class Trend(NamedTuple):
     slope_se
         Standard error of the slope.
     converged
-        Whether the fall over that part is smaller than a nat or 0.1 % of the loss, or can't be told from noise.
+        Whether the fall over that part is smaller than a nat or 0.1 % of the loss, or can't be told from noise. Of a
+        record, also that no parameter was still on its way; see `companion.posterior.Record.drifting`.
     """
 
     slope: float
@@ -36,8 +37,8 @@ class Trend(NamedTuple):
 def trend(history: np.ndarray, share: float = 0.2) -> Trend:
     """Fit a line to the last part of a loss.
 
-    A schedule that ends at rate zero brings any fit to rest: then this says that it rests, not that it has arrived.
-    Compare restarts, or give it more steps.
+    A schedule that ends at rate zero makes any loss flat: then this says that it rests, not that it has arrived.
+    `companion.posterior.Record.trend` looks at the parameters as well. Compare restarts, or give it more steps.
 
     Parameters
     ----------

@@ -55,6 +55,9 @@ class Record:
     log_evidence
         Laplace's approximation of the log evidence, in nats; None of any other posterior. It is not a bound: `elbo` is
         that of the normal approximation itself.
+    drifting
+        Whether a value's parameters were still on their way when the steps ended, (restarts,); see
+        `companion.training.Drift`. None where it isn't known.
     """
 
     method: str
@@ -69,6 +72,7 @@ class Record:
     threads: int | None = None
     stopped: str | None = None
     log_evidence: float | None = None
+    drifting: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -90,6 +94,8 @@ class Record:
             Whether matrix products were in bfloat16; a processor without it computes in float32.
         """
         settings, restarts = training.settings, training.settings.restarts
+        drifts = [training.drift(restart) for restart in range(restarts)]
+        known = [drift.under_way for drift in drifts if drift is not None]
         return cls(
             method=method,
             settings=settings.as_json(),
@@ -102,6 +108,7 @@ class Record:
             compiled=bool(training.compiled),
             threads=training.threads,
             stopped=None if valued is None else valued.stopped,
+            drifting=np.array(known) if len(known) == restarts else None,
         )
 
     @property
@@ -160,8 +167,15 @@ class Record:
         return float(self.settings.get("temperature", 1.0))
 
     def trend(self, restart: int | None = None, share: float = 0.2) -> Trend:
-        """Say whether the loss, or that of one restart, still falls; see `companion.posterior.trend`."""
-        return trend(self.history if restart is None else self.losses[:, restart], share)
+        """Say whether the loss, or that of one restart, still falls; see `companion.posterior.trend`.
+
+        It has not converged either where a parameter was still on its way: a learning rate that falls to zero makes any
+        loss flat; see `drifting`.
+        """
+        found = trend(self.history if restart is None else self.losses[:, restart], share)
+        looked_at = self.weights > 0 if restart is None else [restart]
+        under_way = self.drifting is not None and bool(self.drifting[looked_at].any())
+        return found._replace(converged=found.converged and not under_way)
 
     def weighted(self, weights: np.ndarray) -> Record:
         """Give the record of the posterior in which the restarts have these weights (restarts,)."""
@@ -170,7 +184,11 @@ class Record:
     def only(self, restarts: np.ndarray) -> Record:
         """Return the record of some restarts, by their numbers; their weights must sum to 1."""
         return dataclasses.replace(
-            self, losses=self.losses[:, restarts], bounds=self.bounds[restarts], weights=self.weights[restarts]
+            self,
+            losses=self.losses[:, restarts],
+            bounds=self.bounds[restarts],
+            weights=self.weights[restarts],
+            drifting=None if self.drifting is None else self.drifting[restarts],
         )
 
     def __str__(self) -> str:

@@ -226,6 +226,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "elbo": kept.bounds[:, 0].tolist(),
         "elbo_se": kept.bounds[:, 1].tolist(),
         "weights": kept.weights.tolist(),
+        "drifting": None if kept.drifting is None else kept.drifting.tolist(),
         **{name: getattr(record, name) for name in _AS_IT_IS},
     }
 
@@ -246,6 +247,7 @@ def _record(about: dict[str, Any]) -> Record:
         losses=np.array(stored["history"], dtype=float).reshape(-1, len(weights)),
         bounds=np.array([stored["elbo"], stored["elbo_se"]], dtype=float).T,
         weights=weights,
+        drifting=None if stored.get("drifting") is None else np.array(stored["drifting"], dtype=bool),
         **{name: stored[name] for name in _AS_IT_IS if name in stored},
     )
 

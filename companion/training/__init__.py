@@ -21,11 +21,13 @@ from companion.training.schedules import Schedule, ScheduleShape, schedule_named
 from companion.training.settings import Settings
 from companion.training.starts import starting_means
 from companion.training.task import Collector, TrainingObjective
+from companion.training.travel import Drift
 
 __all__ = [
     "Batches",
     "Checkpoint",
     "Collector",
+    "Drift",
     "Ending",
     "Halted",
     "Iterates",

@@ -126,5 +126,21 @@ def value(ending: Ending[Any], evaluate: Callable[[int], tuple[float, float]]) -
             f"{int((~fine).sum())} of {restarts} restarts diverged and are left out; a lower learning_rate or a "
             "narrower start would keep them."
         )
+    if stopped is None and not failed:
+        _tell_of_one_under_way(training, fine, bounds[:, 0])
     weights = fine / fine.sum() if fine.any() else np.full(restarts, 1 / restarts)
     return Valued(bounds, weights, stopped, failed)
+
+
+def _tell_of_one_under_way(training: Training[Any], fine: np.ndarray, elbo: np.ndarray) -> None:
+    """Warn where the best restart's steps ended before a parameter of it had arrived."""
+    if not fine.any():
+        return
+    known = np.where(fine & np.isfinite(elbo), elbo, -np.inf)
+    drift = training.drift(int(known.argmax() if np.isfinite(known).any() else fine.argmax()))
+    if drift is not None and drift.under_way:
+        notice(
+            "The fit probably ended before it arrived: over the last fifth of the summed learning rates "
+            f"{drift.name!r} still went {drift.share:.0%} of the way that they allow. The loss looks level because the "
+            "rate fell, or because the way is long. Standardise the data, or raise learning_rate or steps."
+        )

@@ -27,6 +27,7 @@ from companion.training.optimisers import optimiser_for
 from companion.training.schedules import schedule_named, warm_up
 from companion.training.settings import Settings
 from companion.training.task import Collector, TrainingObjective
+from companion.training.travel import Drift, Travel
 from companion.variational import Gradient, Parameters
 
 __all__ = ["Halted", "Training"]
@@ -90,7 +91,12 @@ class Training(Generic[Task]):
         self._interrupted = threading.Event()
         self._why = "interrupted"
         self._under_way = 0
+        self._travel = Travel(s)
         self.objective.settle(self.parameters)
+
+    def drift(self, restart: int) -> Drift | None:
+        """Find the value of a restart that still went in one direction when the steps ended; see `Drift`."""
+        return self._travel.drift(self, restart)
 
     def run(self, *, every: int, progressbar: bool) -> str | None:
         """Take the remaining steps.
@@ -181,6 +187,7 @@ class Training(Generic[Task]):
         self.objective.settle(self.parameters)
         self.losses[self.step] = loss
         self.step += 1
+        self._travel.look(self)
         if self.collector is not None:
             self.collector.collect(self.step, self.parameters)
 
@@ -233,6 +240,7 @@ class Training(Generic[Task]):
         """Collect everything that the next step depends on."""
         found = {f"parameters/{name}": p for name, p in self.parameters.items()}
         found |= {f"{self.settings.optimiser}/{key}": value for key, value in self._optimiser.tensors().items()}
+        found |= {f"passed/{name}": place for name, place in self._travel.tensors().items()}
         if self.collector is not None:
             found |= {f"collected/{key}": value for key, value in self.collector.tensors().items()}
         return found | {"losses": self.losses}
@@ -246,6 +254,7 @@ class Training(Generic[Task]):
         for name, tensor in kinds["parameters"].items():
             self.parameters[name].copy_(tensor)
         self._optimiser.restore(kinds[self.settings.optimiser])
+        self._travel.restore(kinds["passed"])
         if self.collector is not None:
             self.collector.restore(kinds["collected"])
         self.losses.copy_(tensors["losses"])

@@ -6,7 +6,7 @@ A lowered PyMC model is one such objective (`companion.variational.Objective`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -67,6 +67,10 @@ class TrainingObjective(Protocol):
 
     def value_at(self, parameter: str, row: int) -> str:
         """Name the value of the model that a row of a parameter belongs to."""
+        ...
+
+    def values_of(self, parameter: str, shape: Sequence[int]) -> Sequence[tuple[str, int]]:
+        """List the values of the model that a parameter of one restart stands for, each with its number of rows."""
         ...
 
     def broken_terms(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> list[str]:

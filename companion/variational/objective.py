@@ -9,7 +9,7 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -150,6 +150,10 @@ class Objective:
     def value_at(self, parameter: str, row: int) -> str:
         """Name the value that a row of a parameter belongs to."""
         return self.layout.name_at(row)
+
+    def values_of(self, parameter: str, shape: Sequence[int]) -> list[tuple[str, int]]:
+        """List the values of the flat vector, each with its number of entries."""
+        return list(zip(self.layout.names, self.layout.sizes, strict=True))
 
     def broken_terms(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> list[str]:
         """Name the terms of the log density that aren't finite at one draw."""
