@@ -74,7 +74,8 @@ def fit(
         Number of draws of the approximation in one step.
     learning_rate
         Learning rate of Adam; `Rates` gives the means and the scales different ones, and may name another optimiser:
-        ``Rates(0.1, 0.001, "ivon")`` follows natural gradients (Shen et al. 2024).
+        ``Rates(0.1, 0.001, "ivon")`` follows natural gradients (Shen et al. 2024), and
+        ``Rates(0.001, 0.001, "windowed-adagrad")`` is the default optimiser of `pymc.fit`.
     schedule
         Shape of the learning rates over the steps, "cosine", "one-cycle" or "constant"; a `Schedule` also warms the KL
         divergence up.

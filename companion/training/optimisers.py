@@ -16,9 +16,11 @@ from companion.training.settings import Settings
 from companion.training.task import TrainingObjective
 from companion.variational import Parameters
 
-__all__ = ["Ivon", "Optimiser", "TorchOptimiser", "optimiser_for"]
+__all__ = ["Ivon", "Optimiser", "TorchOptimiser", "WindowedAdagrad", "optimiser_for"]
 
 Tensors = tuple[torch.Tensor, ...]
+
+_WINDOW = 10  # steps whose squared gradients windowed AdaGrad sums, as `pymc.adagrad_window` does
 
 _MOMENTUM = 0.9
 """Momentum of SGD, and share of the old in IVON's mean of gradients."""
@@ -100,6 +102,50 @@ class TorchOptimiser:
             self._own.state[p][entry] = tensor.clone().to(at)
 
 
+class WindowedAdagrad:
+    r"""AdaGrad over a window, as `pymc.adagrad_window` computes it.
+
+    With the gradient :math:`g_t` of a parameter, its rate :math:`\alpha` and a window of n = 10 steps,
+
+    .. math:: \theta \leftarrow \theta - \alpha \, g_t \Big/ \sqrt{\epsilon + \textstyle\sum_{i=t-n+1}^{t} g_i^2} .
+
+    Parameters
+    ----------
+    parameters
+        Parameters of all restarts: name to tensor (restarts, ...).
+    rates
+        Rate of each parameter, by name.
+    epsilon
+        Number that is added to the sum of squares.
+
+    Notes
+    -----
+    A step is at most the rate, and in pure noise about the rate over :math:`\sqrt{10}`. It has no momentum, and in
+    memory ten tensors of the size of each parameter, where Adam has two.
+    """
+
+    def __init__(self, parameters: Parameters, rates: Mapping[str, float], epsilon: float) -> None:
+        self._parameters, self._rates, self._epsilon = parameters, rates, epsilon
+        self._squares = {name: torch.zeros(_WINDOW, *p.shape).to(p) for name, p in parameters.items()}
+
+    def follow(self, gradients: Tensors, step: int, rate: float, kl_weight: torch.Tensor) -> None:
+        for (name, parameter), gradient in zip(self._parameters.items(), gradients, strict=True):
+            squares = self._squares[name]
+            torch.square(gradient, out=squares[step % _WINDOW])
+            size = squares.sum(dim=0).add_(self._epsilon).rsqrt_()
+            parameter.addcmul_(gradient, size, value=-self._rates[name] * rate)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {f"{name}/squares": squares for name, squares in self._squares.items()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        for name, squares in self._squares.items():
+            if tensors:
+                squares.copy_(tensors[f"{name}/squares"])
+            else:
+                squares.zero_()
+
+
 class Ivon:
     r"""The improved variational online Newton method, for independent normals.
 
@@ -168,5 +214,7 @@ def optimiser_for(objective: TrainingObjective, settings: Settings, parameters: 
     rates = {n: settings.scale_rate if objective.is_scale(n) else settings.learning_rate for n in parameters}
     if name is OptimiserName.ADAM:
         return TorchOptimiser(lambda groups, lr: torch.optim.Adam(groups, lr=lr, fused=True), parameters, rates)
+    if name is OptimiserName.WINDOWED_ADAGRAD:
+        return WindowedAdagrad(parameters, rates, settings.epsilon)
     per_row = {n: rate / (objective.row_count) for n, rate in rates.items()}
     return TorchOptimiser(lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=_MOMENTUM), parameters, per_row)

@@ -81,6 +81,10 @@ class OptimiserName(StrEnum):
     """Stochastic gradient descent with momentum 0.9, on the loss divided by the number of rows, so that a rate means
     the same for any number of them: mostly for the family "map"."""
 
+    WINDOWED_ADAGRAD = "windowed-adagrad"
+    """AdaGrad whose sum of squared gradients holds the last ten steps: the default of `pymc.fit`, then as now, and
+    so what the posts used. For every family."""
+
     IVON = "ivon"
     """Natural gradients for the family "mean-field" at the price of Adam (Shen et al. 2024). The rate of the means is
     a share of Newton's step, such as 0.1. That of the scales is what the authors call one minus beta 2: from 0.00001
@@ -99,6 +103,8 @@ class Rates:
         Learning rate of everything that makes the covariance.
     optimiser
         Name of an `OptimiserName`.
+    epsilon
+        Number that windowed AdaGrad adds to its sum of squares.
 
     Raises
     ------
@@ -109,10 +115,12 @@ class Rates:
     means: float
     scales: float
     optimiser: str = "adam"
+    epsilon: float = 0.1
 
     def __post_init__(self) -> None:
         positive("means", self.means, owner=self)
         positive("scales", self.scales, owner=self)
+        positive("epsilon", self.epsilon, owner=self)
         if choice(OptimiserName, "optimiser", self.optimiser) is OptimiserName.IVON and not self.scales < 1:
             raise ModelError(
                 f"scales={self.scales!r} in Rates with optimiser='ivon'; expected a number below 1, such as 0.001: the "
@@ -161,10 +169,10 @@ class Trajectory:
         whole("rank", self.rank, 2)
         if self.every is not None:
             whole("every", self.every, 1)
-        if choice(OptimiserName, "optimiser", self.optimiser) is OptimiserName.IVON:
+        if choice(OptimiserName, "optimiser", self.optimiser) not in (OptimiserName.SGD, OptimiserName.ADAM):
             raise ModelError(
-                "optimiser='ivon' in Trajectory; expected 'sgd' or 'adam'. IVON fits a family of its own: "
-                "fit(model, learning_rate=Rates(0.1, 0.001, 'ivon'))."
+                f"optimiser={str(self.optimiser)!r} in Trajectory; expected 'sgd' or 'adam'. IVON fits a family of its "
+                "own: fit(model, learning_rate=Rates(0.1, 0.001, 'ivon'))."
             )
 
     @classmethod

@@ -43,6 +43,7 @@ class Settings:
     precision: str
     seed: int
     optimiser: str = "adam"
+    epsilon: float = 0.1
 
     def __post_init__(self) -> None:
         family = family_named(self.family)
@@ -54,7 +55,7 @@ class Settings:
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1))
-        for name in ("learning_rate", "scale_rate", "start_scale", "temperature"):
+        for name in ("learning_rate", "scale_rate", "start_scale", "temperature", "epsilon"):
             object.__setattr__(self, name, positive(name, getattr(self, name)))
         object.__setattr__(self, "kl_warmup", float(self.kl_warmup))
         optimiser = choice(OptimiserName, "optimiser", self.optimiser)
@@ -91,6 +92,7 @@ class Settings:
             learning_rate=rates.means,
             scale_rate=rates.scales,
             optimiser=str(rates.optimiser),
+            epsilon=rates.epsilon,
             schedule=str(changes.shape),
             kl_warmup=changes.kl_warmup,
             start=begin.kind,

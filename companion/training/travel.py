@@ -79,10 +79,10 @@ class Travel:
         left = rates[::-1].cumsum()[::-1]
         self._since = int((left >= _LAST * left[0]).sum())
         last = rates[self._since :]
-        self._allowed = settings.learning_rate * float(last.sum())
-        self._much = max(_LEAST, _NOISE * float(np.linalg.norm(last) / last.sum()))
-        known = settings.optimiser == OptimiserName.ADAM and settings.steps - self._since >= _FEWEST
+        known = settings.optimiser == OptimiserName.ADAM and len(last) >= _FEWEST
         self._steps = settings.steps if known else None
+        self._allowed = settings.learning_rate * float(last.sum())
+        self._much = max(_LEAST, _NOISE * float(np.linalg.norm(last) / last.sum())) if known else np.inf
         self._places: Parameters = {}
 
     def look(self, training: UnderWay) -> None:

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import pytest
 import torch
 
 from companion.errors import InferenceError, ModelError
 from companion.inference import Checkpoint, Machine, Rates, Start, fit
+from companion.training.optimisers import WindowedAdagrad
 
 QUICK = {"progressbar": False, "elbo_draws": 20, "machine": Machine("cpu", "float64", compile=False)}
 RNG = np.random.default_rng(0)
@@ -92,7 +95,33 @@ def test_a_rate_of_sgd_means_the_same_for_any_number_of_rows():
     np.testing.assert_allclose(ends(1), ends(5), rtol=1e-9)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "ivon"])
+def test_windowed_adagrad_is_the_default_optimiser_of_pymc():
+    """The same gradients, for more steps than the window holds, with two rates, through both optimisers."""
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(25, 4)) * [0.1, 1.0, 10.0, 100.0]
+    shared, gradient = pytensor.shared(np.zeros(4)), pt.vector("gradient")
+    advance = pytensor.function([gradient], updates=pm.adagrad_window([gradient], [shared], 0.01, epsilon=1.0))
+    theirs = []
+    for g in gradients:
+        advance(g)
+        theirs.append(shared.get_value())
+    ours = {"mean": torch.zeros(1, 4, dtype=torch.float64), "log_scale": torch.zeros(1, 4, dtype=torch.float64)}
+    optimiser = WindowedAdagrad(ours, {"mean": 0.01, "log_scale": 0.02}, 1.0)
+    for step, g in enumerate(torch.tensor(gradients)[:, None]):
+        optimiser.follow((g, g), step, 1.0, torch.ones(()))
+        np.testing.assert_allclose(ours["mean"][0], theirs[step], rtol=1e-12)
+        np.testing.assert_allclose(ours["log_scale"][0], 2 * theirs[step], rtol=1e-12)
+
+
+def test_windowed_adagrad_ends_where_adam_does():
+    rates = Rates(0.05, 0.05, "windowed-adagrad", epsilon=1.0)
+    found = fit(regression(), 1500, draws=4, learning_rate=rates, **QUICK).moments()["w"]
+    mean, variance = exact()
+    np.testing.assert_allclose(found.mean, mean, atol=0.2 * variance.min() ** 0.5)
+    np.testing.assert_allclose(found.scale**2, variance, rtol=0.1)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "ivon", "windowed-adagrad"])
 def test_a_killed_fit_goes_on_bit_for_bit(tmp_path, optimiser):
     settings = {
         "learning_rate": Rates(0.02, 0.02, optimiser),
