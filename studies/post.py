@@ -1,0 +1,106 @@
+"""Fit the Lasagne post's four networks as the post did, and go from its dense fit to ours one change at a time.
+
+The post: ADVI with windowed AdaGrad (rate 0.01, epsilon 1), 50,000 steps of 500 images, one draw a step, weights that
+start at draws from N(0, 1) with standard deviation 1, and a vote over 100 sampled labels. PyMC3 of 2016 printed the
+estimate of the last single step as "ELBO", and in its progress bar the mean over steps 40,000 to 45,000 as "Average
+ELBO"; both are computed here, in nats for one image.
+
+`python studies/post.py` writes companion/shelf/files/mnist_post.npz. It may be stopped, also within a fit; see `runs`.
+``--tiny`` does all of it in a minute with a hundredth of the images and a thousandth of the steps; it writes no file.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import runs
+from judging import scores
+from mnist_methods import convolutional_network, dense_network, of_the_post
+from scipy import stats
+
+from companion import book, datasets, uncertainty
+from companion.datasets import Observations
+from companion.inference import Checkpoint, Machine, Rates, Start, fit
+from companion.models import torch_classifier
+from companion.prediction import predict
+from companion.priors import Gaussian, LearnedScale
+
+VOTES = 100
+STEPS = 50_000
+AVERAGED = slice(40_000, 45_000)  # steps of PyMC3's "Average ELBO"
+POST = {
+    "steps": STEPS,
+    "batch_size": 500,
+    "learning_rate": Rates(0.01, 0.01, "windowed-adagrad", epsilon=1.0),
+    "schedule": "constant",
+    "start": of_the_post,
+}
+NETWORKS = {"dense": dense_network, "convolutional": convolutional_network}
+FIXED, LEARNED = Gaussian(0.1), LearnedScale(1.0, each="parameter")
+ADAM = {"learning_rate": 0.003, "schedule": "cosine"}
+NARROW = {"start": Start(scale=0.01)}
+
+METHODS = {
+    "dense": {},
+    "hierarchical": {"prior": LEARNED},
+    "convolutional": {"network": "convolutional"},
+    "hierarchical convolutional": {"network": "convolutional", "prior": LEARNED},
+    # one change at a time: the optimiser, then the start; the start alone; then the estimator, then the steps
+    "dense, Adam": ADAM,
+    "dense, Adam, our start": ADAM | NARROW,
+    "dense, our start": NARROW,
+    "dense, Adam, our start, local": ADAM | NARROW | {"estimator": "local"},
+    "dense, ours": NARROW | {"learning_rate": 0.005, "schedule": "cosine", "estimator": "local", "steps": 2500},
+}
+
+
+def run(given, method, seed):
+    """Fit once; the bounds as the post printed them and as they are, and the accuracies by vote and by mean."""
+    digits, tiny = datasets.mnist(), given.tiny
+    own = POST | {"network": "dense", "prior": FIXED} | METHODS[method]
+    train = digits.train if not tiny else Observations(digits.train.x[:500], digits.train.y[:500])
+    test = digits.test if not tiny else Observations(digits.test.x[:100], digits.test.y[:100])
+    model = torch_classifier(train, NETWORKS[own.pop("network")](seed), own.pop("prior"))
+    own |= {"start": own["start"](model, seed) if callable(own["start"]) else own["start"]}
+    own |= {"steps": own["steps"] // 1000, "batch_size": 50} if tiny else {}
+    folder = given.work / f"fit-{method.replace(' ', '_').replace(',', '')}-{seed}"
+    posterior = fit(
+        model, **own, machine=Machine("cpu", compile=False if tiny else "auto"), checkpoint=Checkpoint(folder, 2500),
+        elbo_draws=20, seed=seed, progressbar=False,
+    )  # fmt: skip
+    record, images = posterior.record, len(train)
+    row = {
+        "negative elbo": -record.elbo / images,
+        "last step": record.history[-1] / images,
+        "last 5,000 steps": record.history[-5000:].mean() / images,
+        "fit seconds": record.seconds,
+    }
+    if len(record.history) == STEPS:
+        row["average of the progress bar"] = record.history[AVERAGED].mean() / images
+    begun = time.perf_counter()
+    p = predict(posterior, test.x, draws=VOTES, seed=seed)
+    row["prediction seconds"] = time.perf_counter() - begun
+    sampled = stats.mode(uncertainty.sample_labels(p, seed), axis=0).mode
+    voted = stats.mode(p.argmax(axis=2), axis=0).mode
+    row |= {f"test {name}": value for name, value in scores(p, test.y).items()}
+    row |= {"vote of sampled labels": np.mean(sampled == test.y), "vote of draws": np.mean(voted == test.y)}
+    return row | {"one draw": np.mean(p.argmax(axis=2) == test.y)}
+
+
+def main():
+    parser: argparse.ArgumentParser = runs.parser(__doc__, "post")
+    parser.add_argument("--tiny", action="store_true", help="few images and steps, to see that it runs")
+    given = parser.parse_args()
+    book.setup()
+    if given.tiny:
+        given.work, given.seeds = given.work.with_name(given.work.name + "_tiny"), 1
+    else:
+        runs.restore(given, "mnist_post")
+    runs.complete(given, METHODS, lambda method, seed: run(given, method, seed), limits=dict.fromkeys(METHODS, 1))
+    if not given.tiny:
+        settings = {m: runs.described(POST | own) for m, own in METHODS.items()}
+        runs.collect(given, METHODS, "mnist_post", {"script": "studies/post.py", "settings": settings})
+
+
+if __name__ == "__main__":
+    main()
