@@ -173,7 +173,7 @@ def laplace(
         bound = elbo(objective, found.parameters, batches.parts(), draws, seed)
     record = replace(
         point.record,
-        method=f"Laplace, {choices.structure} {choices.curvature}",
+        method=choices.described,
         settings=_settings(point, choices, found, seed),
         bounds=np.array([bound]),
         losses=point.record.history[:, None],
@@ -182,6 +182,7 @@ def laplace(
         device=str(density.device),
         precision="float64",
         log_evidence=found.log_evidence,
+        drifting=None,  # the steps to the mode ended before it was polished
     )
     return LaplacePosterior(built, objective, batches, {n: p[None] for n, p in found.parameters.items()}, record)
 

@@ -17,7 +17,7 @@ from companion.checks import choice, positive, whole
 from companion.laplace.blocks import NormalBlocks
 from companion.laplace.evidence import scales_at_the_maximum
 from companion.laplace.mode import check_mode, polished
-from companion.laplace.options import Curvature, LaplacePredictive, Structure
+from companion.laplace.options import Curvature, LaplacePredictive, Structure, Subset
 from companion.laplace.precision import likelihood_of, parameters_of
 from companion.laplace.selection import scales_named, subset_named
 from companion.laplace.target import Target
@@ -51,6 +51,15 @@ class Choices:
         choice(LaplacePredictive, "predictive", self.predictive)
         whole("polish", self.polish, 0)
         positive("tolerance", self.tolerance, "such as 0.25")
+
+    @property
+    def described(self) -> str:
+        """Name of the approximation in the record: its structure and curvature, and which values it spreads."""
+        if not isinstance(self.subset, str):
+            subset = ", of " + ", ".join(self.subset)
+        else:
+            subset = "" if self.subset == Subset.ALL else f", {self.subset}"
+        return f"Laplace, {self.structure} {self.curvature}{subset}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the choices as plain values, for a record."""

@@ -257,6 +257,8 @@ def test_the_last_layer_of_one_layer_is_everything():
     whole, last = (laplace(point("layer"), subset=subset, **QUICK) for subset in ("all", "last-layer"))
     for name, moments in whole.moments().items():
         np.testing.assert_allclose(last.moments()[name].scale, moments.scale, rtol=1e-9)
+    assert whole.record.method == "Laplace, full ggn"
+    assert last.record.method == "Laplace, full ggn, last-layer"
 
 
 def test_the_last_layer_is_conditional_on_the_rest(network):
