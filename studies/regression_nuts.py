@@ -2,9 +2,9 @@
 
 `python studies/regression_nuts.py` takes some minutes for each data set and writes
 companion/shelf/files/regression_nuts.npz, on which the chapter `book/bayes_by_backprop/band` draws. Parts can be run
-one by one: "0" to "5" are seeds of data sets, sampled in PyMC by four chains; "Pyro" samples the first of them in Pyro, to
-see whether two programs agree. The model is the same in all: 481 weights and biases with standard normal priors, and
-half-normal noise.
+one by one: "0" to "5" are seeds of data sets, sampled in PyMC by four chains; "Pyro" samples the first of them in
+Pyro, to see whether two programs agree. The model is the same in all: 481 weights and biases with standard normal
+priors, and half-normal noise.
 """
 
 import argparse
@@ -87,13 +87,14 @@ def curves(draws, x):
     return (hidden @ draws["4.weight"].swapaxes(1, 2) + draws["4.bias"][:, None])[..., 0]
 
 
-def reference(part):
+def reference(part, settings):
     """Sample one data set: summaries of its curves on the grid, and diagnostics."""
     begun, chains = time.process_time(), 2 if part == "Pyro" else CHAINS
     if part == "Pyro":
         draws, said = by_pyro(datasets.sinusoid(), **PYRO)
     else:
-        draws, said = by_pymc(datasets.sinusoid(seed=int(part)), **SETTINGS)
+        draws, said = by_pymc(datasets.sinusoid(seed=int(part)), **settings)
+        said |= settings
     said["CPU seconds"] = round(time.process_time() - begun)
     on_grid, noise = curves(draws, GRID.astype(float)), draws["noise"][:, None]
     compared = {place: on_grid[:, at] for place, at in POINTS.items()} | {"noise": noise}
@@ -120,20 +121,22 @@ def reference(part):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", default=[*map(str, DATA_SEEDS), "Pyro"])
-    parser.add_argument("--anew", action="store_true", help="run again what the stored file holds")
+    parser.add_argument("--anew", action="store_true", help="run the parts named again, though the stored file holds them")
+    for name, value in SETTINGS.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     given = parser.parse_args()
     book.setup()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     path = shelf.FILES / "regression_nuts.npz"
     arrays, said = {"grid": GRID[:, 0]}, {}
-    if path.exists() and not given.anew:
+    if path.exists():
         stored = shelf.load_result(path.stem)
         arrays, said = stored.arrays, stored.about["parts"]
     for part in given.parts:
-        if part in said:
+        if part in said and not given.anew:
             continue
-        found, of_part = reference(part)
+        found, of_part = reference(part, {name: getattr(given, name) for name in SETTINGS})
         print(part, of_part, flush=True)
         arrays, said = arrays | found, said | {part: of_part}
         about = {"script": "studies/regression_nuts.py", "chains": CHAINS, "seeds": [SEED]}

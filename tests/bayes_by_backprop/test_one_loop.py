@@ -286,3 +286,17 @@ def test_the_fit_takes_a_size_and_refuses_a_wrong_one():
         Regression(network, noise=0.5, size=10)(torch.tensor(data.x), torch.tensor(data.y))
     with pytest.raises(ModelError, match="size"):
         Classifier(network, size=0)
+
+
+def test_a_guide_of_a_horseshoe_starts_at_the_network():
+    network = dense(1, 20, 1)
+    guide = MeanFieldGuide(
+        Regression(to_bayesian(network, priors.RegularisedHorseshoe()), noise=1.0),
+        torch.tensor(CURVE.x), torch.tensor(CURVE.y), start_scale=1e-6,
+    )  # fmt: skip
+    trace = pyro.poutine.trace(guide).get_trace()
+    weights = pyro.poutine.condition(to_bayesian(network, priors.RegularisedHorseshoe()), trace)
+    drawn = pyro.poutine.trace(weights).get_trace(torch.tensor(CURVE.x)).nodes
+    for name, own in network.named_parameters():
+        apart = (drawn[name]["value"] - own).abs().mean()
+        assert apart <= 0.5 * own.abs().mean()  # the local scales start near 1
