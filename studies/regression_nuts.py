@@ -22,7 +22,7 @@ from companion.networks import dense
 from companion.posterior import diagnose
 
 CHAINS, SEED = 4, 0
-SETTINGS = {"warmup": 1000, "draws": 3000, "depth": 8, "accept": 0.8}
+SETTINGS = {"warmup": 700, "draws": 1200, "depth": 10, "accept": 0.9}
 PYRO = {"warmup": 600, "draws": 1000, "depth": 7, "accept": 0.9}  # in two chains
 DATA_SEEDS = tuple(range(6))
 KEPT = 2000  # draws of the noise that are stored

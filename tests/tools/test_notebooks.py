@@ -125,10 +125,9 @@ def test_the_check_sees_twins_that_differ(sound, difference):
 
 
 def test_a_model_may_be_written_in_a_notebook(sound):
-    notebook = nbformat.read(sound, as_version=4)
-    notebook.cells[2].update(source="def model(x):\n    assert x")
-    notebook.cells[2].metadata["tags"] = ["model"]
-    nbformat.write(notebook, sound)
+    notebook = read(sound)
+    notebook.cells[2].update(source="def model(x):\n    assert x", metadata={"tags": ["model"]})
+    sound.write_text(json.dumps(notebook), encoding="utf-8")
     assert not [said for said in problems(sound) if "defines a function" in said]
 
 
