@@ -121,7 +121,9 @@ def reference(part, settings):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", default=[*map(str, DATA_SEEDS), "Pyro"])
-    parser.add_argument("--anew", action="store_true", help="run the parts named again, though the stored file holds them")
+    parser.add_argument(
+        "--anew", action="store_true", help="run the parts named again, though the stored file holds them"
+    )
     for name, value in SETTINGS.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     given = parser.parse_args()
