@@ -299,4 +299,4 @@ def test_a_guide_of_a_horseshoe_starts_at_the_network():
     drawn = pyro.poutine.trace(weights).get_trace(torch.tensor(CURVE.x)).nodes
     for name, own in network.named_parameters():
         apart = (drawn[name]["value"] - own).abs().mean()
-        assert apart <= 0.5 * own.abs().mean()  # the local scales start near 1
+        assert apart <= 0.5 * own.abs().mean() + 1e-3  # the local scales start near 1
