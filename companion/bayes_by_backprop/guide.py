@@ -87,7 +87,8 @@ class MeanFieldGuide(torch.nn.Module):
         super().__init__()
         positive("start_scale", start_scale, "such as 0.05")
         modules = model.modules() if isinstance(model, torch.nn.Module) else ()
-        starts = {p.name: p.start for m in modules if isinstance(m, BayesianModule) for p in m.weights}
+        bayesian = [m for m in modules if isinstance(m, BayesianModule)]
+        starts = {name: value for m in bayesian for name, value in m.prior.starts(m.weights).items()}
         self.means, self.rhos = torch.nn.ParameterList(), torch.nn.ParameterList()
         self._transforms: dict[str, Transform] = {}
         rho = float(np.log(np.expm1(start_scale)))

@@ -14,7 +14,7 @@ import pyro.distributions as dist
 import torch
 from torch.nn.functional import softplus
 
-from companion.checks import positive
+from companion.checks import positive, whole
 from companion.errors import ModelError
 
 __all__ = ["Classifier", "Regression"]
@@ -33,11 +33,21 @@ class Classifier(torch.nn.Module):
     ----------
     network
         Network from inputs to logits (rows, classes): a `BayesianModule`, or any torch module.
+    size
+        Number of all rows, which the plate of the rows is told: a mini-batch then counts for all of them, so that
+        Pyro's own `SVI` gets the right bound from it. ``None`` counts the rows that are there; the companion's `fit`
+        does the scaling itself and takes either.
+
+    Raises
+    ------
+    ModelError
+        If `size` isn't a whole number from 1, there are more rows than that, or the network's output doesn't fit.
     """
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: torch.nn.Module, size: int | None = None) -> None:
         super().__init__()
         self.network = network
+        self.size = None if size is None else whole("size", size, 1)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
         """Observe the labels (rows,), if given, and return their distribution."""
@@ -47,7 +57,7 @@ class Classifier(torch.nn.Module):
         binary = logits.shape[1] == 1
         labels = dist.Bernoulli(logits=logits[:, 0]) if binary else dist.Categorical(logits=logits)
         if y is not None:
-            with pyro.plate("rows", len(y)):
+            with _rows(len(y), self.size):
                 pyro.sample("y", labels, obs=y.float() if binary else y)
         return labels
 
@@ -69,19 +79,29 @@ class Regression(torch.nn.Module):
         softplus of the second output.
     noise_scale
         Scale of that half-normal prior, in the units of y.
+    size
+        Number of all rows, as in `Classifier`.
 
     Raises
     ------
     ModelError
-        If `noise` is something else, a scale isn't positive and finite, or the network's output doesn't fit.
+        If `noise` is something else, a scale isn't positive and finite, `size` isn't a whole number from 1 or there are
+        more rows than that, or the network's output doesn't fit.
     """
 
-    def __init__(self, network: torch.nn.Module, noise: float | str = "learned", noise_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        noise: float | str = "learned",
+        noise_scale: float = 1.0,
+        size: int | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         words = isinstance(noise, str) and noise in ("learned", "input")
         self.noise = noise if words else positive("noise", noise, "'learned' or 'input'", owner=self)
         self.noise_scale = positive("noise_scale", noise_scale, owner=self)
+        self.size = None if size is None else whole("size", size, 1)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
         """Observe the measurements (rows,), if given, and return their distribution."""
@@ -98,6 +118,13 @@ class Regression(torch.nn.Module):
             scale = softplus(out[:, 1]) if self.noise == "input" else torch.as_tensor(self.noise)
         measured = dist.Normal(out[:, 0], scale.expand(len(out)))
         if y is not None:
-            with pyro.plate("rows", len(y)):
+            with _rows(len(y), self.size):
                 pyro.sample("y", measured, obs=y)
         return measured
+
+
+def _rows(seen: int, size: int | None) -> Any:
+    """Make the plate of the rows that are seen, each of which counts size / seen times."""
+    if size is not None and seen > size:
+        raise ModelError(f"the model has size={size:,}, and {seen:,} rows were given; expected the number of all rows.")
+    return pyro.plate("rows", seen if size is None else size, subsample_size=seen)

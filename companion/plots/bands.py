@@ -1,6 +1,6 @@
 """Figures of a regression: the predicted curve, and bands that show how sure it is.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in the chapter `book/bayes_by_backprop/band`.
 """
 
 from __future__ import annotations

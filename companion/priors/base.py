@@ -57,7 +57,7 @@ class Prior(ABC):
         r"""Sample the sites of the Pyro model that this runs in.
 
         Every site declares its event dimensions, so that its log density is one number in each cell of the enclosing
-        plates. Tensors have torch's default dtype and device; ``start`` is not used, because a guide has its own.
+        plates. Tensors have torch's default dtype and device; ``start`` is not used: `starts` tells it to a guide.
 
         Parameters
         ----------
@@ -74,6 +74,22 @@ class Prior(ABC):
         ModelError
             If `parameters` is something else, or two sites of the model would have one name.
         """
+
+    def starts(self, parameters: Sequence[Parameter]) -> dict[str, np.ndarray]:
+        r"""Say where the sites of a Pyro guide start, so that the parameters are near their own ``start``.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of the network, as ``companion.priors.parameters(module)`` lists them.
+
+        Returns
+        -------
+        dict
+            Mapping from the name of a site to its value (\*shape). Sites that are left out, such as scales, start at
+            what their prior says.
+        """
+        return {p.name: p.start for p in parameters if p.start is not None}
 
     def prepared(self, parameters: Sequence[Parameter]) -> Prior:
         """Return the prior that a Bayesian module of these parameters holds: this one, or a copy of its own to train.

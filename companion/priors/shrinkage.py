@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pymc as pm
 
 from companion.priors.base import Prior, entrywise, float_x, stretched
@@ -71,7 +72,6 @@ class RegularisedHorseshoe(Prior):
     def pymc(self, parameters: Sequence[Parameter]) -> dict[str, TensorVariable[Any, Any]]:
         """Lay the scales of each layer and of each weight into the model, and the weights; see `Prior.pymc`."""
         slab_shape, rate = self._slab
-        start_scale = self.global_scale / math.hypot(1.0, self.global_scale / self.slab_scale)
         weights = {}
         for layer, members in layers(checked(parameters, _HYPERPARAMETERS)).items():
             tau = pm.HalfCauchy(of_layer(layer, "global_scale"), self.global_scale, initval=float_x(self.global_scale))
@@ -82,7 +82,7 @@ class RegularisedHorseshoe(Prior):
                 width = tau * pm.HalfCauchy(name, 1.0, shape=shape)
                 scale = width / pm.math.sqrt(1.0 + width**2 / slab_variance)
                 for p in group:
-                    start = None if p.start is None else p.start / start_scale
+                    start = None if p.start is None else p.start / self._start_scale
                     raw = pm.Normal(f"{p.name}.raw", 0.0, 1.0, shape=p.shape, initval=float_x(start))
                     weights[p.name] = pm.Deterministic(p.name, stretched(scale, len(p.shape) - len(shape)) * raw)
         return {p.name: weights[p.name] for p in parameters}
@@ -106,6 +106,15 @@ class RegularisedHorseshoe(Prior):
                     weight = stretched(scale, dims - len(shape)) * raw
                     weights[p.name] = pyro.deterministic(p.name, weight, event_dim=dims)
         return {p.name: weights[p.name] for p in parameters}
+
+    def starts(self, parameters: Sequence[Parameter]) -> dict[str, np.ndarray]:
+        """Say where the raw values start; see `Prior.starts`."""
+        return {f"{p.name}.raw": p.start / self._start_scale for p in parameters if p.start is not None}
+
+    @property
+    def _start_scale(self) -> float:
+        """Scale of every weight where inference starts: that of a local scale of 1."""
+        return self.global_scale / math.hypot(1.0, self.global_scale / self.slab_scale)
 
     def _groups(self, members: Sequence[Parameter]) -> dict[str, tuple[tuple[int, ...], list[Parameter]]]:
         """Name each local scale of a layer, with its shape and the parameters that it is a factor of."""

@@ -2,8 +2,8 @@
 
 Explained in the chapters on the moons (`book/pymc/moons`), which splits uncertainty into its parts, on breast cancer
 (`book/pymc/breast_cancer`), which scores it and decides by it, on images (`book/mnist/convolutional`), which counts
-how the draws disagree and detects by it what is unfamiliar, and on regression (`book/bayes_by_backprop/regression`),
-which draws bands around measurements. Probabilities have the shape (draws, points, classes); those of a method without
+how the draws disagree and detects by it what is unfamiliar, and on bands around measurements
+(`book/bayes_by_backprop/band`). Probabilities have the shape (draws, points, classes); those of a method without
 draws are (1, points, classes).
 """
 

@@ -1,6 +1,6 @@
 """Uncertainty of measurements: bands around a curve, how often they hold, and the parts of their width.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in the chapter `book/bayes_by_backprop/band`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 
 from companion.checks import fraction, positive
 from companion.errors import DataError, ModelError
@@ -55,6 +56,40 @@ class Interval:
                 f"y has shape {measured.shape}; expected one finite measurement for each of {len(self.low)} points."
             )
         return float(np.mean((self.low <= measured) & (measured <= self.high)))
+
+    def expected_coverage(self, mean: np.ndarray, scale: float | np.ndarray) -> float:
+        r"""Compute the share of all measurements to come that lies inside, where their law is known to be normal.
+
+        .. math::
+
+            \frac{1}{n} \sum_{i=1}^n
+            \left[\Phi\left(\frac{b_i - f_i}{\tau_i}\right) - \Phi\left(\frac{a_i - f_i}{\tau_i}\right)\right]
+
+        with the interval from :math:`a_i` to :math:`b_i`. It is what `coverage` tends to with ever more measurements at
+        each point, so it has no error of sampling. On data that were made up, the law is known.
+
+        Parameters
+        ----------
+        mean
+            True curve :math:`f_i`, (points,).
+        scale
+            True standard deviation :math:`\tau_i` of the noise: a number, or (points,).
+
+        Raises
+        ------
+        DataError
+            If there isn't one finite mean, and a positive and finite scale, for each of the points.
+        """
+        means, scales = np.asarray(mean, dtype=float), np.asarray(scale, dtype=float)
+        if means.shape != self.low.shape or not means.size or not np.isfinite(means).all():
+            raise DataError(
+                f"mean has shape {means.shape}; expected one finite mean for each of {len(self.low)} points."
+            )
+        if scales.shape not in ((), means.shape) or not np.isfinite(scales).all() or (scales <= 0).any():
+            raise DataError(
+                f"scale has shape {scales.shape}; expected a positive number, or one for each of the {len(self.low)}."
+            )
+        return float(np.mean(ndtr((self.high - means) / scales) - ndtr((self.low - means) / scales)))
 
 
 def interval(draws: np.ndarray, level: float = 0.95) -> Interval:

@@ -1,5 +1,6 @@
 """Bayes by Backprop runs on the engine's loop: restarts, checkpoints, streams, plates and whole numbers."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,11 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import SVI, TraceMeanField_ELBO
+from pyro.nn import PyroModule
 
 from companion import datasets, priors
-from companion.bayes_by_backprop import Classifier, Regression, fit, to_bayesian
+from companion.bayes_by_backprop import Classifier, MeanFieldGuide, Regression, fit, to_bayesian
 from companion.errors import InferenceError, ModelError
 from companion.inference import Checkpoint, Rates, Schedule, Start, Stream
 from companion.networks import dense
@@ -226,3 +229,74 @@ def test_an_ordinary_parameter_follows_its_gradient_however_that_lies_in_memory(
     [gradient] = torch.autograd.grad(residual.square().sum(), [network[0].weight])
     moved = dict(found.model.named_parameters())["network.module.0.weight"] - network[0].weight
     torch.testing.assert_close(moved, -0.01 * gradient.sign(), rtol=0, atol=1e-5)
+
+
+# --- issue 22: a size, so that Pyro's own SVI gets the right bound from mini-batches ---------------------------------
+
+
+@pytest.mark.parametrize("make", [Classifier, partial(Regression, noise=0.5)], ids=["labels", "measurements"])
+def test_pyros_own_bound_on_mini_batches_is_that_of_all_rows(make):
+    data = datasets.sinusoid(20, noise=0.5)
+    x, y = torch.tensor(data.x), torch.tensor(data.y)
+    if make is Classifier:
+        y = (y > 0).long()
+    network = to_bayesian(dense(1, 4, 2 if make is Classifier else 1), priors.Gaussian(1.0))
+    guide = MeanFieldGuide(make(network), x, y, start_scale=1e-6)  # so that draws are all alike
+    whole = TraceMeanField_ELBO().loss(make(network), guide, x, y)
+    halves = [(x[::2], y[::2]), (x[1::2], y[1::2])]
+
+    def of_halves(model):
+        return np.mean([TraceMeanField_ELBO().loss(model, guide, *half) for half in halves])
+
+    assert of_halves(make(network, size=20)) == pytest.approx(whole, rel=1e-4)
+    assert of_halves(make(network)) < whole - 3  # half of the likelihood: the divergence weighs twice as much
+
+
+def test_plain_svi_on_mini_batches_finds_the_posterior_of_all_rows():
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.normal(size=(100, 1)), dtype=torch.float32)
+    y = x[:, 0] + torch.tensor(rng.normal(size=100), dtype=torch.float32)
+    exact = 1 / np.sqrt(1 + float(x.square().sum()))  # standard deviation under a N(0, 1) prior and a noise of 1
+    found = {}
+    for size in (None, 100):
+        model = Regression(to_bayesian(torch.nn.Linear(1, 1, bias=False), priors.Gaussian(1.0)), noise=1.0, size=size)
+        guide = PyroModule[MeanFieldGuide](model, x, y)  # whose parameters SVI finds
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), TraceMeanField_ELBO())
+        scales = []
+        for step in range(300):
+            at = slice(10 * (step % 10), 10 * (step % 10) + 10)
+            svi.step(x[at], y[at])
+            scales.append(next(guide.sites()).scale.item())
+        found[size] = np.mean(scales[150:])
+    assert found[100] == pytest.approx(exact, rel=0.3)
+    assert found[None] > 2 * exact  # as if there were ten rows
+
+
+def test_the_fit_takes_a_size_and_refuses_a_wrong_one():
+    data = datasets.sinusoid(20, noise=0.5)
+    network = to_bayesian(dense(1, 4, 1), priors.Gaussian(1.0))
+    given = {"steps": 30, "batch_size": 5, **QUICK}
+    without, sized = (fit(Regression(network, noise=0.5, size=size), data, **given) for size in (None, 20))
+    np.testing.assert_allclose(without.means()["0.weight"], sized.means()["0.weight"], rtol=1e-5)
+    with pytest.raises(ModelError, match="plate has size 40, and there are 20 rows"):
+        fit(Regression(network, noise=0.5, size=40), data, **given)
+    with pytest.raises(ModelError, match=r"size=10, and 20 rows were given"):
+        Regression(network, noise=0.5, size=10)(torch.tensor(data.x), torch.tensor(data.y))
+    with pytest.raises(ModelError, match="size"):
+        Classifier(network, size=0)
+
+
+def test_a_guide_of_a_horseshoe_starts_at_the_network():
+    network = dense(1, 20, 1)
+    guide = MeanFieldGuide(
+        Regression(to_bayesian(network, priors.RegularisedHorseshoe()), noise=1.0),
+        torch.tensor(CURVE.x), torch.tensor(CURVE.y), start_scale=1e-6,
+    )  # fmt: skip
+    trace = pyro.poutine.trace(guide).get_trace()
+    weights = pyro.poutine.condition(to_bayesian(network, priors.RegularisedHorseshoe()), trace)
+    drawn = pyro.poutine.trace(weights).get_trace(torch.tensor(CURVE.x)).nodes
+    for name, own in network.named_parameters():
+        apart = (drawn[name]["value"] - own).abs().mean()
+        assert apart <= 0.5 * own.abs().mean() + 1e-3  # the local scales start near 1

@@ -124,6 +124,13 @@ def test_the_check_sees_twins_that_differ(sound, difference):
     assert any("differs from chapter.myst.md" in line for line in problems(sound))
 
 
+def test_a_model_may_be_written_in_a_notebook(sound):
+    notebook = read(sound)
+    notebook.cells[2].update(source="def model(x):\n    assert x", metadata={"tags": ["model"]})
+    sound.write_text(json.dumps(notebook), encoding="utf-8")
+    assert not [said for said in problems(sound) if "defines a function" in said]
+
+
 def test_a_newer_jupytext_makes_no_difference(sound):
     twin = pair(sound)
     text = twin.read_text(encoding="utf-8").replace("jupytext_version: ", "jupytext_version: 9")

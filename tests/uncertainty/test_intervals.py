@@ -42,6 +42,22 @@ def test_coverage_counts_the_points_inside_with_the_ends():
     assert band.coverage([0.0, 1.0, 0.5, 1.1]) == 0.75
 
 
+def test_expected_coverage_is_what_ever_more_measurements_tend_to():
+    rng = np.random.default_rng(4)
+    mean, scale = rng.normal(size=5), rng.uniform(0.5, 2, size=5)
+    band = Interval(mean - 1, mean + rng.uniform(0, 2, size=5))
+    fresh = mean + scale * rng.normal(size=(40_000, 5))
+    counted = np.mean([band.coverage(y) for y in fresh])
+    assert band.expected_coverage(mean, scale) == pytest.approx(counted, abs=0.005)
+    assert Interval(mean - 1.96, mean + 1.96).expected_coverage(mean, 1.0) == pytest.approx(0.95, abs=1e-4)
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(np.zeros(3), 1.0), (np.zeros(4), 0.0), (np.full(4, np.nan), 1.0)])
+def test_expected_coverage_needs_a_law_for_each_point(mean, scale):
+    with pytest.raises(DataError, match=r"(mean|scale) has shape"):
+        Interval(np.zeros(4), np.ones(4)).expected_coverage(mean, scale)
+
+
 def test_variance_of_measurements_is_the_sum_of_its_parts():
     rng = np.random.default_rng(3)
     means, scales = rng.normal(size=(50_000, 2)) * [1.0, 3.0], rng.uniform(0.5, 2.0, size=(50_000, 1))

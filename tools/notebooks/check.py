@@ -111,7 +111,7 @@ def _claims(notebook: NotebookNode) -> Iterator[str]:
         yield "has no code cells, write it as a .md page"
         return
     for n, cell in cells:
-        if FUNCTION.search(cell.source):
+        if FUNCTION.search(cell.source) and "model" not in cell.metadata.get("tags", []):  # a Pyro model is a function
             yield f"cell {n}: defines a function, move it into the companion and show it with literalinclude"
     if not any(ASSERTION.search(cell.source) for _, cell in cells):
         yield "asserts nothing, assert at least one of its claims"

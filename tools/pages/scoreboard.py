@@ -136,6 +136,16 @@ def of_method(quantity: str, method: str, factor: float = 1.0) -> Callable[[shel
     return figures
 
 
+def of_runs(quantity: str, factor: float = 1.0) -> Callable[[shelf.Result], Figures]:
+    """Take an array of a figure for each run (runs,), times a factor."""
+    return lambda result: np.asarray(factor * result.arrays[quantity], dtype=float)
+
+
+def mean_of(quantity: str, factor: float = 1.0) -> Callable[[shelf.Result], Figures]:
+    """Average an array over its entries, such as data sets, times a factor."""
+    return lambda result: np.asarray([factor * result.arrays[quantity].mean()], dtype=float)
+
+
 def breast_cancer_accuracy(features: int, name: str) -> Callable[[shelf.Result], Figures]:
     """Compute the accuracy in per cent on each of the splits of the breast cancer study."""
     columns = ("mean radius", "mean texture") if features == 2 else None
@@ -151,7 +161,8 @@ def breast_cancer_accuracy(features: int, name: str) -> Callable[[shelf.Result],
 NUMBER = r"([\d,]*\.?\d+)"
 MOONS, CANCER, ZH = "pymc/moons", "pymc/breast_cancer", "pymc/zh"
 DENSE, HIERARCHICAL, CONVOLUTIONAL = "mnist/dense", "mnist/hierarchical", "mnist/convolutional"
-LENET = "bayes_by_backprop/lenet"
+REGRESSION, BAND, LENET = "bayes_by_backprop/regression", "bayes_by_backprop/band", "bayes_by_backprop/lenet"
+DESIGN = "bayes_by_backprop/design_choices"
 
 ROWS = [
     Row(MOONS, "loss (negative ELBO) at the end", "nats", 131.92, Printed(rf"^loss \(nats\) +[\d.]+ +{NUMBER}")),
@@ -223,6 +234,34 @@ ROWS = [
         12 * HOUR + 40 * MINUTE,
         Stored("mnist_convolutional", of_method("fit seconds", "mean-field")),
     ),
+    Row(
+        REGRESSION,
+        "share of the true curve in its ± 2 σ, inside the data",
+        "%",
+        None,
+        Stored("band", of_runs("settings, trained means, to the letter, curve held by two sigma", 100)),
+    ),
+    Row(
+        BAND,
+        "measurements in the 95 % band, truths drawn from the prior, noise known",
+        "%",
+        None,
+        Stored("band", mean_of("prior, noise known, measurements held", 100)),
+    ),
     Row(LENET, "test accuracy, 50 draws", "%", None, Stored("lenet", of_method("test accuracy", "tempered", 100))),
     Row(LENET, "time of the fit", "s", None, Printed(rf"^6,000 steps in {NUMBER} s")),
+    Row(
+        DESIGN,
+        "test accuracy of LeNet-5 at temperature 1, 1,000 steps",
+        "%",
+        None,
+        Stored("bayes_by_backprop", of_method("accuracy", "Gaussian, 0.1", 100)),
+    ),
+    Row(
+        DESIGN,
+        "the same, without distributions",
+        "%",
+        None,
+        Stored("bayes_by_backprop", of_method("accuracy", "plain", 100)),
+    ),
 ]
