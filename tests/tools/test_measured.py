@@ -69,6 +69,11 @@ def test_worse_is_called_worse(unit, original, ours, words):
     assert measured.ratio(row, ours) == words
 
 
+def test_two_accuracies_are_compared_with_their_standard_error():
+    row = Row("x", "what", "%", 94.2, Stored("none", lambda result: np.zeros(1)), points=500)
+    assert measured.ratio(row, 96.0) == "+1.8 points (standard error 1.4)"
+
+
 def test_a_claim_without_a_figure_is_compared_with_nothing():
     assert measured.ratio(Row("x", "what", "%", None, Stored("none", lambda result: np.zeros(1))), 99.0) == ""
 
