@@ -172,8 +172,8 @@ def chain_ranks(
     if not draws:
         raise ModelError("no draws to rank; expected a mapping from a quantity to its draws (chains, draws).")
     if axes is None:
-        figure, axes = plt.subplots(1, len(draws), figsize=(2.1 * len(draws), 2.4), sharey=True, squeeze=False)
-        axes = list(axes[0])
+        figure, panels = plt.subplots(1, len(draws), figsize=(2.1 * len(draws), 2.4), sharey=True, squeeze=False)
+        axes = list(panels[0])
         head(figure, title or "")
     for ax, (name, values) in zip(axes, draws.items(), strict=True):
         values = np.asarray(values)

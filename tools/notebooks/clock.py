@@ -57,11 +57,10 @@ def _assignment(node: ast.stmt) -> tuple[list[ast.expr], ast.expr | None]:
 
 def _pairs(targets: list[ast.expr], value: ast.expr | None) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Pair each target with its value; ``a, b = c, d`` one by one."""
-    for target in targets if value is not None else []:
-        one_by_one = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
-        if one_by_one and len(target.elts) == len(value.elts):
+    for target in targets:
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             yield from zip(target.elts, value.elts, strict=True)
-        else:
+        elif value is not None:
             yield target, value
 
 
