@@ -31,8 +31,20 @@ KNOWN: dict[str, dict[str, str]] = {
         "42": "the default seed of PyMC3, by its source",
         "113.9": "printed in pymc/zh",
         "50,000": "steps in pymc/zh",
+        "400": "read off the figure of sixteen starts",
+        "190": "read off the figure of sixteen starts",
+        "0.072": "exercise 3, of an earlier run",
+        "101": "exercise 4, of an earlier run",
+        "106": "exercise 4, of an earlier run",
+        "136": "exercise 4, of an earlier run",
+        "3,000": "exercise 2",
     },
-    "pymc/zh": {},
+    "pymc/zh": {
+        "40": "10 + 25 + 5 weights",
+        "86%": "printed in pymc/moons, of the two starts that stay on the plateau",
+        "190": "read off the figure of the loss",
+        "120": "read off the figure of the loss",
+    },
 }
 """Numbers of a page that no run prints, each with the place that it comes from."""
 
