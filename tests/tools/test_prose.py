@@ -16,7 +16,7 @@ def words(text):
     [
         ("The accuracy is 86.2 %, of 500 points.", ["86.2 %", "500"]),
         ("It took 30,000 steps, or 2.5 million evaluations.", ["30,000", "2.5 million"]),
-        ("最后停在 $-225.56$，平均为 $-195$。", ["-225.56", "-195"]),
+        ("最后停在 $-225.56$。平均为 $-195$。", ["-225.56", "-195"]),
         ("In 2016 $W_1$ had `n=5` and {term}`a 7`, see [8](https://x.org/9).", []),
         ("## 3 headings\n(label-4)=\n```python\n5\n```\n$$ 6 $$ (eq-7)\n**1.** Ask.", []),
         ("- 60 steps a second\n- w_1 and PyMC3", ["60"]),
