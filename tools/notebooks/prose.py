@@ -157,7 +157,7 @@ def sources(notebook: NotebookNode, path: Path) -> list[Sources]:
                 text = (path.parent / file).resolve().read_text(encoding="utf-8")
                 written += [(v, f"{Path(file).name}: {line}") for v, line in numbers(text)]
     quoted = [(v, f"the original: {line}") for line in FIGURES.get(page, ("", ()))[1] for v, _ in numbers(line)]
-    known = [(v, why) for number, why in KNOWN.get(page, {}).items() for v, _ in numbers(number)]
+    known = [(figure.value, why) for number, why in KNOWN.get(page, {}).items() for figure in figures(number)]
     return [Sources(found) for found in (printed, quoted, written, known)]
 
 

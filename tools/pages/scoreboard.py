@@ -217,14 +217,14 @@ ROWS = [
     ),
     Row(
         ZH,
-        "time of 50,000 steps (ours without compilation)",
+        "time of 50,000 steps, compilation included",
         "s",
         37.2,
         Printed(rf"^全部数据，50,000 步，秒 +[\d.]+ +{NUMBER}"),
     ),
     Row(
         ZH,
-        "time of 50,000 mini-batch steps from a generator (ours without compilation)",
+        "time of 50,000 mini-batch steps from a generator, compilation included",
         "s",
         17.5,
         Printed(rf"^小批量（生成器），50,000 步，秒 +\S+ +{NUMBER}"),
