@@ -35,7 +35,7 @@ NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-wi
 
 TOOLS = .venv/bin/python -m tools
 
-.PHONY: help book serve test unit fuzz notebooks execute measure pages picture data bench lint english lock clean \
+.PHONY: help book serve test unit fuzz notebooks execute measure pages picture data bench lint numbers english lock clean \
   chapters changed binder links gpu gpu-report dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
@@ -175,10 +175,14 @@ lint: .venv/.test  ## check style, types, spelling, English, the notebooks as st
 	.venv/bin/codespell
 	$(TOOLS) english
 	$(TOOLS) notebooks
+	$(TOOLS) numbers --check
 	.venv/bin/zizmor --offline --no-progress --quiet --persona=pedantic .github/workflows
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(TOOLS) workflows
 	.venv/bin/shellcheck .ci/run tools/environment.sh postBuild
+
+numbers: .venv/.test  ## print each number of a chapter's prose beside the output that it comes from (NB=one.ipynb)
+	@$(TOOLS) numbers $(NB)
 
 english: .venv/.tools  ## find the turns of phrase that are hard to read (PATHS=companion/priors)
 	@$(TOOLS) english $(PATHS)

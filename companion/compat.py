@@ -30,8 +30,8 @@ OpClass = TypeVar("OpClass", bound=type)
 ARVIZ_1 = int(az.__version__.split(".")[0]) >= 1
 
 
-def plot_trace(data: Any, names: list[str]) -> Any:
-    """Draw densities and traces, one row for each variable.
+def plot_trace(data: Any, names: list[str], labels: Sequence[str] = ("weight", "density", "draw")) -> Any:
+    """Draw densities and traces, one row for each variable, with `labels` for the values, their density and the draws.
 
     ArviZ calls it ``plot_trace`` before version 1 and ``plot_trace_dist`` since.
     """
@@ -40,8 +40,8 @@ def plot_trace(data: Any, names: list[str]) -> Any:
         return plot_trace_dist(data, var_names=names, compact=True, backend="matplotlib")
     axes = az.plot_trace(data, var_names=names, compact=True, figsize=(7.2, 1.9 * len(names)))
     for density, trace in axes:  # ArviZ 1 labels them by itself
-        density.set(xlabel="weight", ylabel="density")
-        trace.set(xlabel="draw", ylabel="weight")
+        density.set(xlabel=labels[0], ylabel=labels[1])
+        trace.set(xlabel=labels[2], ylabel=labels[0])
     return axes
 
 

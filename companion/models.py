@@ -2,7 +2,7 @@
 
 `binary_classifier` is the network of Wiecki's posts, written in PyMC: two hidden layers of tanh units, no biases, a
 standard normal prior on every weight. `torch_classifier` takes any torch network and any prior. Explained in the
-chapter *Variational inference on the moons* (`book/pymc/moons`); the breast-cancer and the Chinese chapter share it.
+chapter *Two moons* (`book/pymc/moons`); the breast-cancer and the Chinese chapter share it.
 """
 
 from __future__ import annotations

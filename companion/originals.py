@@ -1,8 +1,8 @@
 """Mistakes of the original posts, rebuilt on purpose so that a chapter can run them and show what they do.
 
 Explained in the chapters `book/pymc/moons` and `book/pymc/breast_cancer`, section "Errata of the original" (model
-builders and mini-batches), and `book/mnist/convolutional`, section "The post's statistic". Nothing else should use
-them.
+builders and mini-batches), `book/mnist/convolutional`, section "The post's statistic", and `book/pymc/zh` (what the
+blog post of 2016 printed while it trained). Nothing else should use them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,22 @@ from companion.datasets import Observations
 from companion.errors import DataError
 from companion.models import binary_classifier, network
 
-__all__ = ["builder_that_ignores_its_arguments", "chi_square_of_codes", "separate_minibatches"]
+__all__ = [
+    "PRINTED_ELBOS",
+    "PRINTED_STEPS",
+    "builder_that_ignores_its_arguments",
+    "chi_square_of_codes",
+    "separate_minibatches",
+]
+
+PRINTED_STEPS = tuple(range(0, 50_001, 5_000))
+"""Steps at which the blog post of 2016 prints the ELBO of its two fits, as its Chinese edition keeps them."""
+
+PRINTED_ELBOS = {
+    "all rows": (-368.86, -185.65, -197.23, -203.2, -192.46, -198.8, -183.39, -185.04, -187.56, -192.32, -225.56),
+    "mini-batches": (-311.63, -162.34, -70.49, -153.64, -164.07, -135.05, -240.99, -111.71, -87.55, -97.5, -75.31),
+}
+"""ELBOs that the blog post of 2016 prints at `PRINTED_STEPS`, in nats, each estimated from one draw of the weights."""
 
 
 def builder_that_ignores_its_arguments(data: Observations, seed: int = 0) -> Callable[[Any, Any], pm.Model]:

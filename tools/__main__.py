@@ -9,6 +9,7 @@ COMMANDS = {
     "colab": "tools.notebooks.colab",
     "execute": "tools.notebooks.execute",
     "measure": "tools.notebooks.measure",
+    "numbers": "tools.notebooks.prose",
     "pages": "tools.pages.measured",
     "picture": "tools.pages.picture",
     "rendered": "tools.pages.links",

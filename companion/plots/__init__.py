@@ -9,7 +9,7 @@ opaque white background, so that they read the same in light and dark pages.
 from companion.plots.bands import regression_band
 from companion.plots.data import data_scatter, predicted_labels
 from companion.plots.distributions import pruning_curve, score_histograms, snr_histogram, weight_posteriors
-from companion.plots.fits import elbo_history, parameter_paths, weight_traces
+from companion.plots.fits import chain_ranks, elbo_history, parameter_paths, weight_traces
 from companion.plots.graph import model_graph
 from companion.plots.images import filters_with_uncertainty, image_grid, image_predictions
 from companion.plots.labels import confusion_matrix
@@ -20,6 +20,7 @@ from companion.plots.surfaces import probability_surface, uncertainty_surface
 
 __all__ = [
     "CLASS_COLORS",
+    "chain_ranks",
     "confusion_matrix",
     "data_scatter",
     "elbo_history",

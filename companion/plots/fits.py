@@ -1,6 +1,7 @@
 """Figures of how a fit went, and of the weights that it found.
 
-Explained in the chapter `book/pymc/moons`, sections "ADVI" and "For fun: the weights".
+Explained in the chapter `book/pymc/moons`, sections "ADVI", "Is it true?" and "For fun: the
+weights".
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from scipy.stats import rankdata
 
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.language import say
 from companion.plots.style import head, new_axes
 
-__all__ = ["elbo_history", "parameter_paths", "weight_traces"]
+__all__ = ["chain_ranks", "elbo_history", "parameter_paths", "weight_traces"]
 
 
 def elbo_history(
@@ -136,4 +138,56 @@ def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
     missing = [name for name in names or [] if name not in known]
     if missing:
         raise ModelError(f"no draws of {missing}; the posterior has {known}.")
-    return compat.plot_trace(posterior, list(names or known))
+    return compat.plot_trace(posterior, list(names or known), [say(word) for word in ("weight", "density", "draw")])
+
+
+def chain_ranks(
+    draws: Mapping[str, np.ndarray], *, bins: int = 20, title: str | None = None, axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
+    """Draw where the draws of each chain rank among the draws of all chains, one panel for each quantity.
+
+    The ranks of chains that agree are spread evenly: every line stays near the dashed level, within the band that holds
+    95 % of the counts of independent draws. Draws that are correlated stray further.
+
+    Parameters
+    ----------
+    draws
+        Name of each quantity to its draws (chains, draws).
+    bins
+        Number of bins of the ranks.
+    title
+        Title of the new figure, if no axes are given.
+    axes
+        Axes to draw on, one for each quantity; those of a new figure by default.
+
+    Raises
+    ------
+    ModelError
+        If there is no quantity, or one has fewer than two chains or fewer draws than bins.
+
+    Notes
+    -----
+    Vehtari et al. (2021), "Rank-normalization, folding, and localization: An improved R-hat", section 4.4.
+    """
+    if not draws:
+        raise ModelError("no draws to rank; expected a mapping from a quantity to its draws (chains, draws).")
+    if axes is None:
+        figure, panels = plt.subplots(1, len(draws), figsize=(2.1 * len(draws), 2.4), sharey=True, squeeze=False)
+        axes = list(panels[0])
+        head(figure, title or "")
+    for ax, (name, values) in zip(axes, draws.items(), strict=True):
+        values = np.asarray(values)
+        if values.ndim != 2 or len(values) < 2 or values.shape[1] < bins:
+            raise ModelError(f"{name!r} has shape {values.shape}; expected (chains, draws), 2 chains, {bins} draws.")
+        ranks = rankdata(values).reshape(values.shape)
+        edges = np.linspace(0.5, values.size + 0.5, bins + 1)
+        level = values.shape[1] / bins
+        noise = 1.96 * np.sqrt(level * (1 - 1 / bins) * (1 - 1 / len(values)))
+        ax.axhspan(level - noise, level + noise, color="0.9", linewidth=0)
+        ax.axhline(level, color="0.4", linestyle="--", linewidth=1)
+        for k, of_chain in enumerate(ranks):
+            ax.stairs(np.histogram(of_chain, edges)[0], edges, color=f"C{k}", linewidth=1.2)
+        ax.set(title=name, xlabel=say("rank among all draws"), xticks=[], ylim=(0, None))
+        ax.title.set_fontsize(8)
+    axes[0].set_ylabel(say("draws of one chain"))
+    return axes

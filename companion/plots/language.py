@@ -37,6 +37,11 @@ CHINESE = {
     "mean of each weight": "各权重的均值",
     "scale of each weight": "各权重的标准差",
     "posterior predictive probability of class 1": "类别 1 的后验预测概率",
+    "weight": "权重",
+    "density": "密度",
+    "draw": "样本序号",
+    "rank among all draws": "在全部样本中的名次",
+    "draws of one chain": "一条链的样本数",
 }
 """English phrases of the figures of `companion.plots`, and their Chinese translations."""
 

@@ -117,7 +117,10 @@ class VariationalPosterior(LoweredPosterior):
     # --- diagnostics --------------------------------------------------------------------------------------
 
     def k_hat(self, draws: int = 1000, seed: int = 0) -> float:
-        """Diagnose the approximation by Pareto-smoothed importance sampling: below 0.7 it can be trusted.
+        """Diagnose the approximation by Pareto-smoothed importance sampling: above 0.7 it is far from the posterior.
+
+        It looks where the approximation itself has draws. So a low value says that the approximation covers what is
+        there; regions of the posterior that it never visits, such as another mode, it can't see.
 
         Raises
         ------

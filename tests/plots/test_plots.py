@@ -117,6 +117,19 @@ def test_history_shows_the_running_mean_and_refuses_nan():
         plots.elbo_history({})
 
 
+def test_ranks_of_chains_that_agree_are_even_and_those_of_one_apart_are_not():
+    draws = np.random.default_rng(0).normal(size=(4, 1000))
+    apart = draws + np.array([0, 0, 0, 3.0])[:, None]
+    even, uneven = plots.chain_ranks({"even": draws, "apart": apart}, title="Ranks")
+    counts = [np.array([patch.get_data().values for patch in ax.patches[-4:]]) for ax in (even, uneven)]
+    assert all(of.sum(axis=1).tolist() == [1000] * 4 for of in counts)
+    assert counts[0].max() < 80 < 200 <= counts[1][3].max()
+    with pytest.raises(ModelError, match=r"\(1, 1000\)"):
+        plots.chain_ranks({"one": draws[:1]})
+    with pytest.raises(ModelError, match="no draws"):
+        plots.chain_ranks({})
+
+
 def test_parameter_paths_draw_one_line_for_each_weight():
     means, scales = plots.parameter_paths(np.zeros((1000, 7)), np.ones((1000, 7)), title="Paths")
     assert len(means.lines) == len(scales.lines) == 7

@@ -43,6 +43,8 @@ def test_a_figure_that_a_notebook_no_longer_prints_is_an_error():
 def test_figures_are_read_as_they_are_printed(monkeypatch):
     monkeypatch.setattr(scoreboard, "outputs", lambda page: ["speed 1,000\n", "speed 2,074.5\n"])
     assert Printed(rf"^speed {scoreboard.NUMBER}").figures("any") == [2074.5]
+    every = Printed(rf"^speed {scoreboard.NUMBER}", every=True)
+    assert every.figures("any").tolist() == [1000, 2074.5]
 
 
 def test_a_method_that_was_not_run_is_an_error():
@@ -67,6 +69,11 @@ def test_a_method_that_was_not_run_is_an_error():
 def test_worse_is_called_worse(unit, original, ours, words):
     row = Row("x", "what", unit, original, Stored("none", lambda result: np.zeros(1)))
     assert measured.ratio(row, ours) == words
+
+
+def test_two_accuracies_are_compared_with_their_standard_error():
+    row = Row("x", "what", "%", 94.2, Stored("none", lambda result: np.zeros(1)), points=500)
+    assert measured.ratio(row, 96.0) == "+1.8 points (standard error 1.4)"
 
 
 def test_a_claim_without_a_figure_is_compared_with_nothing():

@@ -58,7 +58,11 @@ chapter's last cell."""
 
 
 def ratio(row: Row, ours: float) -> str:
-    """Compare ours with the original's in words: times as fast, or points and nats better or worse."""
+    """Compare ours with the original's in words: times as fast, or points and nats better or worse.
+
+    Where the number of held-out points is known, the difference of two accuracies stands with its standard error, and
+    the reader may judge.
+    """
     if row.original is None:
         return ""
     if row.unit in ("s", "ms"):
@@ -66,6 +70,10 @@ def ratio(row: Row, ours: float) -> str:
     if row.unit == "steps/s":
         return f"{ours / row.original:,.1f} times as fast"
     difference = ours - row.original
+    if row.points is not None:
+        shares = np.array([row.original, ours]) / 100
+        error = 100 * np.sqrt((shares * (1 - shares) / row.points).sum())
+        return f"{difference:+.1f} points (standard error {error:.1f})"
     better = difference > 0 if row.unit == "%" else difference < 0
     what = "points" if row.unit == "%" else row.unit
     return f"{abs(difference):.1f} {what} {'better' if better else 'worse'}"

@@ -1,0 +1,185 @@
+"""Test the causes that the chapters on the moons name, and sample the posterior that they are held against.
+
+`python studies/moons.py` takes a quarter of an hour on one core. First it writes companion/shelf/files/moons_nuts.npz,
+the draws of four long chains by NUTS. Then `moons.npz`: what each family of approximations says near the data and far
+from them (three seeds), and the loss after every 1,000 steps of each optimiser, rate and batch size (ten starts).
+"""
+
+import time
+from functools import cache
+
+import numpy as np
+import pymc as pm
+import runs
+import torch
+from scipy.spatial import cKDTree
+
+from companion import book, datasets, shelf, uncertainty
+from companion.inference import fit, fit_advi, sample
+from companion.models import binary_classifier, torch_classifier
+from companion.networks import dense
+from companion.prediction import grid, predict
+from companion.priors import Gaussian
+
+NUTS = {"draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.95}
+WEIGHTS = ("w_in_1", "w_1_2", "w_2_out")
+
+FIT = {"steps": 3000, "restarts": 8, "learning_rate": 0.03, "schedule": "one-cycle", "keep": "mixture"}
+FAMILIES = ("mean-field", "full-rank")
+CHAINS = {"draws": 400, "warmup": 800, "chains": 16}
+ONE = ", one unit"
+CAUSES = [
+    *(f"{family}{how}" for family in FAMILIES for how in ("", ONE, ", mixture")),
+    "chains" + ONE,
+    "chains",
+]
+DRAWS, SEEDS_OF_CAUSES = 800, 3
+
+EVERY = 1000
+TRIED = {
+    f"{name} {rate}, {size or 500} rows": (make, rate, size, steps)
+    for name, make, rate, size, steps in (
+        ("AdaGrad", pm.adagrad_window, 0.001, None, 30_000),
+        ("AdaGrad", pm.adagrad_window, 0.001, 50, 30_000),
+        ("AdaGrad", pm.adagrad_window, 0.01, None, 10_000),
+        ("AdaGrad", pm.adagrad_window, 0.01, 50, 10_000),
+        ("Adam", pm.adam, 0.001, None, 30_000),
+        ("Adam", pm.adam, 0.01, None, 10_000),
+    )
+}
+AS_PRINTED = "AdaGrad 0.001, 500 rows"  # the original's settings
+STARTS = 10
+METHODS = [*CAUSES, *TRIED]
+LIMITS = dict.fromkeys(CAUSES, SEEDS_OF_CAUSES) | {"Adam 0.001, 500 rows": 5, "Adam 0.01, 500 rows": 5}
+LIMITS |= {"chains": 1, "chains" + ONE: 1}
+
+
+@cache
+def data():
+    return datasets.moons(n_samples=1000, noise=0.2, seed=0)
+
+
+@cache
+def plane():
+    """Points of the grid (10000, 2), and their distance to the nearest training point (10000,)."""
+    points = grid(-3, 3, 100).points
+    return points, cKDTree(data().train.x).query(points)[0]
+
+
+def zones():
+    distance = plane()[1]
+    return {"amid": distance <= 0.25, "around": (distance > 0.25) & (distance <= 1), "far": distance > 1}
+
+
+def reference():
+    """Sample by NUTS, each chain from the start of another seed, and store every draw."""
+    model = binary_classifier(data().train)
+    starts = [binary_classifier(data().train, seed=s).initial_point() for s in range(NUTS["chains"])]
+    begun, used = time.perf_counter(), time.process_time()
+    with model:
+        found = pm.sample(
+            **NUTS, cores=1, initvals=starts, random_seed=0, progressbar=False, compute_convergence_checks=False
+        )
+    took = {"seconds": round(time.perf_counter() - begun, 1), "CPU seconds": round(time.process_time() - used, 1)}
+    arrays = {name: found["posterior"][name].values.astype(np.float16) for name in WEIGHTS}  # (chains, draws, *shape)
+    stats = found["sample_stats"]
+    arrays |= {name: stats[name].values.astype(kind) for name, kind in (("diverging", bool), ("n_steps", np.int16))}
+    about = {"script": "studies/moons.py", **NUTS, **took}
+    shelf.write_result(shelf.FILES / "moons_nuts.npz", arrays, about)
+    print(about, "divergences:", arrays["diverging"].sum(axis=1), flush=True)
+
+
+@cache
+def nuts_mean():
+    """Predictive mean of NUTS on the plane (10000,)."""
+    stored = shelf.load_result("moons_nuts").arrays
+    draws = {name: stored[name].reshape(-1, *stored[name].shape[2:]).astype(float)[::4] for name in WEIGHTS}
+    return outputs(draws.values(), plane()[0])[0].mean(axis=0)
+
+
+def outputs(weights, x):
+    """Probabilities (draws, points) and contributions of the second layer's units to the logit (draws, units)."""
+    w_1, w_2, w_3 = (np.asarray(w, dtype=np.float32) for w in weights)
+    units = np.tanh(np.tanh(x.astype(np.float32) @ w_1) @ w_2)
+    p = 1 / (1 + np.exp(-np.einsum("spu,su->sp", units, w_3)))
+    return p, np.abs(units * w_3[:, None]).mean(axis=1)
+
+
+def judged(posterior):
+    """Say how sure a posterior is in each zone, how far its mean is from that of NUTS, and how many units carry it."""
+    drawn = posterior.draw(DRAWS, 0)
+    weights = drawn["0.weight"].swapaxes(1, 2), drawn["2.weight"].swapaxes(1, 2), drawn["4.weight"][:, 0]
+    p, _ = outputs(weights, plane()[0])
+    _, carried = outputs(weights, data().train.x)
+    share = carried / carried.sum(axis=1, keepdims=True)
+    held_out = predict(posterior, data().test.x, draws=DRAWS)
+    row = {
+        "units": (1 / (share**2).sum(axis=1)).mean(),
+        "accuracy": uncertainty.accuracy(held_out, data().test.y),
+        "log score": uncertainty.log_score(held_out, data().test.y),
+    }
+    for zone, inside in zones().items():
+        row[f"sd, {zone}"] = p.std(axis=0)[inside].mean()
+        row[f"gap, {zone}"] = np.abs(p.mean(axis=0) - nuts_mean())[inside].mean()
+    return row
+
+
+def network_with(second, seed):
+    network = dense(2, 5, second, 1, activation=torch.nn.Tanh, bias=False, seed=seed)
+    return torch_classifier(data().train, network, Gaussian(scale=1.0))
+
+
+@cache
+def fitted(family, second, seed):
+    return fit(
+        network_with(second, seed), family=family, **FIT, machine="cpu", elbo_draws=1000, seed=seed, progressbar=False
+    )
+
+
+def cause(method, seed):
+    second = 1 if method.endswith(ONE) else 5
+    kind = method.split(",")[0]
+    if kind == "chains":
+        found = sample(network_with(second, seed), **CHAINS, machine="cpu", seed=seed, progressbar=False)
+        r_hat = float(found.diagnose(plane()[0][::37])["r_hat"].max())
+        return judged(found) | {"r_hat": r_hat, "seconds": found.record.seconds}
+    every = fitted(kind, second, seed)
+    if method.endswith("mixture"):
+        return judged(every.mixture()) | {"seconds": every.record.seconds}
+    best = every.best()
+    row = {"loss": -best.record.elbo, "loss_se": best.record.elbo_se, "seconds": every.record.seconds}
+    return judged(best) | row | {"k_hat": best.k_hat(4000)}
+
+
+def steps_of(method, seed):
+    make, rate, size, steps = TRIED[method]
+    model = binary_classifier(data().train, batch_size=size, seed=seed)
+    whole = model if size is None else binary_classifier(data().train, seed=seed)
+    found = fit_advi(model, steps, optimizer=make(learning_rate=rate), seed=seed, full_model=whole, elbo_draws=200)
+    means = found.record.history.reshape(-1, EVERY).mean(axis=1)
+    row = {f"loss, {EVERY * (k + 1)}": mean for k, mean in enumerate(means)}
+    if method == AS_PRINTED:
+        row["accuracy"] = uncertainty.accuracy(predict(found, data().test.x), data().test.y)
+    return row | {"seconds": found.record.seconds, "loss": -found.record.elbo}
+
+
+def run(method, seed):
+    return cause(method, seed) if method in CAUSES else steps_of(method, seed)
+
+
+def main():
+    given = runs.parser(__doc__.splitlines()[0], "moons")
+    given.set_defaults(seeds=STARTS)
+    given = given.parse_args()
+    book.setup()
+    torch.set_num_threads(1)
+    if given.anew or not (shelf.FILES / "moons_nuts.npz").is_file():
+        reference()
+    runs.restore(given, "moons")
+    runs.complete(given, METHODS, run, limits=LIMITS)
+    settings = {"fit": runs.described(FIT), "chains": runs.described(CHAINS), "draws": DRAWS}
+    runs.collect(given, METHODS, "moons", {"script": "studies/moons.py", **settings})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Print every number in the prose of a chapter beside the stored output that it comes from: `make numbers`.
+
+A number of the prose is looked for in what the cells printed, at the precision of the prose ("86 %" is found in
+"86.2%"); then in the code of the cells and in the code that the page shows, where settings stand; then among the
+figures that the originals print. `--check` names only the numbers without a source on the pages of `HELD`, and fails if
+there are any: `make lint`. That a number has a source doesn't mean that it is the right one. The sentence and the
+output are printed side by side so that somebody can compare them.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from tools import ROOT
+from tools.contents import page_of
+from tools.notebooks import chosen, code_cells, plain, read
+from tools.notebooks.quoted import FIGURES
+
+HELD = ("pymc/moons", "pymc/zh")
+"""Pages on which every number has a source."""
+
+KNOWN: dict[str, dict[str, str]] = {
+    "pymc/moons": {
+        "2.5 million": "500 draws of 500 points and 10 hidden units",
+        "14,745,600": "(2^5 5!)^2",
+        "42": "the default seed of PyMC3, by its source",
+        "113.9": "printed in pymc/zh",
+        "50,000": "steps in pymc/zh",
+        "400": "read off the figure of sixteen starts",
+        "190": "read off the figure of sixteen starts",
+        "0.072": "exercise 3, of an earlier run",
+        "101": "exercise 4, of an earlier run",
+        "106": "exercise 4, of an earlier run",
+        "136": "exercise 4, of an earlier run",
+        "3,000": "exercise 2",
+    },
+    "pymc/zh": {
+        "40": "10 + 25 + 5 weights",
+        "86%": "printed in pymc/moons, of the two starts that stay on the plateau",
+        "190": "read off the figure of the loss",
+        "120": "read off the figure of the loss",
+    },
+}
+"""Numbers of a page that no run prints, each with the place that it comes from."""
+
+NUMBER = re.compile(
+    r"(?<![\w.^_{/])(?P<sign>[-\u2212\u2013]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<decimals>\.\d+)?"
+    r"(?P<unit>\s?(?:%|million))?(?![\w/]*[A-Za-z_])"
+)
+FENCE = re.compile(r"^( *)(`{3,}).*?^\1\2`*$", re.DOTALL | re.MULTILINE)
+ROLE = re.compile(r"\{[\w:]+\}`[^`]*`")
+CODE = re.compile(r"`[^`]*`")
+LINK = re.compile(r"\[[^\]]*\]\([^)]*\)|https?://\S+")
+MATH = re.compile(r"\$\$.*?\$\$(?:\s*\([\w-]+\))?|\$([^$]*)\$", re.DOTALL)
+PLAIN = re.compile(r"\s*[-\u2212]?[\d.,]+\s*(?:\\?%)?\s*")
+SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[^a-z])|(?<=[\u3002\uff01\uff1f\uff1b])|\n\s*\n|\n(?=[-|*]|\d+\. )")
+YEAR = re.compile(r"(?:19|20)\d\d")
+INCLUDED = re.compile(r"\{literalinclude\} (\S+)")
+HEADING = re.compile(r"^(?:#+ .*$|\([\w-]+\)=$|:::.*$|\*\*\d+\.)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number in the prose.
+
+    Attributes
+    ----------
+    sentence
+        Sentence in which it stands.
+    words
+        The number as it is written.
+    value
+        What it says; a share for per cent.
+    step
+        Half of the last place that it states.
+    """
+
+    sentence: str
+    words: str
+    value: float
+    step: float
+
+    def agrees(self, other: float) -> bool:
+        """Say whether a number rounds to this one, whatever its sign."""
+        return abs(abs(other) - abs(self.value)) <= self.step * (1 + 1e-9)
+
+
+def figures(text: str) -> Iterator[Figure]:
+    """Find the numbers in the prose of a cell; code, formulas, years and labels are left out."""
+    text = HEADING.sub("", LINK.sub("", ROLE.sub("", FENCE.sub("", text))))
+    text = CODE.sub("", MATH.sub(_plain_math, text))
+    for sentence in filter(None, map(str.strip, SENTENCE.split(text))):
+        sentence = re.sub(r"^\d+\. ", "", sentence)
+        for match in NUMBER.finditer(sentence):
+            if not (YEAR.fullmatch(match["digits"]) and not match["decimals"]):
+                yield _figure(" ".join(sentence.split()), match)
+
+
+def _plain_math(match: re.Match[str]) -> str:
+    """Keep a formula that is only a number."""
+    return match[1] if match[1] and PLAIN.fullmatch(match[1]) else " "
+
+
+def _figure(sentence: str, match: re.Match[str]) -> Figure:
+    factor = {"%": 0.01, "million": 1e6}.get((match["unit"] or "").strip(), 1.0)
+    places = len(match["decimals"] or ".") - 1
+    value = float(match["digits"].replace(",", "") + (match["decimals"] or ""))
+    return Figure(sentence, match[0].strip(), value * factor, 0.5 * 10**-places * factor)
+
+
+def numbers(text: str) -> Iterator[tuple[float, str]]:
+    """Give each number of an output or of code, a share for per cent, with the line in which it stands."""
+    for line in text.splitlines():
+        for match in re.finditer(r"(?<![\w.])\d[\d,_]*(?:\.\d+)?(?:e-?\d+)?(\s?%)?", line):
+            digits = match[0].rstrip("% ").replace(",", "").replace("_", "")
+            try:
+                yield float(digits) * (0.01 if match[1] else 1.0), line.strip()
+            except ValueError:
+                continue
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the numbers of a chapter may come from, in the order in which they are looked for.
+
+    Attributes
+    ----------
+    found
+        Numbers, each with the words that say where it stands.
+    """
+
+    found: list[tuple[float, str]]
+
+    def of(self, figure: Figure) -> str:
+        """Name the source of a figure; empty where there is none."""
+        agreeing = [(value, where) for value, where in self.found if figure.agrees(value)]
+        return min(agreeing, key=lambda pair: abs(pair[0] - figure.value), default=(0, ""))[1]
+
+
+def sources(notebook: NotebookNode, path: Path) -> list[Sources]:
+    """List the sources of a chapter: its outputs, its code and what it includes, what the originals print."""
+    page = page_of(path)
+    printed, written = [], []
+    for place, cell in code_cells(notebook):
+        printed += [(v, f"cell {place}: {line}") for out in cell.outputs for v, line in numbers(plain(out))]
+        written += [(v, f"code of cell {place}: {line}") for v, line in numbers(cell.source)]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            written += [(v, f"code on the page: {line}") for block in FENCE.finditer(cell.source)
+                        for v, line in numbers(block[0])]  # fmt: skip
+            for file in INCLUDED.findall(cell.source):
+                text = (path.parent / file).resolve().read_text(encoding="utf-8")
+                written += [(v, f"{Path(file).name}: {line}") for v, line in numbers(text)]
+    quoted = [(v, f"the original: {line}") for line in FIGURES.get(page, ("", ()))[1] for v, _ in numbers(line)]
+    known = [(figure.value, why) for number, why in KNOWN.get(page, {}).items() for figure in figures(number)]
+    return [Sources(found) for found in (printed, quoted, written, known)]
+
+
+def compared(path: Path) -> Iterator[tuple[Figure, str]]:
+    """Give every number of a chapter's prose with its source; the source is empty where there is none."""
+    notebook = read(path)
+    places = sources(notebook, path)
+    for figure in chain.from_iterable(figures(c.source) for c in notebook.cells if c.cell_type == "markdown"):
+        yield figure, next(filter(None, (place.of(figure) for place in places)), "")
+
+
+def main(arguments: list[str]) -> int:
+    """Print numbers and sources of the notebooks named, or of all; with ``--check`` hold the pages of `HELD`."""
+    checks = "--check" in arguments
+    missing = 0
+    for path in chosen(word for word in arguments if word != "--check"):
+        held = page_of(path) in HELD
+        if checks and not held:
+            continue
+        for figure, source in compared(path):
+            missing += held and not source
+            if not checks or not source:
+                print(f"{path.relative_to(ROOT)}: {figure.sentence}\n    {figure.words}: {source or 'NO SOURCE'}")
+    print(f"{missing} numbers without a source on the pages {', '.join(HELD)}")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
