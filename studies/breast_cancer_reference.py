@@ -1,0 +1,202 @@
+"""Sample the posteriors behind the breast-cancer chapter, and ask whether the prior or the approximation hedges.
+
+`python studies/breast_cancer_reference.py` takes about ten minutes on one core and writes
+companion/shelf/files/breast_cancer_reference.npz. Parts can be run one by one: "logistic" samples Bayesian logistic
+regression on the twenty splits of `studies/breast_cancer.py`; "networks" fits and samples the post's network, one with
+a wider prior on its output weights, and the one with learned scales, on the first three splits with all 30 features;
+"NUTS" samples the post's network by PyMC on the first of them, as a reference for our sampler.
+"""
+
+import argparse
+import time
+from functools import partial
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import torch
+from breast_cancer import FEATURES, NETWORKS, SETTINGS, SPLITS
+
+from companion import book, datasets, shelf
+from companion.inference import Start, fit, sample
+from companion.models import binary_classifier
+from companion.posterior import diagnose
+
+COMPARED = 3  # splits on which networks are sampled
+WIDE = 3.0  # standard deviation of the output weights, in the network that differs from the post's in this alone
+LOGISTIC = {"chains": 16, "warmup": 300, "draws": 125}
+SAMPLED = {"chains": 16, "warmup": 500, "draws": 250}
+NUTS = {"chains": 4, "tune": 1000, "draws": 1000, "target_accept": 0.9}
+FITTED_DRAWS = 2000
+# From the mean-field fit's means: from the model's start, at 1,500 steps, full rank ends far above mean-field's loss
+FULL_RANK = {"family": "full-rank", "steps": 5000, "learning_rate": 0.005, "restarts": 2}
+NAMED = 6  # held-out masses whose draws are kept, evenly spaced from the surest benign to the surest malignant
+
+
+def logistic(data):
+    """Lay out logistic regression; its mode is scikit-learn's default, which penalises the coefficients alone."""
+    with pm.Model() as model:
+        x, labels = pm.Data("x", data.x), pm.Data("labels", data.y)
+        w = pm.Normal("w", 0, 1, shape=data.x.shape[1])
+        p = pm.Deterministic("p", pm.math.sigmoid(x @ w + pm.Flat("b")))
+        pm.Bernoulli("y", p, observed=labels)
+    return model
+
+
+def wide_output(data, seed):
+    """Lay out the post's network with a wider prior on the weights of its output, and nothing else changed."""
+    given = binary_classifier(data, seed=seed)
+    start = {rv.name: given.rvs_to_initial_values[rv] for rv in given.free_RVs}
+    with pm.Model() as model:
+        x, labels = pm.Data("x", data.x), pm.Data("labels", data.y)
+        w = {
+            name: pm.Normal(name, 0, WIDE if name == "w_2_out" else 1, shape=value.shape, initval=value)
+            for name, value in start.items()
+        }
+        hidden = pm.math.tanh(pm.math.tanh(x @ w["w_in_1"]) @ w["w_1_2"])
+        p = pm.Deterministic("p", pm.math.sigmoid(hidden @ w["w_2_out"]))
+        pm.Bernoulli("y", p, observed=labels)
+    return model
+
+
+MODELS = {"post": NETWORKS["post"], "wide output": wide_output, "learned scales": NETWORKS["learned scales"]}
+
+
+def split_of(count, seed):
+    return datasets.breast_cancer(FEATURES[count], seed=seed, positive="malignant")
+
+
+def summary(posterior, test, draws, seed):
+    """Mean and spread of the probability of malignant at the held-out masses, (2, points)."""
+    p = posterior.predictive(test.x, draws, seed)[..., 1]
+    return np.stack([p.mean(axis=0), p.std(axis=0)]).astype(np.float32)
+
+
+def checked(posterior, test):
+    """Worst R-hat and effective sample size of the predictions, and the number of divergences."""
+    found = posterior.diagnose(test.x).loc["predictions"]
+    diverged = int(posterior.health().divergences.sum())
+    return [round(float(found.r_hat), 4), round(float(found.ess)), round(float(found.ess_tail)), diverged]
+
+
+def sample_logistic():
+    arrays, checks = {}, {}
+    for count in FEATURES:
+        rows = []
+        for seed in range(SPLITS):
+            split = split_of(count, seed)
+            posterior = sample(logistic(split.train), **LOGISTIC, seed=seed, machine="cpu", progressbar=False)
+            rows.append(summary(posterior, split.test, LOGISTIC["chains"] * LOGISTIC["draws"], seed))
+            checks[f"{count}, {seed}"] = checked(posterior, split.test)
+            print(count, seed, checks[f"{count}, {seed}"], flush=True)
+        arrays[f"probability, {count}, logistic"] = np.array(rows)[:, 0]  # of malignant (splits, points)
+    return arrays, {**LOGISTIC, "R-hat, ESS, tail ESS, divergences": checks}
+
+
+def approximations(name, split, seed):
+    """Yield the name, the posterior and the number of draws of each approximation of a network's posterior."""
+    common = {**SETTINGS, "seed": seed, "machine": "cpu", "progressbar": False}
+    if name != "learned scales":  # the density of a learned scale has no sensible mode: it grows without end at zero
+        yield "mode", fit(MODELS[name](split.train, seed), **(common | {"family": "map"})), 1
+    mean_field = fit(MODELS[name](split.train, seed), **common)
+    yield "mean-field", mean_field, FITTED_DRAWS
+    centre = {variable: draws.mean(axis=0) for variable, draws in mean_field.draw(500, seed).items()}
+    narrow = {"start": Start(centre, scale=0.05)}
+    yield "full-rank", fit(MODELS[name](split.train, seed), **(common | FULL_RANK | narrow)), FITTED_DRAWS
+    # Chains start in the mean-field fit, so that learned scales don't begin in the neck of their funnel
+    chains = {**SAMPLED, "seed": seed, "machine": "cpu", "progressbar": False}
+    if name == "learned scales":
+        chains["start"] = mean_field
+    yield "HMC", sample(MODELS[name](split.train, seed), **chains), SAMPLED["chains"] * SAMPLED["draws"]
+
+
+def compare_networks(name):
+    probability, spread, losses, checks = {}, {}, {}, {}
+    for seed in range(COMPARED):
+        split, begun = split_of(30, seed), time.process_time()
+        for method, posterior, draws in approximations(name, split, seed):
+            seconds = round(time.process_time() - begun, 1)
+            mean, sd = summary(posterior, split.test, draws, seed)
+            probability.setdefault(method, []).append(mean)
+            spread.setdefault(method, []).append(sd)
+            sampled = method == "HMC"
+            losses.setdefault(method, []).append(np.nan if sampled else -posterior.record.elbo)
+            found = checked(posterior, split.test) if sampled else None
+            checks[f"{method}, {seed}"] = {"CPU seconds": seconds, "R-hat, ESS, tail ESS, divergences": found}
+            print(name, method, seed, seconds, losses[method][-1], mean.min(), mean.max(), found, flush=True)
+            begun = time.process_time()
+    arrays = {}
+    for method, means in probability.items():
+        arrays |= {
+            f"probability, {name}, {method}": np.array(means),  # of malignant (splits, points)
+            f"spread, {name}, {method}": np.array(spread[method]),  # standard deviation over networks (splits, points)
+            f"negative elbo, {name}, {method}": np.array(losses[method]),  # in nats (splits,); NaN of chains
+        }
+    settings = {"sampler": SAMPLED, "fit": SETTINGS, "full-rank": FULL_RANK, "wide": WIDE}
+    return arrays, {**settings, "runs": checks}
+
+
+def reference():
+    """Sample the post's network by NUTS, as a PyMC user would, and keep what is needed to judge it."""
+    split = split_of(30, 0)
+    with binary_classifier(split.train, seed=0) as model:
+        begun = time.process_time()
+        data = pm.sample(**NUTS, cores=1, random_seed=0, progressbar=False)
+        seconds = time.process_time() - begun
+        pm.set_data({"x": split.test.x, "labels": split.test.y}, model=model)
+        predicted = pm.sample_posterior_predictive(data, var_names=["p"], random_seed=0, progressbar=False)
+    p = predicted["posterior_predictive"]["p"].values  # (chains, draws, points)
+    stats = data["sample_stats"]
+    order = np.argsort(p.mean(axis=(0, 1)))
+    named = order[np.linspace(0, len(order) - 1, NAMED).astype(int)]
+    weights = {
+        name: data["posterior"][name].values.reshape(-1, *data["posterior"][name].shape[2:])
+        for name in ("w_in_1", "w_1_2", "w_2_out")
+    }
+    found = diagnose(weights | {"predictions": p.reshape(-1, p.shape[-1])}, NUTS["chains"])
+    said = {
+        **NUTS,
+        "CPU seconds": round(seconds, 1),
+        "divergences": int(stats["diverging"].sum()),
+        "divergences of each chain": stats["diverging"].sum("draw").values.tolist(),
+        "mean gradients of a draw": round(float(stats["n_steps"].mean()), 1),
+        "deepest tree": int(stats["tree_depth"].max()),
+        "step size": [round(float(s), 3) for s in stats["step_size"].values[:, -1]],
+        "BFMI": [round(float(b), 3) for b in np.ravel(az.bfmi(data))],
+        "R-hat, ESS, tail ESS": {n: [round(float(f), 4) for f in worst] for n, worst in found.items()},
+    }
+    arrays = {
+        "NUTS, mean": p.mean(axis=1).astype(np.float32),  # of each chain (chains, points)
+        "NUTS, spread": p.std(axis=1).astype(np.float32),  # of each chain (chains, points)
+        "NUTS, ESS": az.ess(predicted["posterior_predictive"], method="mean")["p"].values.astype(
+            np.float32
+        ),  # (points,)
+        "NUTS, named": named,  # rows of the held-out half
+        "NUTS, draws": p[..., named].astype(np.float32),  # (chains, draws, named)
+    }
+    return arrays, said
+
+
+def main():
+    parts = {"NUTS": reference, "logistic": sample_logistic}
+    parts |= {f"networks, {name}": partial(compare_networks, name) for name in MODELS}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(parts))
+    book.setup()
+    torch.set_num_threads(1)
+    path = shelf.FILES / "breast_cancer_reference.npz"
+    arrays, about = {}, {"script": "studies/breast_cancer_reference.py", "parts": {}}
+    if path.exists():  # parts that are not run again stay as they were
+        stored = shelf.load_result(path.stem)
+        arrays, about["parts"] = stored.arrays, stored.about["parts"]
+    for part in parser.parse_args().parts:
+        begun = time.process_time()
+        added, said = parts[part]()
+        said["CPU seconds of the part"] = round(time.process_time() - begun)
+        print(part, said, flush=True)
+        arrays, about["parts"] = arrays | added, about["parts"] | {part: said}
+        shelf.write_result(path, arrays, about)
+
+
+if __name__ == "__main__":
+    main()
