@@ -14,7 +14,7 @@ from companion.plots.graph import model_graph
 from companion.plots.images import filters_with_uncertainty, image_grid, image_predictions
 from companion.plots.labels import confusion_matrix
 from companion.plots.language import words
-from companion.plots.scores import interval_plot, reliability_diagram, risk_coverage
+from companion.plots.scores import decision_curves, interval_plot, reliability_diagram, risk_coverage
 from companion.plots.style import CLASS_COLORS, use_style
 from companion.plots.surfaces import probability_surface, uncertainty_surface
 
@@ -23,6 +23,7 @@ __all__ = [
     "chain_ranks",
     "confusion_matrix",
     "data_scatter",
+    "decision_curves",
     "elbo_history",
     "filters_with_uncertainty",
     "image_grid",

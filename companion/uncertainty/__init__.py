@@ -1,14 +1,14 @@
 """Uncertainty: scores of predictive probabilities, decisions by them, and bands of measurements.
 
 Explained in the chapters on the moons (`book/pymc/moons`), which splits uncertainty into its parts, on breast cancer
-(`book/pymc/breast_cancer`), which scores it and decides by it, on images (`book/mnist/convolutional`), which counts
-how the draws disagree and detects by it what is unfamiliar, and on bands around measurements
-(`book/bayes_by_backprop/band`). Probabilities have the shape (draws, points, classes); those of a method without
-draws are (1, points, classes).
+(`book/pymc/breast_cancer`), which scores it, decides by it and puts intervals around both, on images
+(`book/mnist/convolutional`), which counts how the draws disagree and detects by it what is unfamiliar, and on bands
+around measurements (`book/bayes_by_backprop/band`). Probabilities have the shape (draws, points, classes); those of a
+method without draws are (1, points, classes).
 """
 
-from companion.uncertainty.calibration import Reliability, reliability
-from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, risk_coverage
+from companion.uncertainty.calibration import Reliability, calibration_floor, reliability
+from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, net_benefit, paid_at, risk_coverage
 from companion.uncertainty.decomposition import Decomposition, decompose_entropy, decompose_variance
 from companion.uncertainty.detection import Detection, choose_threshold, detect
 from companion.uncertainty.disagreement import chi_square, class_counts, sample_labels, variation_ratio
@@ -19,17 +19,20 @@ from companion.uncertainty.intervals import (
     sample_measurements,
     sigma_interval,
 )
+from companion.uncertainty.resampling import Estimate, group_bootstrap, repeated_split_interval
 from companion.uncertainty.scores import accuracy, brier_score, labels_of, log_score
 
 __all__ = [
     "Decisions",
     "Decomposition",
     "Detection",
+    "Estimate",
     "Interval",
     "Reliability",
     "RiskCoverage",
     "accuracy",
     "brier_score",
+    "calibration_floor",
     "chi_square",
     "choose_threshold",
     "class_counts",
@@ -38,10 +41,14 @@ __all__ = [
     "decompose_measurements",
     "decompose_variance",
     "detect",
+    "group_bootstrap",
     "interval",
     "labels_of",
     "log_score",
+    "net_benefit",
+    "paid_at",
     "reliability",
+    "repeated_split_interval",
     "risk_coverage",
     "sample_labels",
     "sample_measurements",

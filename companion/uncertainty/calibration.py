@@ -5,15 +5,18 @@ Explained in the chapter `book/pymc/breast_cancer`, section "Are the probabiliti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binned_statistic
 
+from companion.checks import whole
 from companion.errors import ModelError
+from companion.prediction import mean_probabilities
+from companion.uncertainty.resampling import group_bootstrap, group_index
 from companion.uncertainty.scores import mean_and_labels
 
-__all__ = ["Reliability", "reliability"]
+__all__ = ["Reliability", "calibration_floor", "reliability"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,23 +31,35 @@ class Reliability:
         Share of the points of each bin for which the statement was true, (bins,).
     count
         Number of points in each bin, (bins,).
+    low, high
+        Ends of an interval around `happened` at about 95 %, both (bins,); None where none was computed.
     """
 
     stated: np.ndarray
     happened: np.ndarray
     count: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
     @property
     def ece(self) -> float:
         r"""Expected calibration error: :math:`\sum_b \frac{n_b}{n} \lvert \text{happened}_b - \text{stated}_b \rvert`.
 
         It is never quite zero: even true statements miss by about :math:`\sqrt{p(1 - p) / n}` in a bin of n points.
+        `calibration_floor` computes how large it is for them.
         """
         return float(np.average(np.abs(self.happened - self.stated), weights=self.count))
 
 
-def reliability(probabilities: np.ndarray, y: np.ndarray, *, bins: int = 10, of: int | None = None) -> Reliability:
-    """Compare stated probabilities with frequencies, in bins of equal width.
+def reliability(
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    *,
+    bins: int | Sequence[float] = 10,
+    of: int | None = None,
+    groups: np.ndarray | None = None,
+) -> Reliability:
+    """Compare stated probabilities with frequencies, in bins.
 
     Parameters
     ----------
@@ -53,29 +68,127 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, *, bins: int = 10, of:
     y
         Labels (points,).
     bins
-        Number of bins between 0 and 1.
+        Number of bins of equal width, or the edges of bins, rising from 0 to 1.
     of
         Class whose probability is compared; ``None`` takes each point's most probable class, its "confidence".
+    groups
+        Group of each point, (points,), where points aren't independent: the same person, or the same mass. The
+        intervals are then made by `group_bootstrap`.
 
     Raises
     ------
     ModelError
-        If `probabilities` aren't class probabilities, there are fewer bins than one, or `of` isn't one of the classes.
+        If `probabilities` aren't class probabilities, the bins aren't a number from 1 or rising edges from 0 to 1, or
+        `of` isn't one of the classes.
     DataError
-        If there are no points, there isn't one label for each, or a label has no class.
+        If there are no points, there isn't one label for each, a label has no class, or there isn't one group for each.
 
     Notes
     -----
-    Guo et al. (2017), "On Calibration of Modern Neural Networks".
+    Guo et al. (2017), "On Calibration of Modern Neural Networks". Without groups the intervals are those of Agresti and
+    Coull (1998), "Approximate Is Better than 'Exact' for Interval Estimation of Binomial Proportions", with two
+    standard errors to each side of their adjusted share: a share of 0 or of 1 isn't certain either. With groups, bins
+    in which all labels agree have that interval, too, for as many points as there are groups in the bin, since
+    resampling them would show no spread.
     """
     mean, labels = mean_and_labels(probabilities, y)
-    if bins < 1:
-        raise ModelError(f"bins={bins}; expected 1 or more.")
     if of is not None and not 0 <= of < mean.shape[1]:
         raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
-    stated = mean.max(axis=1) if of is None else mean[:, of]
-    happened = labels == (mean.argmax(axis=1) if of is None else of)
-    stated = np.clip(stated, 0, 1)  # rounding must not put a point outside of all bins
-    means, edges, _ = binned_statistic(stated, [stated, happened], "mean", bins, (0, 1))
-    count = np.histogram(stated, edges)[0]
-    return Reliability(means[0][count > 0], means[1][count > 0], count[count > 0])
+    stated = _stated(mean, of)
+    happened = (labels == (mean.argmax(axis=1) if of is None else of)).astype(float)
+    inside = _membership(stated, _edges(bins))
+    count = inside.sum(axis=1)
+    share = inside @ happened / count
+    low, high = _agresti_coull(share, count)
+    if groups is not None:
+        member = group_index(groups, len(labels))
+        distinct = np.array([len(np.unique(member[row])) for row in inside])
+        low, high = _agresti_coull(share, distinct)
+        estimate = group_bootstrap(happened[None], member, within=inside)
+        mixed = (share > 0) & (share < 1)
+        low, high = np.where(mixed, estimate.low, low), np.where(mixed, estimate.high, high)
+    return Reliability(inside @ stated / count, share, count, low, high)
+
+
+def calibration_floor(
+    probabilities: np.ndarray,
+    *,
+    bins: int | Sequence[float] = 10,
+    of: int | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Compute the calibration errors that the same statements would have if they were true.
+
+    Labels are drawn from the stated probabilities themselves, again and again. A method whose own error is among the
+    larger ones of these says something that isn't so; one that isn't may still be wrong, and not yet caught. The floor
+    depends on the statements: bold ones have a lower one.
+
+    Parameters
+    ----------
+    probabilities
+        Class probabilities (draws, points, classes); they are averaged over the draws first.
+    bins, of
+        Bins and class as in `reliability`.
+    resamples
+        Number of times that labels are drawn.
+    seed
+        Seed of the labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        Expected calibration errors (resamples,).
+
+    Raises
+    ------
+    ModelError
+        If `probabilities` aren't class probabilities, there are no points, or a setting is out of range.
+
+    Notes
+    -----
+    The consistency resampling of Bröcker and Smith (2007), "Increasing the Reliability of Reliability Diagrams". Points
+    are taken to be independent: give it one test set, not several that share points.
+    """
+    mean = mean_probabilities(probabilities)
+    if of is not None and not 0 <= of < mean.shape[1]:
+        raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
+    if not len(mean):
+        raise ModelError("there are no points to state anything about; expected one or more.")
+    stated = _stated(mean, of)
+    inside = _membership(stated, _edges(bins))
+    rng = np.random.default_rng(seed)
+    happened = rng.random((whole("resamples", resamples, 1), len(stated))) < stated
+    errors: np.ndarray = np.abs((happened - stated) @ inside.T).sum(axis=1) / len(stated)
+    return errors
+
+
+def _stated(mean: np.ndarray, of: int | None) -> np.ndarray:
+    """Return the probabilities that are compared, within 0 and 1: rounding must put no point outside of all bins."""
+    return np.clip(mean.max(axis=1) if of is None else mean[:, of], 0, 1)
+
+
+def _edges(bins: int | Sequence[float]) -> np.ndarray:
+    """Return the edges of the bins, checked."""
+    if np.ndim(bins) == 0:
+        if not isinstance(bins, int | np.integer) or bins < 1:
+            raise ModelError(f"bins={bins}; expected 1 or more, or edges that rise from 0 to 1.")
+        return np.linspace(0, 1, int(bins) + 1)
+    edges = np.asarray(bins, dtype=float)
+    if edges.ndim != 1 or len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or not (np.diff(edges) > 0).all():
+        raise ModelError(f"bins={edges.tolist()}; expected edges that rise from 0 to 1, such as [0, 0.01, 0.1, 1].")
+    return edges
+
+
+def _membership(stated: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Say which points lie in which bin, (bins, points); a point on an edge belongs to the bin above it."""
+    which = np.clip(np.searchsorted(edges, stated, side="right") - 1, 0, len(edges) - 2)
+    every = which == np.arange(len(edges) - 1)[:, None]
+    return every[every.any(axis=1)]
+
+
+def _agresti_coull(share: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the ends of an interval around shares, (2, bins), never inside of the shares themselves."""
+    adjusted = (share * count + 2) / (count + 4)
+    error = 2 * np.sqrt(adjusted * (1 - adjusted) / (count + 4))
+    return np.stack([np.clip(adjusted - error, 0, share), np.clip(adjusted + error, share, 1)])

@@ -1,4 +1,4 @@
-"""Decisions by predictive probabilities: the cheapest action, and which points to leave to a person.
+"""Decisions by predictive probabilities: the cheapest action at any price, and which points to leave to a person.
 
 Explained in the chapter `book/pymc/breast_cancer`, sections "A decision" and
 "Risk against coverage".
@@ -6,7 +6,7 @@ Explained in the chapter `book/pymc/breast_cancer`, sections "A decision" and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from companion.errors import DataError, ModelError
 from companion.prediction import mean_probabilities
 from companion.uncertainty.scores import labels_of, mean_and_labels
 
-__all__ = ["Decisions", "RiskCoverage", "decide", "risk_coverage"]
+__all__ = ["Decisions", "RiskCoverage", "decide", "net_benefit", "paid_at", "risk_coverage"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +110,102 @@ def decide(probabilities: np.ndarray, costs: Mapping[str, Sequence[float]]) -> D
     expected = mean @ table.T
     chosen = expected.argmin(axis=1)
     return Decisions(tuple(costs), chosen, expected[np.arange(len(mean)), chosen], table)
+
+
+def paid_at(
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    costs: Callable[[float], Mapping[str, Sequence[float]]],
+    prices: Sequence[float] | np.ndarray,
+) -> np.ndarray:
+    """Compute what each point costs when actions are chosen by expected cost, for every value of a price.
+
+    Parameters
+    ----------
+    probabilities
+        Class probabilities (draws, points, classes); they are averaged over the draws first.
+    y
+        Labels (points,).
+    costs
+        Function that gives, for a price, the costs of the actions as `decide` takes them.
+    prices
+        Values of the price, (prices,), such as what one missed case costs.
+
+    Returns
+    -------
+    numpy.ndarray
+        Costs (prices, points). Their mean over the points is the cost curve; `group_bootstrap` puts an interval around
+        it, and around the difference of two methods.
+
+    Raises
+    ------
+    ModelError
+        If `probabilities` aren't class probabilities, there is no price, or a price leads to costs that `decide`
+        refuses.
+    DataError
+        If there isn't one label for each point, or a label has no class.
+
+    Notes
+    -----
+    Drummond and Holte (2006), "Cost Curves: An Improved Method for Visualizing Classifier Performance", draw such
+    curves for two actions.
+    """
+    asked = np.asarray(prices, dtype=float)
+    if asked.ndim != 1 or not asked.size:
+        raise ModelError(f"prices have shape {asked.shape}; expected a list of one or more.")
+    return np.stack([decide(probabilities, costs(float(price))).paid(y) for price in asked])
+
+
+def net_benefit(
+    probabilities: np.ndarray, y: np.ndarray, thresholds: Sequence[float] | np.ndarray, *, of: int = 1
+) -> np.ndarray:
+    r"""Compute each point's part in the net benefit of treating where a probability reaches a threshold.
+
+    A treated point of the class counts 1, a treated point of another class :math:`-t / (1 - t)` at the threshold
+    :math:`t`, and an untreated point 0. To act at the threshold :math:`t` is to say that a missed case is as bad as
+    :math:`(1 - t) / t` needless treatments.
+
+    Parameters
+    ----------
+    probabilities
+        Class probabilities (draws, points, classes); they are averaged over the draws first. Those of one that treats
+        everybody are 1 for the class.
+    y
+        Labels (points,).
+    thresholds
+        Probabilities from which on a point is treated, (thresholds,), each between 0 and 1.
+    of
+        Class that is treated.
+
+    Returns
+    -------
+    numpy.ndarray
+        Parts (thresholds, points). Their mean over the points is the net benefit, in treated cases per point;
+        `group_bootstrap` puts an interval around it.
+
+    Raises
+    ------
+    ModelError
+        If `probabilities` aren't class probabilities, a threshold isn't between 0 and 1, or `of` isn't one of the
+        classes.
+    DataError
+        If there are no points, there isn't one label for each, or a label has no class.
+
+    Notes
+    -----
+    Vickers and Elkin (2006), "Decision Curve Analysis: A Novel Method for Evaluating Prediction Models". With two
+    actions, a needless treatment of cost 1 and a missed case of cost :math:`L = (1 - t) / t`, the mean cost of a point
+    is :math:`L` times what the share of cases exceeds the net benefit by.
+    """
+    mean, labels = mean_and_labels(probabilities, y)
+    given = np.asarray(thresholds, dtype=float)
+    if given.ndim != 1 or not given.size or not ((given > 0) & (given < 1)).all():
+        raise ModelError(f"thresholds={given.tolist()}; expected a list of probabilities between 0 and 1.")
+    if not 0 <= of < mean.shape[1]:
+        raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}.")
+    column = given[:, None]
+    worth = np.where(labels == of, 1.0, -column / (1 - column))
+    return np.where(mean[:, of] >= column, worth, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from companion import plots
 from companion.datasets import moons
 from companion.errors import CompanionWarning, ModelError
 from companion.plots import language
-from companion.uncertainty import Reliability, RiskCoverage
+from companion.uncertainty import Estimate, Reliability, RiskCoverage
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +26,47 @@ def english():
 
 
 def test_reliability_is_drawn_where_it_lies():
-    curve = Reliability(np.array([0.1, 0.9]), np.array([0.0, 0.8]), np.array([5, 50]))
+    curve = Reliability(
+        np.array([0.1, 0.9]), np.array([0.0, 0.8]), np.array([5, 50]), np.array([0.0, 0.7]), np.array([0.4, 0.9])
+    )
     ax = plots.reliability_diagram({"network": curve})
     drawn = ax.collections[-1]
     np.testing.assert_allclose(drawn.get_offsets(), [[0.1, 0.0], [0.9, 0.8]])
     assert drawn.get_sizes()[1] > drawn.get_sizes()[0]
     (bars,) = ax.collections[0].get_segments()[:1]
-    assert bars[0][1] == pytest.approx(0)  # no bar below zero
-    assert bars[1][1] > 0.3  # five points without a case prove little
+    np.testing.assert_allclose(bars[:, 1], [0, 0.4])
+    bare = Reliability(curve.stated, curve.happened, curve.count)
+    assert len(plots.reliability_diagram({"network": bare}).collections) == 1  # no interval, no bar
     with pytest.raises(ModelError, match="no curve"):
         plots.reliability_diagram({})
+
+
+def test_reliability_in_log_odds_draws_certainty_on_the_frame():
+    curve = Reliability(
+        np.array([0.0, 0.02]), np.array([0.0, 0.01]), np.array([9, 9]), np.array([0.0, 0.0]), np.array([0.2, 0.1])
+    )
+    ax = plots.reliability_diagram({"network": curve}, logit=True)
+    ax.figure.canvas.draw()
+    low = ax.get_xlim()[0]
+    assert ax.get_xscale() == ax.get_yscale() == "logit"
+    np.testing.assert_allclose(ax.collections[-1].get_offsets(), [[low, low], [0.02, 0.01]])
+    assert all((segment[:, 1] > 0).all() for segment in ax.collections[0].get_segments())
+
+
+def test_decision_curves_show_each_method_with_its_interval_and_the_price_used():
+    curves = {
+        name: Estimate(np.array([height, height]), np.array([height - 0.1] * 2), np.array([height + 0.1] * 2))
+        for name, height in (("a", 0.3), ("b", 0.6))
+    }
+    ax = plots.decision_curves(curves, [5, 200], xlabel="price", ylabel="cost", mark=20, log=True)
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[5, 0.3], [200, 0.3]])
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()  # two methods can be told apart without colour
+    assert ax.collections[1].get_paths()[0].get_extents().y1 == pytest.approx(0.7)
+    assert ax.lines[-1].get_xdata()[0] == 20
+    with pytest.raises(ModelError, match="no curve"):
+        plots.decision_curves({}, [1], xlabel="", ylabel="")
+    with pytest.raises(ModelError, match=r"'a' has shape \(2,\); expected \(3,\)"):
+        plots.decision_curves(curves, [1, 2, 3], xlabel="", ylabel="")
 
 
 def test_risk_is_drawn_over_coverage():

@@ -52,6 +52,15 @@ def test_the_stored_predictions_belong_to_the_splits_they_claim(features, column
     assert np.min(right) > (0.83 if features == 2 else 0.94)  # another order of rows would leave about one half
 
 
+@pytest.mark.parametrize("name", ["mode", "mean-field", "full-rank", "HMC"])
+def test_the_sampled_networks_belong_to_the_splits_they_claim(name):
+    p = shelf.load_result("breast_cancer_reference").arrays[f"probability, post, {name}"]
+    assert p.shape == (3, 285)
+    for seed in range(3):
+        y = datasets.breast_cancer(None, seed=seed, positive="malignant").test.y
+        assert uncertainty.accuracy(np.stack([1 - p[seed], p[seed]], axis=-1)[None], y) > 0.94
+
+
 def test_every_machine_that_runs_were_made_on_is_named():
     versions = {"versions": {"machine": "this one"}}
     assert shelf.Result({}, versions).machines() == ["this one"]

@@ -5,7 +5,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from companion.errors import DataError, ModelError
-from companion.uncertainty import brier_score, decide, log_score, reliability, risk_coverage
+from companion.uncertainty import (
+    brier_score,
+    calibration_floor,
+    decide,
+    log_score,
+    net_benefit,
+    paid_at,
+    reliability,
+    risk_coverage,
+)
 
 
 def binary(p):
@@ -97,6 +106,60 @@ def test_reliability_refuses_what_it_cannot_bin():
         reliability(np.zeros((1, 0, 2)), np.zeros(0, int))
 
 
+def test_bins_of_any_width_take_their_edges():
+    p, y = binary([0.0, 0.004, 0.01, 0.5, 1.0]), np.array([0, 0, 1, 0, 1])
+    curve = reliability(p, y, of=1, bins=[0, 0.01, 0.1, 1])
+    np.testing.assert_array_equal(curve.count, [2, 1, 2])  # a point on an edge belongs to the bin above it
+    np.testing.assert_allclose(curve.happened, [0, 1, 0.5])
+    for edges in ([0, 1, 0.5], [0.1, 1], [0, 0.9], [0], [0, 0, 1]):
+        with pytest.raises(ModelError, match="expected edges that rise from 0 to 1"):
+            reliability(p, y, of=1, bins=edges)
+
+
+def test_intervals_around_shares_count_groups_and_not_rows(honest):
+    p, y = honest[0][:, :300], honest[1][:300]
+    many, labels, mass = np.tile(p, (1, 10, 1)), np.tile(y, 10), np.tile(np.arange(300), 10)
+    once, rows = reliability(p, y, of=1, bins=5), reliability(many, labels, of=1, bins=5)
+    grouped = reliability(many, labels, of=1, bins=5, groups=mass)
+    width, by_row, by_mass = (curve.high - curve.low for curve in (once, rows, grouped))
+    assert (by_row < 0.5 * width).all()
+    np.testing.assert_allclose(by_mass, width, rtol=0.25)
+    assert ((grouped.low <= grouped.happened) & (grouped.happened <= grouped.high)).all()
+
+
+def test_a_bin_in_which_all_labels_agree_is_not_certain():
+    p, y = binary(np.full(8, 0.02)), np.zeros(8, int)
+    rows = reliability(p, y, of=1)
+    grouped = reliability(p, y, of=1, groups=np.repeat([0, 1], 4))
+    assert rows.low[0] == grouped.low[0] == 0
+    assert 0.2 < rows.high[0] < grouped.high[0]  # two masses prove less than eight
+    with pytest.raises(DataError, match=r"groups have shape \(2,\) for 8 points"):
+        reliability(p, y, of=1, groups=np.zeros(2))
+
+
+@pytest.mark.parametrize("of", [None, 0, 1])
+def test_true_statements_lie_about_at_their_floor_and_false_ones_above_it(of, honest):
+    p, y = honest[0][:, :1000], honest[1][:1000]
+    floor = calibration_floor(p, of=of, resamples=400)
+    assert floor.shape == (400,)
+    assert np.quantile(floor, 0.005) < reliability(p, y, of=of).ece < np.quantile(floor, 0.995)
+    boast = p**3 / (p**3).sum(axis=-1, keepdims=True)
+    assert reliability(boast, y, of=of).ece > calibration_floor(boast, of=of).max()
+    assert calibration_floor(boast, of=of).mean() < 0.9 * floor.mean()  # bold statements have a lower floor
+
+
+def test_the_floor_by_hand():
+    """Two points in bins of their own: each misses by p or by 1 - p."""
+    floor = calibration_floor(binary([0.25, 0.75]), of=1, bins=2, resamples=2000)
+    np.testing.assert_allclose(np.unique(floor.round(6)), [0.25, 0.5, 0.75])
+    assert floor.mean() == pytest.approx(0.375, abs=0.02)
+    for setting, said in (({"of": 2}, "of=2"), ({"bins": 0}, "bins=0"), ({"resamples": 0}, "resamples=0")):
+        with pytest.raises(ModelError, match=said):
+            calibration_floor(binary([0.5]), **setting)
+    with pytest.raises(ModelError, match="no points"):
+        calibration_floor(np.zeros((1, 0, 2)))
+
+
 COSTS = {"leave": (0, 20), "operate": (1, 0), "refer": (0.25, 0.25)}
 
 
@@ -132,6 +195,50 @@ def test_decisions_refuse_what_makes_no_sense():
         decisions.paid(np.array([-1]))
     with pytest.raises(ModelError, match="no action 'wait'; there are leave, operate, refer"):
         decisions.share("wait")
+
+
+def priced(price):
+    return {"leave": (0, price), "operate": (1, 0)}
+
+
+def test_costs_over_prices_are_those_of_each_price():
+    p, y = binary([0.02, 0.08, 0.4, 0.9]), np.array([0, 1, 0, 1])
+    found = paid_at(p, y, priced, [1, 20, 100])
+    np.testing.assert_allclose(found, [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 1, 0]])  # thresholds 1/2, 1/21, 1/101
+    assert found[1].mean() == decide(p, priced(20)).paid(y).mean()
+    for prices in ([], 20.0):
+        with pytest.raises(ModelError, match="expected a list of one or more"):
+            paid_at(p, y, priced, prices)
+    with pytest.raises(ModelError, match="costs of 'leave'"):
+        paid_at(p, y, priced, [np.nan])
+
+
+def test_net_benefit_by_hand_and_of_those_who_treat_everybody():
+    p, y = binary([0.1, 0.3, 0.6, 0.9]), np.array([0, 1, 0, 1])
+    found = net_benefit(p, y, [0.2, 0.5])
+    np.testing.assert_allclose(found, [[0, 1, -0.25, 1], [0, 0, -1, 1]])
+    everybody = net_benefit(binary(np.ones(4)), y, [0.2]).mean()
+    assert everybody == pytest.approx(0.5 - 0.5 * 0.25)
+    np.testing.assert_allclose(net_benefit(p, y, [0.5], of=0), [[1, -1, 0, 0]])
+
+
+def test_net_benefit_is_the_cost_curve_in_other_units(honest):
+    """Cost = L (share of cases - net benefit) at the threshold 1 / (1 + L), whatever the probabilities."""
+    p, y = honest[0][:, :2000], honest[1][:2000]
+    prices = np.array([0.5, 3, 20, 150])
+    paid = paid_at(p, y, priced, prices).mean(axis=1)
+    benefit = net_benefit(p, y, 1 / (1 + prices)).mean(axis=1)
+    np.testing.assert_allclose(paid, prices * (y.mean() - benefit))
+
+
+def test_net_benefit_refuses_what_is_not_a_threshold():
+    for thresholds in ([], [0.0], [1.0], [np.nan], 0.5):
+        with pytest.raises(ModelError, match="expected a list of probabilities between 0 and 1"):
+            net_benefit(binary([0.5]), np.array([0]), thresholds)
+    with pytest.raises(ModelError, match="of=2"):
+        net_benefit(binary([0.5]), np.array([0]), [0.5], of=2)
+    with pytest.raises(DataError, match="no points"):
+        net_benefit(np.zeros((1, 0, 2)), np.zeros(0, int), [0.5])
 
 
 def test_risk_and_coverage_by_hand():
