@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from companion import moved
 
 if TYPE_CHECKING:
-    from companion import bayes_by_backprop, datasets, networks, plots, priors, shelf, uncertainty
+    from companion import bayes_by_backprop, datasets, models, networks, plots, priors, shelf, uncertainty
     from companion.bridge import bayesian, torch_log_density, wrap_torch
     from companion.inference import fit, sample
-    from companion.models import torch_classifier
+    from companion.models import torch_classifier, torch_regression
     from companion.posterior import save_posterior
     from companion.prediction import predict
     from companion.shelf import load_posterior
@@ -31,6 +31,7 @@ __all__ = [
     "datasets",
     "fit",
     "load_posterior",
+    "models",
     "networks",
     "plots",
     "predict",
@@ -40,6 +41,7 @@ __all__ = [
     "shelf",
     "torch_classifier",
     "torch_log_density",
+    "torch_regression",
     "uncertainty",
     "wrap_torch",
 ]
@@ -55,6 +57,7 @@ _ROOMS = {
     "save_posterior": "posterior",
     "torch_classifier": "models",
     "torch_log_density": "bridge",
+    "torch_regression": "models",
     "wrap_torch": "bridge",
 }
 

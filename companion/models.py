@@ -2,12 +2,14 @@
 
 `binary_classifier` is the network of Wiecki's posts, written in PyMC: two hidden layers of tanh units, no biases, a
 standard normal prior on every weight. `torch_classifier` takes any torch network and any prior. Explained in the
-chapter *Two moons* (`book/pymc/moons`); the breast-cancer and the Chinese chapter share it.
+chapter *Two moons* (`book/pymc/moons`); the breast-cancer and the Chinese chapter share it. `torch_regression` does for
+measurements what `torch_classifier` does for classes, and is explained in `book/reference/data`, section "Measurements".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,25 @@ import pymc as pm
 import torch
 
 from companion.bridge import bayesian
-from companion.datasets import Observations
+from companion.checks import choice, positive
+from companion.datasets import Measurements, Observations
 from companion.errors import DataError, ModelError
 from companion.priors import Prior
 
-__all__ = ["binary_classifier", "network", "torch_classifier"]
+__all__ = ["Likelihood", "binary_classifier", "network", "torch_classifier", "torch_regression"]
+
+
+class Likelihood(StrEnum):
+    """Distribution of a measurement around what a network says."""
+
+    NORMAL = "normal"
+    """Normal noise."""
+    STUDENT_T = "student-t"
+    """Noise with heavy tails, as heavy as the data ask for: a few wild measurements don't bend the curve."""
+    LOG_NORMAL = "log-normal"
+    """Noise that multiplies: for measurements above 0 whose scatter grows with their size, such as prices."""
+    COUNTS = "counts"
+    """Whole numbers from 0, scattered as counts are or more: a negative binomial distribution."""
 
 
 def binary_classifier(
@@ -179,6 +195,134 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
         else:
             pm.Categorical("y", logit_p=logits, observed=labels)
     return model
+
+
+def torch_regression(
+    data: Measurements,
+    module: torch.nn.Module,
+    prior: Prior,
+    *,
+    likelihood: str = "normal",
+    noise: float | str = "learned",
+) -> pm.Model:
+    r"""Put a torch network with a prior on its weights into a regression.
+
+    .. math::
+
+        \theta \sim \text{prior}, \quad \sigma \sim \mathrm{HalfNormal}(s), \quad
+        y \sim \mathcal{N}(m + s\, f_\theta(x), \sigma^2)
+
+    with the mean m and the standard deviation s of the measurements: the network sees a standardised target, and
+    everything else is in the units of `data`. With "student-t", y has :math:`\nu` degrees of freedom, and
+    :math:`\nu - 2 \sim \mathrm{Gamma}(2, 0.1)`, so that y has a variance. With "log-normal", the formula holds for the
+    logarithm of y. With "counts", :math:`y \sim \mathrm{NegativeBinomial}(\mu, 1 / \sigma^2)`,
+    :math:`\mu = \bar y \exp f_\theta(x)` and s = 1: a count's variance is :math:`\mu + \sigma^2 \mu^2`.
+
+    Parameters
+    ----------
+    data
+        Training rows: ``x`` (rows, features), ``y`` (rows,) or (rows, targets), in its own units.
+    module
+        A network that turns ``x`` into one number per target, (rows, targets); with ``noise="input"`` into twice as
+        many, (rows, 2 targets), the second half for the noise. Its own weights are where inference starts.
+    prior
+        One of `companion.priors`.
+    likelihood
+        Distribution of y: a name of `Likelihood`.
+    noise
+        Noise :math:`\sigma`. ``"learned"`` is one unknown number per target, ``"noise"`` in the posterior. With
+        ``"input"`` it depends on x: that number times :math:`\mathrm{softplus}(g_\theta(x)) / \log 2`, with the second
+        half of the outputs as g. A number is taken as known, in the units of y, of its logarithm with "log-normal", and
+        as the excess scatter :math:`\sigma` with "counts".
+
+    Returns
+    -------
+    pymc.Model
+        A model with the data ``x`` and ``measured``, the weights under the module's names, ``noise`` and, with
+        "student-t", ``freedom``, and the measurements ``y``.
+
+    Raises
+    ------
+    DataError
+        If a target is the same in every row, or isn't what the likelihood describes: above 0, or whole from 0.
+    ModelError
+        If the module's outputs don't fit the targets, or a setting is unknown.
+
+    Notes
+    -----
+    The prior of the degrees of freedom is that of Juárez and Steel (2010), "Model-Based Clustering of Non-Gaussian
+    Panel Data Based on Skew-t Distributions", moved by 2.
+    """
+    if not isinstance(data, Measurements):
+        raise DataError(f"data is a {type(data).__name__}; expected companion.datasets.Measurements(x, y).")
+    kind = choice(Likelihood, "likelihood", likelihood)
+    known = noise not in ("learned", "input") if isinstance(noise, str) else True
+    given = positive("noise", noise, "'learned' or 'input'") if known else None
+    centre, scale = _standard(data.y, kind)
+    with pm.Model() as model:
+        x = pm.Data("x", data.x)
+        measured = pm.Data("measured", data.y)
+        out = _one_per_target(bayesian(module, prior, x), data.y, 2 if noise == "input" else 1)
+        spread = pm.HalfNormal("noise", scale, shape=scale.shape) if given is None else np.full(scale.shape, given)
+        if noise == "input":
+            spread = spread * pm.math.log1pexp(out[1]) / np.log(2)
+        _observe(kind, centre + scale * out[0], spread, measured)
+    return model
+
+
+def _observe(kind: Likelihood, location: Any, spread: Any, measured: Any) -> None:
+    """Put the likelihood into the model whose context this runs in."""
+    if kind is Likelihood.NORMAL:
+        pm.Normal("y", location, spread, observed=measured)
+    elif kind is Likelihood.LOG_NORMAL:
+        pm.LogNormal("y", location, spread, observed=measured)
+    elif kind is Likelihood.STUDENT_T:
+        freedom = pm.Deterministic("freedom", 2 + pm.Gamma("freedom_above_2", 2, 0.1))
+        pm.StudentT("y", nu=freedom, mu=location, sigma=spread, observed=measured)
+    else:
+        pm.NegativeBinomial("y", mu=pm.math.exp(location), alpha=spread**-2, observed=measured)
+
+
+def _standard(y: np.ndarray, kind: Likelihood) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centre and the scale of the targets, (targets,) or (), where the network's output is 0 and 1."""
+    values = np.asarray(y, dtype=float)
+    if kind is Likelihood.COUNTS:
+        if (values < 0).any() or (values != np.floor(values)).any() or not values.any(axis=0).all():
+            raise DataError(
+                f"y reaches from {values.min():.4g} to {values.max():.4g}; likelihood='counts' expects whole numbers "
+                "from 0, and not 0 alone. For other measurements take 'normal' or 'student-t'."
+            )
+        return np.log(values.mean(axis=0)), np.ones(values.shape[1:])
+    if kind is Likelihood.LOG_NORMAL:
+        if (values <= 0).any():
+            raise DataError(
+                f"{(values <= 0).sum():,} of {values.size:,} measurements are 0 or below; likelihood='log-normal' "
+                "expects them above 0. Take 'normal' or 'student-t'."
+            )
+        values = np.log(values)
+    scale = values.std(axis=0)
+    flat = scale <= 1e-6 * np.abs(values).max(axis=0)
+    if flat.any():
+        which = f"target {int(np.argmax(flat))}" if values.ndim > 1 else "y"
+        raise DataError(
+            f"{which} differs by no more than rounding between the rows; expected a quantity that varies. If it varies "
+            "little around a large number, subtract that number first."
+        )
+    return values.mean(axis=0), scale
+
+
+def _one_per_target(out: Any, y: np.ndarray, each: int) -> list[Any]:
+    """Split a network's outputs into parts of the shape of the targets, and refuse those that don't fit."""
+    targets = 1 if y.ndim == 1 else y.shape[1]
+    shape = out.type.shape
+    if out.type.ndim != 2 or shape[1] != each * targets:
+        why = " (noise='input' takes a second one for each target)" if each == 2 else ""
+        raise ModelError(
+            f"the module's output has shape {shape}; expected (rows, {each * targets}) for {targets} target"
+            f"{'s' * (targets > 1)}{why}."
+        )
+    parts = [out[:, k * targets : (k + 1) * targets] for k in range(each)]
+    return parts if y.ndim > 1 else [part[:, 0] for part in parts]
 
 
 def _outputs(logits: Any, y: np.ndarray) -> int:

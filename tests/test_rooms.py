@@ -31,6 +31,7 @@ ROOMS = (
     {"bayes_by_backprop"},
     {"prediction"},
     {"uncertainty"},
+    {"estimators"},
     {"plots"},
     {"shelf"},
     {"bench"},

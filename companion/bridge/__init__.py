@@ -5,6 +5,7 @@ Explained in the chapter `book/mnist/dense` and in `book/reference/how_a_fit_wor
 
 from companion.bridge.density import LogDensity, torch_log_density
 from companion.bridge.graph import Description, Observed
+from companion.bridge.parameters import ObservedParameters
 from companion.bridge.response import LinearisedResponse, Response
 from companion.bridge.scales import CentredScales, Scaled
 from companion.bridge.simplifying import largest
@@ -19,6 +20,7 @@ __all__ = [
     "LinearisedResponse",
     "LogDensity",
     "Observed",
+    "ObservedParameters",
     "Response",
     "Scaled",
     "Tools",

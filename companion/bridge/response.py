@@ -24,7 +24,7 @@ from companion.bridge.sources import Sources
 from companion.compat import op_kind
 from companion.errors import ModelError
 
-__all__ = ["LinearisedResponse", "Response"]
+__all__ = ["LinearisedResponse", "Response", "observed_variable", "of_all_observations"]
 
 # Ops that take some entries of an array.
 _PICKS = frozenset({"AdvancedSubtensor", "AdvancedSubtensor1", "AdvancedBooleanSubtensor", "BooleanSubtensor"})
@@ -56,9 +56,9 @@ class Response:
     """
 
     def __init__(self, model: pm.Model, dtype: torch.dtype, device: torch.device) -> None:
-        rv = _observed(model)
+        rv = observed_variable(model)
         self._binary, self._classes = (isinstance(rv.owner.op, kind) for kind in (BernoulliRV, CategoricalRV))
-        whole, self.rows = _with_missing(model)
+        whole, self.rows = of_all_observations(model)
         stand_ins = {v: v.type(name=v.name) for v in model.free_RVs}
         sources = Sources.of(model)
         [graph] = clone_replace([centre(rv, whole)], replace=stand_ins)
@@ -123,17 +123,18 @@ class LinearisedResponse(Response):
 
     def __init__(self, response: Response, centre: Mapping[str, torch.Tensor]) -> None:
         vars(self).update(vars(response))
+        self._plain = response
         self._centre = {name: centre[name] for name in self.variables}
 
     def __call__(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
         r"""Compute probabilities (points, classes) or means (points,) from one draw: name to tensor (\*shape)."""
         away = {name: variables[name] - centre for name, centre in self._centre.items()}
         try:
-            found: Any = torch.func.jvp(lambda own: self.predictor(own, data), (self._centre,), (away,))
+            found: Any = torch.func.jvp(lambda own: self._plain.predictor(own, data), (self._centre,), (away,))
         except RuntimeError:  # of what `torch.func` can't differentiate
             found = self._by_autograd(data, away)
         value, slope = found
-        return self.of_predictor(value + slope)
+        return self._plain.of_predictor(value + slope)
 
     def _by_autograd(
         self, data: Mapping[str, torch.Tensor], away: Mapping[str, torch.Tensor]
@@ -141,7 +142,7 @@ class LinearisedResponse(Response):
         """Compute the predictor at the centre and its slope, as the derivative of a product from the other side."""
         with torch.enable_grad():
             leaves = {name: centre.detach().requires_grad_() for name, centre in self._centre.items()}
-            value = self.predictor(leaves, data)
+            value = self._plain.predictor(leaves, data)
             side = torch.zeros_like(value, requires_grad=True)
             pulled = torch.autograd.grad(
                 value, list(leaves.values()), side, create_graph=True, allow_unused=True, materialize_grads=True
@@ -168,7 +169,7 @@ def _link(graph: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor] | None, An
     return None, None
 
 
-def _with_missing(model: pm.Model) -> tuple[Any, int | None]:
+def of_all_observations(model: pm.Model) -> tuple[Any, int | None]:
     """Find how to get a parameter of all observations where PyMC imputes some, and count the observations.
 
     PyMC splits a variable ``y`` with missing values into ``y_observed`` and ``y_unobserved``, whose parameters are the
@@ -187,7 +188,14 @@ def _with_missing(model: pm.Model) -> tuple[Any, int | None]:
     return whole, next(iter(model[name].type.shape), None)
 
 
-def _observed(model: pm.Model) -> Any:
+def observed_variable(model: pm.Model) -> Any:
+    """Return the model's only observed variable, without the mini-batches that may stand around it.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or there are several.
+    """
     if len(model.observed_RVs) != 1:
         raise ModelError(
             f"the model observes {[rv.name for rv in model.observed_RVs]}; prediction expects one observed variable."

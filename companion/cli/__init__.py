@@ -71,7 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     new.set_defaults(run=_new)
     new.add_argument("data", help="a CSV file with a header, or a folder with one subfolder of images for each class")
-    new.add_argument("--target", metavar="COLUMN", help="of a CSV file: the column that holds the classes")
+    new.add_argument(
+        "--target", metavar="COLUMN", help="of a CSV file: the column that holds the classes or measurements"
+    )
+    new.add_argument(
+        "--task",
+        choices=("classes", "measurements"),
+        help="of a CSV file: what the target is; by default, what it looks like",
+    )
     new.add_argument(
         "--leave-out",
         metavar="COLUMN",
@@ -123,7 +130,7 @@ def _data(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from companion.cli.new import start
 
-    return start(options.data, options.target, options.to, options.leave_out)
+    return start(options.data, options.target, options.to, options.leave_out, options.task)
 
 
 def _bench(options: argparse.Namespace) -> int:

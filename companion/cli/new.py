@@ -15,16 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.datasets import Dataset, csv_columns, from_csv, from_folder
+from companion.datasets import Dataset, MeasuredTable, csv_columns, from_csv, from_folder
 from companion.errors import CompanionError, DataError
+from companion.models import Likelihood
 
 __all__ = ["start"]
 
 _CODE = re.compile(r"^```python(?: tags=(\w+))?\n(.*?)^```$\n?", flags=re.MULTILINE | re.DOTALL)
+_MOST_COUNTS = 1000
+"""Larger counts are so close to a normal distribution that the zeros among them tell of something else."""
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
-def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str] = ()) -> int:
+def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str] = (), task: str | None = None) -> int:
     """Check the data, write the notebook, and say how to open it.
 
     Parameters
@@ -32,11 +35,13 @@ def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str
     data
         Path of a CSV file, or of a folder with a subfolder of images for each class.
     target
-        Column of a CSV file that holds the classes.
+        Column of a CSV file that holds the classes, or the measurements.
     to
         Path of the notebook; by default the data's name, in the folder where the command runs.
     leave_out
         Columns of a CSV file that are not learned from.
+    task
+        What the target is, "classes" or "measurements"; by default, what it looks like.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str
     source = Path(data).expanduser()
     notebook = Path(to).expanduser() if to else Path(f"{source.resolve().stem}.ipynb")
     _writable(notebook)
-    found = _load(source, target, leave_out)
+    found = _load(source, target, leave_out, task)
     path = _from(notebook, source)
     values = {
         "name": _plain(found.name),
@@ -62,9 +67,10 @@ def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str
         "target": _plain(target or ""),
         "target_name": _literal(target or ""),
         "leave_out": f", leave_out={_literal(list(leave_out))}" if leave_out else "",
+        "likelihood": _literal(_likelihood(found)),
         "kept": _literal(f"{notebook.stem}.safetensors"),
     }
-    template = "images" if source.is_dir() else "table"
+    template = "images" if source.is_dir() else "measurements" if isinstance(found, MeasuredTable) else "table"
     text = (files("companion.cli") / "notebooks" / f"{template}.md").read_text(encoding="utf-8")
     content = json.dumps(_notebook(text, values), ensure_ascii=False, indent=1) + "\n"
     try:
@@ -86,9 +92,10 @@ def _writable(notebook: Path) -> None:
         raise CompanionError(f"there is no folder {notebook.parent} to write {notebook.name} into: make it first.")
 
 
-def _load(source: Path, target: str | None, leave_out: Sequence[str]) -> Dataset:
+def _load(source: Path, target: str | None, leave_out: Sequence[str], task: str | None) -> Dataset | MeasuredTable:
     if source.is_dir():
         given = f"--target {target}" if target is not None else f"--leave-out {leave_out[0]}" if leave_out else ""
+        given = given or (f"--task {task}" if task else "")
         if given:
             raise DataError(
                 f"{given}: {source} is a folder, whose subfolders are the classes; leave {given.split()[0]} out."
@@ -100,8 +107,19 @@ def _load(source: Path, target: str | None, leave_out: Sequence[str]) -> Dataset
         )
     if target is None:
         columns = ", ".join(csv_columns(source))
-        raise DataError(f"say which column of {source.name} holds the classes, with --target: {columns}")
-    return from_csv(source, target, leave_out=leave_out)
+        raise DataError(
+            f"say which column of {source.name} holds the classes or measurements, with --target: {columns}"
+        )
+    return from_csv(source, target, task=task or "auto", leave_out=leave_out)
+
+
+def _likelihood(found: Dataset | MeasuredTable) -> str:
+    """Choose the likelihood that measurements ask for by themselves."""
+    if isinstance(found, Dataset):
+        return ""
+    y = np.concatenate([found.train.y, found.test.y])
+    counts = bool((y >= 0).all() and (y == np.floor(y)).all()) and (y == 0).any() and y.max() < _MOST_COUNTS
+    return str(Likelihood.COUNTS if counts else Likelihood.NORMAL)
 
 
 def _from(notebook: Path, source: Path) -> str:
@@ -150,9 +168,20 @@ def _notebook(text: str, values: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def _tell(found: Dataset, notebook: Path) -> None:
+def _tell(found: Dataset | MeasuredTable, notebook: Path) -> None:
+    if isinstance(found, MeasuredTable):
+        y, name = np.concatenate([found.train.y, found.test.y]), found.target_names[0]
+        print(
+            f"{len(y):,} rows of {len(found.feature_names)} features; {name} is measured, "
+            f"{y.min():.4g} to {y.max():.4g}, mean {y.mean():.4g}; likelihood: {_likelihood(found)}"
+        )
+    else:
+        _tell_classes(found)
+    print(f"wrote {notebook}; open it with: jupyter lab {notebook}")
+
+
+def _tell_classes(found: Dataset) -> None:
     counts = np.bincount(np.concatenate([found.train.y, found.test.y]), minlength=len(found.class_names))
     classes = ", ".join(f"{name} ({count:,})" for name, count in zip(found.class_names, counts.tolist(), strict=True))
     kind = f"rows of {len(found.feature_names)} features" if found.feature_names else "images"
     print(f"{counts.sum():,} {kind}; classes: {classes}")
-    print(f"wrote {notebook}; open it with: jupyter lab {notebook}")

@@ -12,14 +12,17 @@ from companion.datasets.downloads import MirrorError, download
 from companion.datasets.encoding import Encoding
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, prepare
 from companion.datasets.folders import from_folder
+from companion.datasets.form import Form, TableForm
 from companion.datasets.handwritten import digits
 from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
+from companion.datasets.measured import MeasuredTable, measured_table
 from companion.datasets.notation import Notation
 from companion.datasets.observations import Dataset, Observations, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
 from companion.datasets.scaling import Scaling
 from companion.datasets.tables import from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
+from companion.datasets.targets import Task
 from companion.datasets.unfamiliar import KINDS, noise_images, rotated
 
 __all__ = [
@@ -32,11 +35,15 @@ __all__ = [
     "DataFile",
     "Dataset",
     "Encoding",
+    "Form",
+    "MeasuredTable",
     "Measurements",
     "MirrorError",
     "Notation",
     "Observations",
     "Scaling",
+    "TableForm",
+    "Task",
     "breast_cancer",
     "cache_dir",
     "check_labels",
@@ -50,6 +57,7 @@ __all__ = [
     "fetch",
     "from_csv",
     "from_folder",
+    "measured_table",
     "mnist",
     "moons",
     "noise_images",

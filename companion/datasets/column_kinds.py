@@ -16,7 +16,7 @@ from companion.datasets.csv_files import CsvFile
 from companion.datasets.encoding import Column, NumberColumn, TrueFalseColumn, WordColumn
 from companion.datasets.notation import Notation, Parts, parts
 
-__all__ = ["Entries", "Kinds", "kinds_of", "spelling_remarks"]
+__all__ = ["Entries", "Kinds", "almost_numbers", "kinds_of", "spelling_remarks"]
 
 _MOST_WORDS = 20
 """A column of words with more different ones is taken for names or remarks, which say nothing about other rows."""
@@ -53,12 +53,15 @@ class Kinds:
         Columns of numbers that are not written as Python writes them, each with how they are read.
     remarks
         Further sentences for the reader.
+    votes
+        Decimal signs of the columns that can be read in one notation alone.
     """
 
     columns: list[Column] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     notations: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    votes: set[str] = field(default_factory=set)
 
 
 def kinds_of(file: CsvFile, names: Iterable[str]) -> Kinds:
@@ -78,9 +81,9 @@ def kinds_of(file: CsvFile, names: Iterable[str]) -> Kinds:
     """
     kinds = Kinds()
     entries = {name: Entries(file.table[name]) for name in names}
-    votes = {sign for own in entries.values() if len(own.notations) == 1 for sign in own.notations}
+    kinds.votes = {sign for own in entries.values() if len(own.notations) == 1 for sign in own.notations}
     for name, own in entries.items():
-        column = _column(name, own, votes, file, kinds)
+        column = _column(name, own, kinds.votes, file, kinds)
         if column is not None:
             kinds.columns.append(column)
             if name in file.nameless:
@@ -210,7 +213,7 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
 
 
 def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column | None:
-    almost = _almost_numbers(own)
+    almost = almost_numbers(own)
     rows = len(own.values) - own.gaps
     if len(own.words) > _MOST_WORDS:
         kinds.left_out[name] = almost or f"more than {_MOST_WORDS} different words or dates"
@@ -224,7 +227,7 @@ def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column
     return WordColumn(name, tuple(sorted(own.words)))
 
 
-def _almost_numbers(own: Entries) -> str:
+def almost_numbers(own: Entries) -> str:
     """Say what keeps a column from being numbers if at least half of its entries are; else return nothing."""
     sign = max(own.parts, key=lambda sign: len(own.parts[sign]))
     read = own.parts[sign]

@@ -29,7 +29,7 @@ class Measurements:
     x
         Inputs `(points, features)`, float32.
     y
-        Measurements `(points,)`, float32.
+        Measurements `(points,)`, or `(points, targets)` where several quantities were measured, float32.
 
     Raises
     ------
@@ -45,8 +45,11 @@ class Measurements:
             x, y = np.array(self.x, dtype=np.float32), np.array(self.y, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise DataError("x or y is not an array of numbers; expected (points, features) and (points,).") from error
-        if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
-            raise DataError(f"x has shape {x.shape} and y {y.shape}; expected (points, features) and (points,).")
+        if x.ndim != 2 or y.ndim not in (1, 2) or y.shape[:1] != x.shape[:1] or not x.size or not y.size:
+            raise DataError(
+                f"x has shape {x.shape} and y {y.shape}; expected (points, features), and (points,) or (points, "
+                "targets)."
+            )
         if not np.isfinite(x).all() or not np.isfinite(y).all():
             raise DataError("x or y holds NaN or infinity; expected finite numbers: remove or fill those rows.")
         for name, array in (("x", x), ("y", y)):

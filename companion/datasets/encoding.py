@@ -6,7 +6,7 @@ The rules are told in the book's data page (`book/reference/data`), section "You
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -157,6 +157,9 @@ class WordColumn:
         return pd.Series(np.array(self.words, dtype=object)[values.argmax(axis=1)], name=self.name)
 
 
+_KINDS: Mapping[str, Any] = {"number": NumberColumn, "true or false": TrueFalseColumn, "words": WordColumn}
+
+
 @dataclass(frozen=True)
 class Encoding:
     """All columns that became features, in the order of the file.
@@ -222,6 +225,24 @@ class Encoding:
                 raise DataError(_refusal(column, entries, wrong))
             parts.append(part)
         return np.concatenate(parts, axis=1)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values, of which `from_json` makes the same encoding."""
+        kinds = {kind: name for name, kind in _KINDS.items()}
+        columns = [{"kind": kinds[type(column)], **asdict(column)} for column in self.columns]  # type: ignore[call-overload]
+        return {"columns": columns, "left_out": list(self.left_out)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Encoding:
+        """Make an encoding of what `as_json` returned."""
+        columns = []
+        for own in stored["columns"]:
+            given: dict[str, Any] = {name: tuple(a) if isinstance(a, list) else a for name, a in own.items()}
+            kind = given.pop("kind")
+            if "notation" in given:
+                given["notation"] = Notation(**given["notation"])
+            columns.append(_KINDS[kind](**given))
+        return cls(tuple(columns), tuple(stored["left_out"]))
 
     def undo(self, values: np.ndarray) -> pd.DataFrame:
         """Turn features `(points, features)` in the units of the file back into rows as the file has them."""

@@ -5,16 +5,14 @@ Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from companion.datasets.encoding import Encoding
+from companion.datasets.form import TableForm
 from companion.datasets.scaling import Scaling, frozen
 from companion.errors import DataError
 
@@ -64,7 +62,7 @@ class Observations:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Dataset:
+class Dataset(TableForm):
     """Everything a chapter needs to know about its data.
 
     Attributes
@@ -113,63 +111,7 @@ class Dataset:
                     f"the {part} part of {self.name} has rows of shape {observations.x.shape[1:]}, "
                     f"the training part has {features}."
                 )
-        if self.feature_names and (len(self.feature_names),) != features:
-            raise DataError(
-                f"{len(self.feature_names)} feature names for rows of shape {features}: expected one for each."
-            )
-        if self.scaling is not None and self.scaling.mean.shape != features:
-            raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}.")
-        if self.encoding is not None and (len(self.encoding.features),) != features:
-            raise DataError(f"an encoding of {len(self.encoding.features)} features for rows of shape {features}.")
-
-    def encode(self, rows: str | Path | pd.DataFrame | Sequence[Any] | np.ndarray) -> Floats:
-        """Bring new rows into the form that a model of this table reads: words as 0 and 1, numbers standardised.
-
-        Parameters
-        ----------
-        rows
-            Path of a CSV file, a `pandas.DataFrame`, a list of dictionaries, or a list of rows with one entry for each
-            column that is learned from, in the order of the file. The column with the classes may be there or not.
-
-        Returns
-        -------
-        np.ndarray
-            Inputs `(points, features)`, float64, such as `companion.prediction.predict` takes them.
-
-        Raises
-        ------
-        DataError
-            If this is not a table, a column is missing, a row has too many or too few entries, or an entry is a gap,
-            not a number, or a word that the table did not have.
-        """
-        encoding, scaling = self._table_form()
-        return scaling.apply(encoding.apply(rows))
-
-    def decode(self, x: ArrayLike) -> pd.DataFrame:
-        """Turn inputs of a model back into rows as the file has them, in its units and with its words.
-
-        Parameters
-        ----------
-        x
-            Standardised inputs `(points, features)`, such as `test.x`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One column for each column of the file that is learned from.
-
-        Raises
-        ------
-        DataError
-            If this is not a table, or `x` has another number of features.
-        """
-        encoding, scaling = self._table_form()
-        return encoding.undo(np.atleast_2d(scaling.undo(x)))
-
-    def _table_form(self) -> tuple[Encoding, Scaling]:
-        if self.encoding is None or self.scaling is None:
-            raise DataError(f"{self.name} is not a table with a scaling; encode and decode are for tables.")
-        return self.encoding, self.scaling
+        self.check_form(self.feature_names, features)
 
 
 def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:

@@ -5,15 +5,17 @@ Explained in the moons chapter (`book/pymc/moons`), which scales by the training
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.preprocessing import StandardScaler
 
 from companion.errors import DataError
 
-__all__ = ["Floats", "Scaling", "frozen"]
+__all__ = ["Floats", "Scaling", "frozen", "standardised"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -101,6 +103,33 @@ class Scaling:
                 "feature that was standardised."
             )
         return values
+
+
+def standardised(values: Floats, features: Sequence[str], name: str) -> Scaling:
+    """Find the mean and the scale that standardise the rows to learn from.
+
+    Parameters
+    ----------
+    values
+        Rows to learn from (points, features), in the units of the table.
+    features
+        Names of the features.
+    name
+        Name of the table.
+
+    Raises
+    ------
+    DataError
+        If numbers are too large to be squared.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(values)
+    too_large = [feature for feature, scale in zip(features, scaler.scale_, strict=False) if not np.isfinite(scale)]
+    if too_large:
+        raise DataError(
+            f"the numbers of {', '.join(too_large)} in {name} are too large to be squared: divide them first."
+        )
+    return Scaling(scaler.mean_, scaler.scale_)
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from companion.errors import DataError, first_line
 
-__all__ = ["split_rows"]
+__all__ = ["held_out_rows", "split_rows"]
 
 
 def split_rows(
@@ -60,6 +60,35 @@ def split_rows(
         for lacking, other in ((test, train), (train, test)):
             if not (labels[lacking] == label).any():
                 _swap_in(label, lacking, other, labels)
+    return train, test
+
+
+def held_out_rows(rows: int, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose rows to learn from and rows to hold out, whatever they hold.
+
+    Parameters
+    ----------
+    rows
+        Number of rows.
+    test_fraction
+        Share of rows to hold out, between 0 and 1.
+    seed
+        Seed of the choice.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Numbers of the rows to learn from, and of those that are held out.
+
+    Raises
+    ------
+    DataError
+        If the share leaves a part empty.
+    """
+    held_out = int(np.ceil(test_fraction * rows)) if 0 < test_fraction < 1 else 0
+    if not 0 < held_out < rows:
+        raise DataError(f"test_fraction={test_fraction} of {rows} rows leaves a part empty: choose between 0 and 1.")
+    train, test = train_test_split(np.arange(rows), test_size=test_fraction, random_state=seed)
     return train, test
 
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.datasets import load_breast_cancer, make_moons
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
+from companion.checks import choice
 from companion.datasets.encoding import Encoding, NumberColumn
+from companion.datasets.measured import MeasuredTable, measured_table
 from companion.datasets.observations import Dataset, Observations, check_labels
-from companion.datasets.scaling import Scaling
-from companion.datasets.splits import split_rows
+from companion.datasets.scaling import standardised
+from companion.datasets.splits import held_out_rows, split_rows
+from companion.datasets.targets import Task
 from companion.errors import DataError, notice
 
-__all__ = ["breast_cancer", "moons", "tabular"]
+__all__ = ["breast_cancer", "class_table", "moons", "tabular"]
 
 
 def moons(n_samples: int = 1000, noise: float = 0.2, seed: int = 0, test_fraction: float = 0.5) -> Dataset:
@@ -62,7 +64,7 @@ def moons(n_samples: int = 1000, noise: float = 0.2, seed: int = 0, test_fractio
     if n_samples < 2 or noise < 0:
         raise DataError(f"n_samples={n_samples}, noise={noise}: at least 2 points and no negative noise are expected.")
     x, y = make_moons(n_samples=n_samples, noise=noise, random_state=seed)
-    return tabular(
+    return class_table(
         x,
         y,
         name="moons",
@@ -124,7 +126,7 @@ def breast_cancer(
             close = difflib.get_close_matches(str(feature).replace("_", " "), columns, n=3)
             hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are: {', '.join(columns)}."
             raise DataError(f"the breast cancer table has no feature {feature!r}; {hint}")
-    return tabular(
+    return class_table(
         bunch.data[:, [columns.index(feature) for feature in wanted]],
         bunch.target == names.index(positive),
         name="breast cancer",
@@ -143,6 +145,81 @@ def tabular(
     y: ArrayLike,
     *,
     name: str,
+    task: str = "auto",
+    class_names: Sequence[str] = ("class 0", "class 1"),
+    target_names: Sequence[str] = (),
+    feature_names: Sequence[str] = (),
+    seed: int = 0,
+    test_fraction: float = 0.5,
+    licence: str = "",
+    source: str = "",
+    stratify: bool = True,
+    encoding: Encoding | None = None,
+) -> Dataset | MeasuredTable:
+    """Split a table of your own and standardise it with the mean and scale of its training rows.
+
+    Parameters
+    ----------
+    x
+        Inputs `(points, features)`, in their own units.
+    y
+        Labels `(points,)`: whole numbers `0 ... len(class_names) - 1`. Or measurements `(points,)` or `(points,
+        targets)`, in their own units.
+    name
+        Name of the data set.
+    task
+        What y is: "classes", "measurements", or "auto", which takes numbers with fractions and several columns for
+        measurements, and whole numbers for classes.
+    class_names, target_names, feature_names
+        Names of the classes, of what was measured, and of the columns; columns are called x1, x2, ... by default.
+    seed
+        Seed of the split.
+    test_fraction
+        Share of rows that are held out, between 0 and 1.
+    licence, source
+        Terms of use and origin.
+    stratify
+        Whether both parts get the same share of each class, and each class is in both. Without, the rows are drawn
+        whatever their class, and a warning names a class that one part lacks. Measurements are drawn so in any case.
+    encoding
+        Way in which the columns of a file became these features; by default each feature is a column of numbers.
+
+    Returns
+    -------
+    Dataset or MeasuredTable
+        Both parts, and the scaling that was applied.
+
+    Raises
+    ------
+    ModelError
+        If there is no such task.
+    DataError
+        If a value is NaN, lengths differ, a label has no class, a class has a single row, or a part would be empty.
+
+    Warns
+    -----
+    CompanionWarning
+        If a part lacks a class.
+    """
+    shared: dict[str, Any] = {
+        "name": name,
+        "feature_names": feature_names,
+        "seed": seed,
+        "test_fraction": test_fraction,
+        "licence": licence,
+        "source": source,
+        "encoding": encoding,
+    }
+    if _task(task, y) is Task.MEASUREMENTS:
+        return measured_table(x, y, target_names=target_names, **shared)
+    return class_table(x, y, class_names=class_names, stratify=stratify, **shared)
+
+
+def class_table(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    name: str,
     class_names: Sequence[str] = ("class 0", "class 1"),
     feature_names: Sequence[str] = (),
     seed: int = 0,
@@ -152,34 +229,7 @@ def tabular(
     stratify: bool = True,
     encoding: Encoding | None = None,
 ) -> Dataset:
-    """Split a table of your own and standardise it with the mean and scale of its training rows.
-
-    Parameters
-    ----------
-    x
-        Inputs `(points, features)`, in their own units.
-    y
-        Labels `(points,)`: whole numbers `0 ... len(class_names) - 1`.
-    name
-        Name of the data set.
-    class_names, feature_names
-        Names of the classes and of the columns; columns are called x1, x2, ... by default.
-    seed
-        Seed of the split.
-    test_fraction
-        Share of rows that are held out, between 0 and 1.
-    licence, source
-        Terms of use and origin.
-    stratify
-        Whether both parts get the same share of each class, and each class is in both. Without, the rows are drawn
-        whatever their class, and a warning names a class that one part lacks.
-    encoding
-        Way in which the columns of a file became these features; by default each feature is a column of numbers.
-
-    Returns
-    -------
-    Dataset
-        Both parts float64, and the scaling that was applied.
+    """Split a table of classes and standardise it; see `tabular`.
 
     Raises
     ------
@@ -195,31 +245,18 @@ def tabular(
     if table.x.ndim != 2:
         raise DataError(f"x has shape {table.x.shape}: a table (points, features) is expected.")
     check_labels(table.y, len(class_names), where=f"y of {name}")
-    held_out = int(np.ceil(test_fraction * len(table))) if 0 < test_fraction < 1 else 0
-    if not 0 < held_out < len(table):
-        raise DataError(
-            f"test_fraction={test_fraction} of {len(table)} rows leaves a part empty: choose between 0 and 1."
-        )
+    rows_train, rows_test = held_out_rows(len(table), test_fraction, seed)
     if stratify:
         rows_train, rows_test = split_rows(
             table.y, tuple(class_names), test_fraction=test_fraction, seed=seed, what=f"rows of {name}"
         )
-    else:
-        rows_train, rows_test = train_test_split(np.arange(len(table)), test_size=test_fraction, random_state=seed)
     for part, rows in (("to learn from", rows_train), ("held out", rows_test)):
         lacking = [own for label, own in enumerate(class_names) if label not in table.y[rows]]
         if lacking:
             notice(f"the rows {part} of {name} have none of {', '.join(lacking)}: take more rows, or another seed.")
     values = np.asarray(table.x, dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(values[rows_train])
     features = tuple(feature_names) or tuple(f"x{i + 1}" for i in range(values.shape[1]))
-    too_large = [feature for feature, scale in zip(features, scaler.scale_, strict=False) if not np.isfinite(scale)]
-    if too_large:
-        raise DataError(
-            f"the numbers of {', '.join(too_large)} in {name} are too large to be squared: divide them first."
-        )
-    scaling = Scaling(scaler.mean_, scaler.scale_)
+    scaling = standardised(values[rows_train], features, name)
     return Dataset(
         name=name,
         train=Observations(scaling.apply(values[rows_train]), table.y[rows_train]),
@@ -231,3 +268,17 @@ def tabular(
         scaling=scaling,
         encoding=encoding or Encoding(tuple(NumberColumn(feature) for feature in features)),
     )
+
+
+def _task(task: str, y: ArrayLike) -> Task:
+    """Tell measurements from labels: they have fractions, or several columns."""
+    wanted = choice(Task, "task", task)
+    if wanted is not Task.AUTO:
+        return wanted
+    try:
+        values = np.asarray(y)
+    except ValueError:  # rows of different lengths, which the checks of labels will name
+        return Task.CLASSES
+    several = values.ndim == 2 and values.shape[1] > 1
+    fractions = values.dtype.kind == "f" and bool((values[np.isfinite(values)] % 1 != 0).any())
+    return Task.MEASUREMENTS if several or fractions else Task.CLASSES

@@ -62,13 +62,22 @@ class LaplacePosterior(VariationalPosterior):
         plain = super()._predictive
         if self.predicts is LaplacePredictive.SAMPLED:
             return plain
-        centre = self._of_values(self.own_parameters("a prediction")["mean"][None], self.variables)
-        linear = LinearisedResponse(self._response, {name: v[0] for name, v in centre.items()})
+        linear = LinearisedResponse(self._response, self._centre())
 
         def respond(draw: Tensors, points: Tensors) -> torch.Tensor:
             return linear(draw, {**plain.fixed, **points})
 
         return dataclasses.replace(plain, respond=respond)
+
+    def _likelihood(self, dtype: torch.dtype, device: torch.device) -> Any:
+        plain = super()._likelihood(dtype, device)
+        if self.predicts is LaplacePredictive.SAMPLED:
+            return plain
+        return LinearisedResponse(plain, self._centre())
+
+    def _centre(self) -> Tensors:
+        values = self._of_values(self.own_parameters("a prediction")["mean"][None], self.variables)
+        return {name: v[0] for name, v in values.items()}
 
     @cached_property
     def _response(self) -> Response:

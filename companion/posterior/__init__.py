@@ -18,7 +18,15 @@ from companion.posterior.pruning import prune
 from companion.posterior.pymc import ApproximationPosterior, SampledPosterior
 from companion.posterior.record import Record
 from companion.posterior.state import FitState
-from companion.posterior.storage import Packed, Storable, half_precision, load_posterior, register, save_posterior
+from companion.posterior.storage import (
+    Packed,
+    Storable,
+    half_precision,
+    load_form,
+    load_posterior,
+    register,
+    save_posterior,
+)
 from companion.posterior.variables import unconstrained
 from companion.posterior.variational import VariationalPosterior
 
@@ -51,6 +59,7 @@ __all__ = [
     "diagnose",
     "half_precision",
     "in_parts",
+    "load_form",
     "load_posterior",
     "moments",
     "prune",

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import numpy as np
 import pymc as pm
+import torch
 
+from companion.bridge import ObservedParameters
 from companion.checks import whole
 from companion.compat import from_dict, observed_once
 from companion.errors import ModelError
@@ -26,6 +29,8 @@ from companion.posterior.record import Record
 from companion.posterior.storage import save_posterior
 
 __all__ = ["ModelPosterior", "PosteriorBase"]
+
+Tensors = Mapping[str, torch.Tensor]
 
 
 class PosteriorBase(ABC):
@@ -192,6 +197,50 @@ class ModelPosterior(PosteriorBase):
         whole_sets = log_likelihood or len(free) < len(chosen)
         draws = self.draw(n, seed, None if whole_sets else free)
         return container_of(self.model, draws, chosen, self._stats(n, seed), log_likelihood=log_likelihood)
+
+    def observed_parameters(self, x: Any, n: int, seed: int) -> tuple[str, dict[str, np.ndarray]]:
+        r"""Compute the parameters of the likelihood at inputs, under ``n`` draws.
+
+        Parameters
+        ----------
+        x
+            Inputs (points, \*features), as for `predict`.
+        n
+            Number of draws.
+        seed
+            Seed of the draws.
+
+        Returns
+        -------
+        tuple
+            Name of the distribution, such as "NormalRV", and the name of each of its parameters to an array (draws,
+            points), or (draws, points, targets) of a model with several.
+
+        Raises
+        ------
+        ModelError
+            If the inputs don't fit the model, or its likelihood isn't one of `companion.bridge.ObservedParameters`.
+        """
+        whole("n", n, 1)
+        whole("seed", seed, 0)
+        usual = self._predictive
+        response = self._likelihood(usual.dtype, usual.device)
+        known = {**usual.fixed, **usual.inputs}
+        if others := [name for name in response.inputs if name not in known]:
+            raise ModelError(
+                f"the likelihood reads {others}, on which its mean doesn't depend; expected one that reads the same "
+                f"inputs as its mean, {list(usual.inputs)}."
+            )
+
+        def respond(draw: Tensors, points: Tensors) -> torch.Tensor:
+            return response(draw, {**usual.fixed, **points})
+
+        found = replace(usual, respond=respond).predict_in_parts(x, n, self._some(n, seed))
+        return response.kind, {name: found[..., k] for k, name in enumerate(response.names)}
+
+    def _likelihood(self, dtype: torch.dtype, device: torch.device) -> Any:
+        """Lower the parameters of the likelihood."""
+        return ObservedParameters(observed_once(self.model), dtype, device)
 
     def _stats(self, n: int, seed: int) -> Mapping[str, np.ndarray]:
         """Return statistics of the draws that the same seed makes: name to array (n,)."""

@@ -20,12 +20,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from companion.datasets import Form, TableForm
 from companion.errors import DataError, ModelError
 from companion.machine import device_named
 from companion.posterior.record import Record
 from companion.training import write_whole
 
-__all__ = ["Packed", "Storable", "half_precision", "load_posterior", "register", "save_posterior"]
+__all__ = ["Packed", "Storable", "half_precision", "load_form", "load_posterior", "register", "save_posterior"]
 
 _FORMAT = 2
 _FIRST = {"kind": "variational", "room": "companion.posterior"}  # of format 1, which knew no other and checked nothing
@@ -102,7 +103,7 @@ def register(kind: str) -> Callable[[S], S]:
     return registered
 
 
-def save_posterior(posterior: Any, path: str | Path, *, half: bool = True) -> Path:
+def save_posterior(posterior: Any, path: str | Path, *, half: bool = True, table: TableForm | None = None) -> Path:
     """Write a posterior to a file that `load_posterior` reads.
 
     Parameters
@@ -114,6 +115,9 @@ def save_posterior(posterior: Any, path: str | Path, *, half: bool = True) -> Pa
     half
         Whether a fit's parameters are stored in half precision: with relative errors of at most 1/2,048 in a mean, and
         of a few thousandths in a scale. PyMC's own approximations and a sampler's draws are always stored as they are.
+    table
+        Table that the posterior was fitted to. Its form is kept in the same file, and `load_form` gives it back, so
+        that new rows go through the same steps.
 
     Returns
     -------
@@ -141,6 +145,8 @@ def save_posterior(posterior: Any, path: str | Path, *, half: bool = True) -> Pa
         "record": _as_json(packed.record),
         **packed.about,
     }
+    if table is not None:
+        about["table"] = table.form.as_json()
     text = json.dumps(about, default=_named)
     content = save(packed.tensors, {_ABOUT: text, "sha256": _seal(json.loads(text), packed.tensors)})
     path = Path(path)
@@ -189,6 +195,30 @@ def load_posterior(path: str | Path, model: Any, *, device: str | torch.device =
         return kind.unpacked(Packed(about, tensors, _record(about)), model, device_named(device))
     except ModelError as error:
         raise ModelError(f"{path.name} doesn't fit the model: {error}") from error
+
+
+def load_form(path: str | Path) -> Form:
+    """Read the form of the table that a posterior was fitted to.
+
+    Parameters
+    ----------
+    path
+        Path of a file that ``save_posterior(posterior, path, table=...)`` wrote.
+
+    Returns
+    -------
+    companion.datasets.Form
+        Form whose methods `encode` and `decode` are those of the table.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it is damaged, or no table was saved with the posterior.
+    """
+    about, _ = _read(Path(path))
+    if "table" not in about:
+        raise DataError(f"{path} holds no table; save the posterior with one: save_posterior(..., table=data).")
+    return Form.from_json(about["table"])
 
 
 def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -8,6 +8,7 @@ method without draws are (1, points, classes).
 """
 
 from companion.uncertainty.calibration import Reliability, calibration_floor, reliability
+from companion.uncertainty.conformal import ConformalBand, ConformalSets, SetScore, conformal_band, conformal_sets
 from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, net_benefit, paid_at, risk_coverage
 from companion.uncertainty.decomposition import Decomposition, decompose_entropy, decompose_variance
 from companion.uncertainty.detection import Detection, choose_threshold, detect
@@ -19,24 +20,42 @@ from companion.uncertainty.intervals import (
     sample_measurements,
     sigma_interval,
 )
+from companion.uncertainty.measurements import (
+    PredictiveDistribution,
+    crps,
+    decide_measurements,
+    predictive_distribution,
+    quantile_calibration,
+    rmse,
+)
 from companion.uncertainty.resampling import Estimate, group_bootstrap, repeated_split_interval
 from companion.uncertainty.scores import accuracy, brier_score, labels_of, log_score
+from companion.uncertainty.temperature import TemperatureScaling, temperature_scaling
 
 __all__ = [
+    "ConformalBand",
+    "ConformalSets",
     "Decisions",
     "Decomposition",
     "Detection",
     "Estimate",
     "Interval",
+    "PredictiveDistribution",
     "Reliability",
     "RiskCoverage",
+    "SetScore",
+    "TemperatureScaling",
     "accuracy",
     "brier_score",
     "calibration_floor",
     "chi_square",
     "choose_threshold",
     "class_counts",
+    "conformal_band",
+    "conformal_sets",
+    "crps",
     "decide",
+    "decide_measurements",
     "decompose_entropy",
     "decompose_measurements",
     "decompose_variance",
@@ -47,11 +66,15 @@ __all__ = [
     "log_score",
     "net_benefit",
     "paid_at",
+    "predictive_distribution",
+    "quantile_calibration",
     "reliability",
     "repeated_split_interval",
     "risk_coverage",
+    "rmse",
     "sample_labels",
     "sample_measurements",
     "sigma_interval",
+    "temperature_scaling",
     "variation_ratio",
 ]
