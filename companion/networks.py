@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from companion.checks import whole
+from companion.checks import positive, whole
 from companion.errors import ModelError
 
 __all__ = ["convolutional", "dense", "lenet", "lenet5"]
@@ -131,7 +131,7 @@ def convolutional(
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), *rest)
 
 
-def lenet(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
+def lenet(*, classes: int = 10, scale: float | None = None, seed: int = 0) -> torch.nn.Sequential:
     r"""Build the network that the TensorFlow Probability post calls LeNet-5, for images of 28x28.
 
     Convolutions of 6, 16 and 120 filters of 5x5 keep the image's size (TensorFlow's ``SAME``); the first two are
@@ -141,8 +141,11 @@ def lenet(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
     ----------
     classes
         Number of outputs.
+    scale
+        Standard deviation of the starting weights and biases. By default the weights have
+        :math:`\sqrt{2/\text{inputs}}`, and the biases are zero; TensorFlow Probability's layers start at 0.1.
     seed
-        Seed of the starting weights: normal with standard deviation :math:`\sqrt{2/\text{inputs}}`, biases zero.
+        Seed of the starting weights, which are normal.
 
     Returns
     -------
@@ -153,13 +156,19 @@ def lenet(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
     Raises
     ------
     ModelError
-        If `classes` is not a positive whole number.
+        If `classes` is not a positive whole number, or `scale` not a positive number.
 
     Notes
     -----
     McAteer (2019), "A quick intro to Bayesian neural networks", after an example of TensorFlow Probability.
     """
-    return _lenet((6, 16, 120), (2, 2, 2), 7 * 7 * 120, (84,), classes, seed)
+    network = _lenet((6, 16, 120), (2, 2, 2), 7 * 7 * 120, (84,), classes, seed)
+    if scale is not None:
+        scale = positive("scale", scale)
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=scale, generator=generator)
+    return network
 
 
 def lenet5(*, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:

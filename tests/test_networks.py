@@ -102,6 +102,16 @@ def test_the_lenets_have_the_sizes_that_are_known_of_them(build, kernels, biases
         build(classes=0)
 
 
+def test_a_lenet_starts_as_wide_as_tensorflows_where_that_is_asked():
+    wide = {name: p.std().item() for name, p in networks.lenet(scale=0.1, seed=1).named_parameters() if p.numel() > 100}
+    assert len(wide) == 6
+    assert all(abs(std - 0.1) < 0.02 for std in wide.values()), wide
+    assert not torch.equal(networks.lenet(scale=0.1, seed=1)[1].weight, networks.lenet(scale=0.1, seed=2)[1].weight)
+    assert networks.lenet(seed=1)[1].bias.abs().max() == 0 < networks.lenet(scale=0.1, seed=1)[1].bias.abs().max()
+    with pytest.raises(ModelError, match=r"scale=0"):
+        networks.lenet(scale=0)
+
+
 @pytest.mark.parametrize("activation", [torch.nn.ReLU(), torch.relu, int, None])
 @pytest.mark.parametrize("build", [partial(dense, 1, 3, 1), convolutional])
 def test_an_activation_is_a_class_of_modules(build, activation):

@@ -8,6 +8,7 @@ in the chapters `book/bayes_by_backprop/regression`, `book/bayes_by_backprop/len
 from typing import Any
 
 from companion import moved
+from companion.bayes_by_backprop.adversarial import adversarial
 from companion.bayes_by_backprop.bound import estimate_elbo, free_energy
 from companion.bayes_by_backprop.fitting import fit
 from companion.bayes_by_backprop.gradients import GradientNoise, gradient_noise
@@ -24,6 +25,7 @@ __all__ = [
     "MeanFieldGuide",
     "PyroPosterior",
     "Regression",
+    "adversarial",
     "computing",
     "estimate_elbo",
     "fit",

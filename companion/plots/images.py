@@ -18,6 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from companion.checks import fraction
 from companion.errors import DataError, ModelError
 from companion.plots.language import say
 from companion.plots.style import CLASS_COLORS, INK, head, uncertainty_map
@@ -86,6 +87,8 @@ def image_predictions(
     *,
     labels: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
+    titles: Sequence[object] | None = None,
+    cut_off: float | None = None,
     columns: int = 4,
     title: str | None = None,
 ) -> Figure:
@@ -104,6 +107,10 @@ def image_predictions(
         True labels (points,), if they are known.
     class_names
         Names of the classes, one for each; numbers by default.
+    titles
+        Titles of the images (points,).
+    cut_off
+        Probability at which a dashed line is drawn: an image none of whose bars reaches it is refused.
     columns
         Number of images in a row.
     title
@@ -114,8 +121,8 @@ def image_predictions(
     DataError
         If there are no images, their shape differs, a value is NaN or infinite, or the labels don't fit.
     ModelError
-        If `probabilities` aren't class probabilities of each image, there isn't one name for each class, or there are
-        fewer columns than one.
+        If `probabilities` aren't class probabilities of each image, there isn't one name for each class or one title
+        for each image, the cut-off is not between 0 and 1, or there are fewer columns than one.
     """
     images = _images(images, "images")
     mean = mean_probabilities(probabilities)
@@ -125,6 +132,9 @@ def image_predictions(
     names = [str(k) for k in range(classes)] if class_names is None else list(class_names)
     if len(names) != classes:
         raise ModelError(f"{len(names)} class names for {classes} classes; expected one for each.")
+    if titles is not None and len(titles) != points:
+        raise ModelError(f"{len(titles)} titles for {points} images; expected one for each.")
+    line = None if cut_off is None else fraction("cut_off", cut_off)
     known = None if labels is None else labels_of(labels, points, classes, "images")
     low, high = np.quantile(probabilities, [0.05, 0.95], axis=0)
 
@@ -135,6 +145,8 @@ def image_predictions(
         left, right = cell.subplots(1, 2)
         left.imshow(images[k], cmap="gray_r", vmin=images.min(), vmax=images.max())
         left.set_axis_off()
+        if titles is not None:
+            left.set_title(say(str(titles[k])), loc="center", fontsize=8, fontweight="normal", pad=2)
         colors = [OTHER] * classes
         colors[mean[k].argmax()] = WRONG
         if known is not None:
@@ -142,6 +154,8 @@ def image_predictions(
         right.barh(range(classes), mean[k], height=0.75, color=colors)
         right.hlines(range(classes), low[k], high[k], color=INK, linewidth=0.9)
         _label_bars(right, names)
+        if line is not None:
+            right.axvline(line, color=INK, linestyle="--", linewidth=0.8)
     meanings = {"predictive probability": OTHER}
     if known is None:
         meanings["of the predicted class"] = WRONG
@@ -149,6 +163,8 @@ def image_predictions(
         meanings |= {"of the true class": TRUE, "of a wrong prediction": WRONG}
     bars = [Patch(color=color, label=say(meaning)) for meaning, color in meanings.items()]
     handles = [*bars, Line2D([], [], color=INK, linewidth=0.9, label=say("5 to 95 % of the draws"))]
+    if line is not None:
+        handles.append(Line2D([], [], color=INK, linestyle="--", linewidth=0.8, label=say("cut-off")))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2, fontsize=8)
     return figure
 

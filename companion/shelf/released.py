@@ -1,7 +1,7 @@
 """Fitted posteriors that come with the companion, to be loaded by name, without an hour's wait or any data.
 
-Each is the headline fit of a chapter, stored in half precision by `studies/mnist.py`. Explained in
-`book/reference/how_a_fit_works`, section "On disk".
+Each is the headline fit of a chapter, stored in half precision by `studies/mnist.py` or `studies/lenet.py`. Explained
+in `book/reference/how_a_fit_works`, section "On disk".
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import torch
 
 from companion import posterior
+from companion.bayes_by_backprop import Classifier, to_bayesian
 from companion.datasets import Observations
 from companion.errors import DataError, ModelError
 from companion.models import torch_classifier
-from companion.networks import convolutional, dense
+from companion.networks import convolutional, dense, lenet
 from companion.priors import FanIn, Gaussian, LearnedScale, Prior
 
 __all__ = ["RELEASES", "Release", "load_posterior"]
@@ -40,20 +40,28 @@ class Release:
         Prior on the network's weights.
     chapter
         Chapter that fits it and explains it.
+    front
+        Function that makes the model, from data, network and prior: a PyMC model, or a Pyro model.
     """
 
     file: str
     network: Callable[[], torch.nn.Module]
     prior: Prior
     chapter: str
+    front: Callable[[Observations, torch.nn.Module, Prior], Any] = torch_classifier
 
-    def model(self, data: Observations) -> pm.Model:
+    def model(self, data: Observations) -> Any:
         """Put the network with its prior over data: images (rows, 28, 28) and labels from 0 to 9."""
-        return torch_classifier(data, self.network(), self.prior)
+        return self.front(data, self.network(), self.prior)
 
 
 def _dense() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, 800, 800, 10, activation=torch.nn.Tanh))
+
+
+def _in_pyro(data: Observations, network: torch.nn.Module, prior: Prior) -> Classifier:
+    """Make a Pyro model, which is called with its data and doesn't hold any."""
+    return Classifier(to_bayesian(network, prior))
 
 
 RELEASES = {
@@ -64,6 +72,7 @@ RELEASES = {
     "mnist-convolutional": Release(
         "mnist_convolutional.safetensors", convolutional, FanIn(1.5), "book/mnist/convolutional"
     ),
+    "lenet": Release("lenet.safetensors", lenet, Gaussian(1.0), "book/bayes_by_backprop/lenet", front=_in_pyro),
 }
 """Name to release."""
 
@@ -84,7 +93,8 @@ def load_posterior(source: str | Path, model: Any = None, *, device: str | torch
     Returns
     -------
     Posterior
-        A posterior of the class that was saved; a `VariationalPosterior` for a release.
+        A posterior of the class that was saved; a `VariationalPosterior` for a release of the MNIST chapters, and a
+        `companion.bayes_by_backprop.PyroPosterior` for "lenet".
 
     Raises
     ------

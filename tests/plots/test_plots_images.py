@@ -124,6 +124,18 @@ def test_without_labels_the_prediction_has_a_colour_and_nothing_is_called_true(i
     assert [t.get_text() for t in bars(figure)[0].get_yticklabels()] == ["cat", "dog", "cow"]
 
 
+def test_images_have_titles_and_a_cut_off_is_a_line_across_the_bars(images, probabilities):
+    figure = plots.image_predictions(images, probabilities, titles=list("vwxyz"), cut_off=0.2)
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == list("vwxyz")
+    lines = [[line.get_xdata()[0] for line in ax.lines] for ax in bars(figure)]
+    assert lines == [[0.2]] * 5
+    assert "cut-off" in {t.get_text() for t in figure.legends[0].get_texts()}
+    with pytest.raises(ModelError, match="2 titles for 5 images"):
+        plots.image_predictions(images, probabilities, titles=["a", "b"])
+    with pytest.raises(ModelError, match=r"cut_off=1\.5"):
+        plots.image_predictions(images, probabilities, cut_off=1.5)
+
+
 def test_predictions_that_do_not_fit_are_refused(images, probabilities):
     with pytest.raises(ModelError, match="of 4 points for 5 images"):
         plots.image_predictions(images, probabilities[:, :4])
