@@ -3,7 +3,7 @@
 `binary_classifier` is the network of Wiecki's posts, written in PyMC: two hidden layers of tanh units, no biases, a
 standard normal prior on every weight. `torch_classifier` takes any torch network and any prior. Explained in the
 chapter *Two moons* (`book/pymc/moons`); the breast-cancer and the Chinese chapter share it. `torch_regression` does for
-measurements what `torch_classifier` does for classes, and is explained in `book/reference/data`, section "Measurements".
+measurements what `torch_classifier` does for classes. It is explained in `book/reference/data`, section "Measurements".
 """
 
 from __future__ import annotations
