@@ -34,13 +34,13 @@ from companion.machine import Machine, reseed, seed_for
 from companion.posterior import FitState, Record
 from companion.training import (
     Checkpoint,
+    Joint,
     OptimiserName,
     Rates,
     Schedule,
     Settings,
     Start,
     Stream,
-    Joint,
     Training,
     Valued,
     batches_of,

@@ -1,6 +1,6 @@
 """How every fit begins: what it leaves as it was, its processes, and where it is written.
 
-Explained in `book/reference/how_a_fit_works`, section "The loop".
+Explained in `book/reference/how_a_fit_works`, section "Processes".
 """
 
 from __future__ import annotations

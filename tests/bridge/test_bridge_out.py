@@ -80,6 +80,11 @@ class Zoo:  # varied models: each function fills the one whose context it runs i
         cut = np.where(Y > 0, TIMES, np.inf)
         pm.Censored("z", pm.Weibull.dist(shape, pt.exp(slope * Y)), lower=None, upper=cut, observed=TIMES)
 
+    def truncated_distributions_of_others():
+        mu, sigma = pm.Normal("mu"), pm.HalfNormal("sigma")
+        pm.Truncated("y", pm.StudentT.dist(4, mu, sigma=sigma), lower=-5, upper=5, observed=pm.Data("measured", Y))
+        pm.Truncated("z", pm.LogNormal.dist(mu, sigma), upper=5, observed=TIMES)
+
     def wrapped_cnn_with_total_size():
         images, labels = pm.Data("images", IMAGES), pm.Data("labels", CLASSES)
         pm.Categorical("y", logit_p=bayesian(cnn(), LearnedScale(), images), observed=labels, total_size=60)
