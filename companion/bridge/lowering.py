@@ -52,7 +52,7 @@ Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 # logarithm of erfc stays one: PyTensor's series for it holds from a number on that is right in float64 alone.
 _MODE = PYTORCH.excluding("local_pow_to_nested_squaring", "local_log_erfc")
 _REWRITES = _MODE.optimizer
-# Inside an Op, such as PyTensor 3's LogSumExp, what it consists of must not be taken for that very Op again, without end.
+# What an Op such as PyTensor 3's LogSumExp consists of must not be taken for that very Op again, without end.
 _INSIDE = _MODE.excluding("symbolic_op_recognition").optimizer
 
 # Relative rounding that a check of a parameter must bear, in units of the dtype's epsilon.

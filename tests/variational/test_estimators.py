@@ -211,7 +211,7 @@ def lowered(case, rows):
 
 @cache
 def gradients(case, estimator, family=MeanField(), rounds=4, copies=2000):  # noqa: B008  (frozen)
-    """Losses and gradients of many draws, (draws, 1 + parameters): of 32 rows where noise by row is to help, or of 8."""
+    """Losses and gradients of many draws, (draws, 1 + parameters), of 32 rows where noise by row is to help, or 8."""
     rows = 32 if case in HELPED else 8
     density = lowered(case, rows)
     objective = Objective(density, family, Estimator.of(estimator), rows=5 * rows)
