@@ -121,8 +121,10 @@ test: .venv/.test  ## run the unit tests, and every notebook against its stored 
 	@code=0; $(MAKE) --no-print-directory unit || code=$$?; $(MAKE) --no-print-directory notebooks || code=$$?; exit $$code
 
 # Two at a time, each on one core: most tests are too small for more. Notebooks keep all cores, as their readers have them.
+# worksteal: each begins with its half of the files in order, so that fits which tests share are made once, and one that
+# has ended takes half of what the other has left.
 unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(WORKERS) --dist loadfile
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(WORKERS) --dist worksteal
 
 # Hypothesis begins with what failed before, which it keeps in .pytest_cache.
 fuzz: .venv/.test  ## try many more tables and images than the unit tests do, for about ten minutes

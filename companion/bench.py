@@ -47,6 +47,7 @@ CONVOLUTIONAL = {
     "temperature": 0.1,
 }
 TINY = {"steps": 6, "batch_size": 50}
+WIDTHS, TINY_WIDTHS = (800, 800), (8, 8)  # of the dense network
 DRAWS, BLOCK, BLOCKS = 50, 20, 8
 
 
@@ -105,7 +106,8 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
 
-def _dense(digits: datasets.Dataset, *hidden: int) -> Any:
+def _dense(on: Bench) -> Any:
+    digits, hidden = on.digits, TINY_WIDTHS if on.tiny else WIDTHS
     inputs = int(digits.train.x[0].size)
     network = torch.nn.Sequential(torch.nn.Flatten(), *dense(inputs, *hidden, 10, activation=torch.nn.Tanh))
     return torch_classifier(digits.train, network, Gaussian(0.1))
@@ -128,7 +130,7 @@ def _ms(on: Bench, model: Any, machine: Machine, **settings: Any) -> float:
 
 def steps(on: Bench) -> list[Row]:
     """Measure a step of a 784-800-800-10 network, batch 500: plain, compiled, and as a CUDA graph."""
-    model, found = _dense(on.digits, *((8, 8) if on.tiny else (800, 800))), []
+    model, found = _dense(on), []
     precisions = ["float32", *(["bfloat16"] if has_bfloat16(on.device) else [])]
     ways: dict[str, str | bool] = {"plain": False}
     if not on.tiny:
@@ -157,8 +159,7 @@ def restarts(on: Bench) -> list[Row]:
 
 def dense_fit(on: Bench) -> list[Row]:
     """Fit the dense network of the MNIST chapter, tempered, and score it: 98 % on MNIST."""
-    digits = on.digits
-    return [_fitted(on, _dense(digits, *((8,) if on.tiny else (800, 800))), digits, DENSE)]
+    return [_fitted(on, _dense(on), on.digits, DENSE)]
 
 
 def convolutional_fit(on: Bench) -> list[Row]:
@@ -217,7 +218,7 @@ def _one_of_two(words: list[str]) -> None:
     place, device, size = words
     on = Bench(torch.device(device), tiny=size == "tiny")
     count, batch = (6, 50) if on.tiny else (600, 2000)
-    model = _dense(on.digits, *((8,) if on.tiny else (800, 800)))
+    model = _dense(on)
     machine = Machine("auto" if on.cuda else "cpu")
     record = fit(
         model, count, batch_size=batch, machine=machine, elbo_draws=2, progressbar=False, start=Start(scale=0.01)

@@ -1,8 +1,10 @@
 """What several test files share: a bare machine, mirrors on this machine, and the real data where it is."""
 
+import gc
 import hashlib
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +23,15 @@ settings.register_profile(
     "long", max_examples=2000, database=DirectoryBasedExampleDatabase(".pytest_cache/hypothesis"), deadline=None
 )
 settings.load_profile("short")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare what would be done thousands of times: looking for garbage in all modules, and PyTensor's stack traces."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    if "pytensor" in sys.modules:
+        sys.modules["pytensor"].config.traceback__limit = 0
 
 
 class Mirror(ThreadingHTTPServer):

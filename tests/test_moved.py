@@ -3,7 +3,6 @@
 import ast
 import importlib
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,23 +30,6 @@ def test_a_name_that_moved_is_the_same_thing_in_its_new_room(room, name):
     with pytest.warns(DeprecationWarning, match=f"from {moved.MOVED_NAMES[room][name]} import {name}"):
         old = getattr(importlib.import_module(room), name)
     assert old is getattr(importlib.import_module(moved.MOVED_NAMES[room][name]), name)
-
-
-def test_modules_that_moved_offer_what_the_new_ones_do():
-    code = (
-        "import importlib, warnings\n"
-        "from companion.moved import MOVED_MODULES\n"
-        "for old, new in MOVED_MODULES.items():\n"
-        "    with warnings.catch_warnings(record=True) as said:\n"
-        "        warnings.simplefilter('always')\n"
-        "        mine = importlib.import_module(old)\n"
-        "    assert any(new in str(w.message) for w in said), (old, said)\n"
-        "    now = importlib.import_module(new)\n"
-        "    assert all(getattr(mine, name) is getattr(now, name) for name in now.__all__), old\n"
-        "    print(old)"
-    )
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.split() == list(moved.MOVED_MODULES)
 
 
 def test_results_load_as_they_did():

@@ -1,8 +1,6 @@
 """The house: arrows run down the list of rooms, and a room is entered through its door."""
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -148,10 +146,3 @@ def test_a_function_fits_on_a_screen(path):
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_a_module_has_the_name_of_an_idea(path):
     assert path.stem not in {"utils", "helpers", "common", "misc"}
-
-
-def test_importing_the_package_loads_nothing_heavy():
-    heavy = "pymc torch pyro pytensor matplotlib sklearn"
-    code = f"import sys, companion; print([m for m in '{heavy}'.split() if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"

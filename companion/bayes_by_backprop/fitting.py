@@ -30,12 +30,12 @@ from companion.bayes_by_backprop.starting import move_to_start
 from companion.bridge import check_module
 from companion.checks import whole
 from companion.errors import InferenceError, ModelError
-from companion.machine import Machine, guard, reseed, seed_for
+from companion.machine import Machine, reseed, seed_for
 from companion.posterior import FitState, Record
 from companion.training import (
     Checkpoint,
+    Joint,
     OptimiserName,
-    Processes,
     Rates,
     Schedule,
     Settings,
@@ -45,9 +45,9 @@ from companion.training import (
     Valued,
     batches_of,
     checksum,
-    processes,
     run,
     takes_old_words,
+    together,
     value,
 )
 from companion.variational import Estimator
@@ -162,17 +162,12 @@ def fit(
     )  # fmt: skip
     _check(settings, whole("elbo_draws", elbo_draws, 2))
     device, stored = place.place, Checkpoint.of(checkpoint)
-    with guard(), computing(device, settings.precision), processes(device) as group, torch.no_grad():
-        every = 1000 if stored is None else stored.every
-        group.agree(settings.as_json() | {"checkpoint": stored is not None, "checkpoint_every": every}, 0)
+    with together(settings.as_json(), stored, device) as joint, computing(device, settings.precision):
         begun = _begun(model, data, settings, begin, device)
-        training = _training(begun, settings, batch_size, group)
+        training, make = _training(begun, settings, batch_size, joint), partial(_posterior, begun)
         training.threads_wanted = place.threads
-        training.folder = None if stored is None else Path(stored.folder)
-        make = partial(_posterior, begun)
-        if callback is not None:
-            training.callback = lambda step, at: callback(step, FitState.of(at, partial(make, at)))
-        ending = run(training, every=every, progressbar=progressbar)
+        training.callback = FitState.told(callback, make)
+        ending = run(training, every=joint.every, progressbar=progressbar)
         valued = value(ending, partial(_elbo, begun, ending.training, elbo_draws))
         posterior = make(ending.training, valued, ending.seconds).best()
         if valued.failed:  # inside: where this process alone failed, the others must not wait for it
@@ -238,10 +233,10 @@ def _first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> t
 
 
 def _training(
-    begun: _Begun, settings: Settings, batch_size: int | Stream | None, group: Processes
+    begun: _Begun, settings: Settings, batch_size: int | Stream | None, joint: Joint
 ) -> Training[PyroObjective]:
     """Set the loop up: rows, parameters of all restarts, and what tells this fit from another."""
-    x, y, members = begun.x, begun.y, begun.members
+    x, y, members, group = begun.x, begun.y, begun.members, joint.group
     stream = batch_size if isinstance(batch_size, Stream) else None
     size = settings.batch_size if settings.batch_size is None or stream else min(settings.batch_size, len(y))
     batches, rows = batches_of(
@@ -254,7 +249,9 @@ def _training(
     named = [member.parameters for member in members]
     stacked = {name: group.same(torch.stack([p[name].detach() for p in named]), 0) for name in named[0]}
     members_of(stacked, members)
-    return Training(objective, settings, batches, group, stacked, False, fingerprint=_fingerprint(begun))
+    return Training(
+        objective, settings, batches, group, stacked, False, folder=joint.folder, fingerprint=_fingerprint(begun)
+    )
 
 
 def _fingerprint(begun: _Begun) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pymc.pytensorf import constant_fold
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.basic import HalfNormalRV, NormalRV
+from pytensor.tensor.random.type import RandomType
 
 from companion.bridge.scales import candidates
 from companion.bridge.sources import Sources, remade
@@ -205,7 +206,7 @@ def model_graph(model: pm.Model) -> ModelGraph:
         prior_terms=dict(zip(of, [*free_terms, *potentials], strict=True)),
         likelihoods=likelihoods,
         observations=tuple(closed.values[closed.named[rv.name]] for rv in model.observed_RVs),
-        parameters=tuple(tuple(closed.by_values(_parameters(closed.named[rv.name]))) for rv in model.observed_RVs),
+        parameters=tuple(closed.parameters(rv) for rv in model.observed_RVs),
         expected_prior=_total([*expected_terms, *potentials]),
         prior_means={name: mean for name, (mean, _) in moments.items()},
         prior_variances={name: deviation**2 for name, (_, deviation) in moments.items()},
@@ -251,6 +252,15 @@ class _Closed:
         """Put the values in the random variables' places."""
         return list(replace_rvs_by_values(graphs, rvs_to_values=self.values, rvs_to_transforms=self._transforms))
 
+    def parameters(self, rv: Graph) -> tuple[Graph, ...]:
+        """List the parameters of an observed variable's distribution; none where they are distributions themselves.
+
+        Such are the components of a mixture, and what is censored.
+        """
+        found = self.by_values(_parameters(self.named[rv.name]))
+        random = any(isinstance(v.type, RandomType) for v in ancestors(found))
+        return () if random else tuple(found)
+
 
 def _with_rows_of(value: Graph, rv: Graph) -> Graph:
     """Give an observed variable, which PyMC made in the size of the model's own mini-batch, the size of its value."""
@@ -270,7 +280,9 @@ def _parameters(rv: Graph) -> list[Graph]:
     node = rv.owner
     if node is not None and isinstance(node.op, MinibatchRandomVariable):
         node = node.inputs[0].owner
-    return list(node.op.dist_params(node)) if node is not None and hasattr(node.op, "dist_params") else []
+    if node is None or not hasattr(node.op, "dist_params") or getattr(node.op, "extended_signature", "") is None:
+        return []  # without a signature, such as pm.Truncated has none, PyMC can't tell which inputs they are
+    return list(node.op.dist_params(node))
 
 
 def _check(model: pm.Model) -> None:

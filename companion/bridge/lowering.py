@@ -50,7 +50,10 @@ Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
 # Powers stay powers: nested squares would be one Op with a graph inside, which PYTORCH mode can't convert. The
 # logarithm of erfc stays one: PyTensor's series for it holds from a number on that is right in float64 alone.
-_REWRITES = PYTORCH.excluding("local_pow_to_nested_squaring", "local_log_erfc").optimizer
+_MODE = PYTORCH.excluding("local_pow_to_nested_squaring", "local_log_erfc")
+_REWRITES = _MODE.optimizer
+# What an Op such as PyTensor 3's LogSumExp consists of must not be taken for that very Op again, without end.
+_INSIDE = _MODE.excluding("symbolic_op_recognition").optimizer
 
 # Relative rounding that a check of a parameter must bear, in units of the dtype's epsilon.
 _ROUNDING = 1024
@@ -63,7 +66,14 @@ class LoweringError(ModelError):
     """Something in a model's graph has no torch counterpart."""
 
 
-def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dtype, device: torch.device) -> Torch:
+def lower(
+    inputs: Sequence[Graph],
+    outputs: Sequence[Graph],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    inside: bool = False,
+) -> Torch:
     """Convert a graph to a torch function.
 
     Parameters
@@ -74,6 +84,8 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
         Dtype of every floating number in it.
     device
         Device on which its constants lie.
+    inside
+        Whether the graph is that inside an Op.
 
     Returns
     -------
@@ -87,7 +99,7 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
     """
     graph = FunctionGraph(list(inputs), list(outputs), clone=True)
     _without_raising(graph, torch.finfo(dtype).eps * _ROUNDING)
-    _REWRITES.rewrite(graph)
+    (_INSIDE if inside else _REWRITES).rewrite(graph)
     _with_log_erfc(graph)
     guard_branches(graph)
 
@@ -103,9 +115,9 @@ def lower(inputs: Sequence[Graph], outputs: Sequence[Graph], *, dtype: torch.dty
             step = thawed(op.fgraph)
             return scan(op, lower(step.inputs, step.outputs, dtype=dtype, device=device))
         if isinstance(op, OpFromGraph):
-            inside = thawed(op.fgraph)
-            whole = lower(inside.inputs, inside.outputs, dtype=dtype, device=device)
-            return whole if len(inside.outputs) > 1 else lambda *tensors: whole(*tensors)[0]
+            own = thawed(op.fgraph)
+            whole = lower(own.inputs, own.outputs, dtype=dtype, device=device, inside=True)
+            return whole if len(own.outputs) > 1 else lambda *tensors: whole(*tensors)[0]
         if op_kind(op) == "SplineWrapper":
             return spline(op.spline, dtype, device)
         if isinstance(op, MakeVector) and node.outputs[0].type.dtype == "bool":  # conditions, some of them constants

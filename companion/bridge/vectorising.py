@@ -203,8 +203,8 @@ def _notice(what: str, error: Exception) -> None:
     if call is not None and call.original in _told:
         return
     where = line_of_error(error)
-    reason = f"{call.label + ': ' if call else ''}{first_line(error)}{f', in {where}' if where else ''}"
-    warnings.warn(f"{what}: torch can't do otherwise with {reason}.", CompanionWarning, stacklevel=stack_level())
+    reason = f"{f' with {call.label}' if call else ''}: {first_line(error)}{f', in {where}' if where else ''}"
+    warnings.warn(f"{what}: torch can't do otherwise{reason}.", CompanionWarning, stacklevel=stack_level())
     if call is not None:
         _told.add(call.original)
 

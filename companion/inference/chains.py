@@ -18,7 +18,7 @@ import torch
 from companion.bridge import refuse_impossible, torch_log_density
 from companion.checks import whole
 from companion.errors import InferenceError, ModelError, notice
-from companion.machine import PRECISIONS, Machine, guard, has_bfloat16, seed_for
+from companion.machine import PRECISIONS, Machine, has_bfloat16, seed_for
 from companion.posterior import ChainPosterior, Posterior, Record
 from companion.sampling import (
     Broken,
@@ -36,7 +36,7 @@ from companion.sampling import (
     starting_positions,
     warn_ahead,
 )
-from companion.training import Checkpoint, Processes, Stream, batches_for, begun, fingerprint, processes
+from companion.training import Checkpoint, Processes, Stream, batches_for, begun, fingerprint, together
 from companion.variational import Objective, PointMass
 
 __all__ = ["ChainState", "sample"]
@@ -190,16 +190,15 @@ def sample(
         precision=str(place.precision),
         seed=whole("seed", seed, 0),
     )
-    with guard(), processes(place.place) as group, torch.no_grad():
-        every = 1000 if stored is None else stored.every
-        group.agree({**plan.as_json(), "checkpoint": stored is not None, "checkpoint_every": every}, 0)
+    with together(plan.as_json(), stored, place.place) as joint:
+        group = joint.group
         plan = _own(plan, group)
-        run = _chains(model, plan, chosen, start, batch_size, memory, place, stored)
+        run = _chains(model, plan, chosen, start, batch_size, memory, place, joint.folder)
         if callback is not None and group.first:
             run.callback = lambda step, at: callback(step, _state(model, at))
         stopped, failed = None, False
         try:
-            stopped = run.run(every=every, progressbar=progressbar and group.first)
+            stopped = run.run(every=joint.every, progressbar=progressbar and group.first)
         except Broken as broken:
             stopped, failed = str(broken), True
         drawn = Drawn.of(run, stopped)
@@ -277,7 +276,7 @@ def _chains(
     batch_size: int | Stream | None,
     memory: int,
     machine: Machine,
-    stored: Checkpoint | None,
+    folder: Path | None,
 ) -> Chains:
     """Set chains up: the lowered model, its rows, the kernel and the starting positions."""
     stream = batch_size if isinstance(batch_size, Stream) else None
@@ -297,7 +296,6 @@ def _chains(
     half = plan.precision == "bfloat16" and has_bfloat16(machine.place)
     objective = Objective(density, PointMass(), rows=rows, bfloat16=half)
     target = Target(objective, batches, machine, plan.steps * _GRADIENTS)
-    folder = None if stored is None else Path(stored.folder)
     if folder is not None and plan.world > 1:
         folder = folder / f"process-{plan.rank}"
     found = _start(model, plan, start, target, resumes=begun(folder))

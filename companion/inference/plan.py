@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pymc as pm
@@ -17,14 +16,14 @@ import torch
 
 from companion.bridge import refuse_impossible
 from companion.errors import InferenceError, ModelError, notice
-from companion.machine import Machine, guard
+from companion.machine import Machine
 from companion.posterior import FitState, Record, VariationalPosterior
 from companion.training import (
     Checkpoint,
     Ending,
     Iterates,
+    Joint,
     OptimiserName,
-    Processes,
     Settings,
     Start,
     Stream,
@@ -34,9 +33,9 @@ from companion.training import (
     begun,
     fingerprint,
     objective_for,
-    processes,
     run,
     starting_means,
+    together,
     value,
 )
 from companion.variational import Estimator, Family, Objective, Parameters, PointMass, elbo
@@ -103,16 +102,14 @@ def carry_out(plan: Plan) -> VariationalPosterior:
     ModelError, InferenceError
         See `companion.inference.fit`.
     """
-    stored, place = plan.checkpoint, plan.machine.place
+    place = plan.machine.place
     objective = objective_for(plan.model, plan.settings, plan.family, place)
-    with guard(), processes(place) as group, torch.no_grad():
-        every = 1000 if stored is None else stored.every
-        group.agree(plan.settings.as_json() | {"checkpoint": stored is not None, "checkpoint_every": every}, 0)
-        training = _training(plan, objective, group)
-        walk = plan.walk is not None and not group.share(begun(training.folder), 0)
+    with together(plan.settings.as_json(), plan.checkpoint, place) as joint:
+        training = _training(plan, objective, joint)
+        walk = plan.walk is not None and not joint.group.share(begun(training.folder), 0)
         ending = run(
             training,
-            every=every,
+            every=joint.every,
             progressbar=plan.progressbar,
             walk=_walk(training, plan.walk) if walk and plan.walk is not None else None,
             after_walk=lambda means: replace(
@@ -156,9 +153,9 @@ def to_the_mode(settings: Settings, steps: int) -> Settings:
     )
 
 
-def _training(plan: Plan, objective: Objective, group: Processes) -> Training[Objective]:
+def _training(plan: Plan, objective: Objective, joint: Joint) -> Training[Objective]:
     """Set a fit up: its rows, its starting values, and what tells it from another fit."""
-    settings, size = plan.settings, plan.batch_size
+    settings, size, group = plan.settings, plan.batch_size, joint.group
     stream = size if isinstance(size, Stream) else None
     batches, rows = batches_for(
         objective.density,
@@ -185,15 +182,11 @@ def _training(plan: Plan, objective: Objective, group: Processes) -> Training[Ob
                 "covariance goes to zero. Give batch_size."
             )
         same |= {"gathering": plan.gathering._asdict(), "walk": plan.walk and plan.walk.as_json()}
-    training = Training(
+    return Training(
         objective, settings, batches, group, _parameters(objective, settings, means), compile=plan.machine.compile,
-        threads_wanted=plan.machine.threads, folder=None if plan.checkpoint is None else Path(plan.checkpoint.folder),
-        fingerprint=same, collector=collector,
+        threads_wanted=plan.machine.threads, callback=FitState.told(plan.callback, partial(_so_far, plan)),
+        folder=joint.folder, fingerprint=same, collector=collector,
     )  # fmt: skip
-    if plan.callback is not None:
-        tell = plan.callback
-        training.callback = lambda step, at: tell(step, FitState.of(at, partial(_so_far, plan, at)))
-    return training
 
 
 def _parameters(objective: Objective, settings: Settings, means: torch.Tensor) -> Parameters:

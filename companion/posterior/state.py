@@ -38,6 +38,15 @@ class FitState:
         """Look at a fit; ``make`` copies its posterior."""
         return cls(training.step, training.losses[training.step - 1].cpu().numpy(), make)
 
+    @classmethod
+    def told(
+        cls, callback: Callable[[int, FitState], None] | None, make: Callable[[Training[Any]], Posterior]
+    ) -> Callable[[int, Training[Any]], None] | None:
+        """Make of a reader's callback one for the loop; ``make`` copies the posterior of a fit."""
+        if callback is None:
+            return None
+        return lambda step, at: callback(step, cls.of(at, lambda: make(at)))
+
     def posterior(self) -> Any:
         """Copy the posterior of this step, a mixture of the restarts, which later steps leave as it is.
 

@@ -17,7 +17,7 @@ from companion.errors import ModelError
 from companion.sampling.adaptation import Averaging, Lengths, Metric, window_ends
 from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
 
-__all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Trajectory"]
+__all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Proposals", "Trajectory"]
 
 _DIVERGED = 1000.0  # nats of error in the energy, as in Stan
 _LARGEST_DENSE = 2000
@@ -123,7 +123,26 @@ class FullBatch:
 
 
 @dataclass(frozen=True)
-class HMC(FullBatch):
+class Proposals(FullBatch):
+    """Settings of samplers that propose the end of a trajectory; what they mean stands at `HMC`."""
+
+    mass: str = "diagonal"
+    target_accept: float = 0.8
+    step_size: float | None = None
+    trajectory: float | None = None
+    most_steps: int = 512
+
+    def __post_init__(self) -> None:
+        choice(Mass, "mass", self.mass)
+        fraction("target_accept", self.target_accept, "such as 0.8", self)
+        whole("most_steps", self.most_steps, 1)
+        for name in ("step_size", "trajectory"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name), "such as 0.1, or None to learn it", self)
+
+
+@dataclass(frozen=True)
+class HMC(Proposals):
     r"""Hamiltonian Monte Carlo, whose trajectory length all chains learn together by ChEES.
 
     A draw moves :math:`(z, v)` with :math:`v \sim \mathcal{N}(0, I)` along :math:`\dot z = v`,
@@ -160,15 +179,6 @@ class HMC(FullBatch):
     setting trajectory lengths in Hamiltonian Monte Carlo".
     """
 
-    mass: str = "diagonal"
-    target_accept: float = 0.8
-    step_size: float | None = None
-    trajectory: float | None = None
-    most_steps: int = 512
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-
     @property
     def name(self) -> str:
         """Name in the record: "chees-hmc", or "hmc" where the length is given."""
@@ -177,31 +187,6 @@ class HMC(FullBatch):
     def kernel(self, problem: Problem) -> Metropolis:
         """Build the kernel; see `companion.sampling.Sampler`."""
         return Metropolis(self, Hamiltonian(), problem)
-
-
-class Walk(Protocol):
-    """Settings of a sampler that proposes by trajectories: those of `HMC`."""
-
-    @property
-    def mass(self) -> str: ...
-    @property
-    def target_accept(self) -> float: ...
-    @property
-    def step_size(self) -> float | None: ...
-    @property
-    def trajectory(self) -> float | None: ...
-    @property
-    def most_steps(self) -> int: ...
-
-
-def check_settings(settings: Walk) -> None:
-    """Refuse settings of a trajectory that are out of range."""
-    choice(Mass, "mass", settings.mass)
-    fraction("target_accept", settings.target_accept, "such as 0.8", settings)
-    whole("most_steps", settings.most_steps, 1)
-    for name in ("step_size", "trajectory"):
-        if getattr(settings, name) is not None:
-            positive(name, getattr(settings, name), "such as 0.1, or None to learn it", settings)
 
 
 class Metropolis:
@@ -222,7 +207,7 @@ class Metropolis:
         If there are too many values for a dense mass.
     """
 
-    def __init__(self, settings: Walk, dynamics: Dynamics, problem: Problem) -> None:
+    def __init__(self, settings: Proposals, dynamics: Dynamics, problem: Problem) -> None:
         dense = settings.mass == Mass.DENSE
         if dense and problem.size > _LARGEST_DENSE:
             raise ModelError(

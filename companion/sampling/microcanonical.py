@@ -13,7 +13,7 @@ import torch
 from companion.checks import choice, positive
 from companion.errors import ModelError
 from companion.sampling.adaptation import EnergyError, Metric, autocorrelation_time, window_ends
-from companion.sampling.hmc import FullBatch, Mass, Metropolis, Trajectory, check_settings
+from companion.sampling.hmc import FullBatch, Mass, Metropolis, Proposals, Trajectory
 from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
 
 __all__ = ["MCLMC", "AdjustedMCLMC"]
@@ -102,7 +102,7 @@ class MCLMC(FullBatch):
 
 
 @dataclass(frozen=True)
-class AdjustedMCLMC(FullBatch):
+class AdjustedMCLMC(Proposals):
     r"""Microcanonical Monte Carlo whose trajectories are accepted or rejected, and so without bias.
 
     The trajectories are those of `MCLMC` without noise on the way, each from a new direction that is drawn evenly from
@@ -126,14 +126,7 @@ class AdjustedMCLMC(FullBatch):
     Robnik, Cohn-Gordon and Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian Monte Carlo".
     """
 
-    mass: str = "diagonal"
     target_accept: float = 0.9
-    step_size: float | None = None
-    trajectory: float | None = None
-    most_steps: int = 512
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ from companion.training.schedules import Schedule, ScheduleShape, schedule_named
 from companion.training.settings import Settings
 from companion.training.starts import starting_means
 from companion.training.task import Collector, TrainingObjective
+from companion.training.together import Joint, together
 from companion.training.travel import Drift
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Ending",
     "Halted",
     "Iterates",
+    "Joint",
     "OptimiserName",
     "Processes",
     "Rates",
@@ -59,6 +61,7 @@ __all__ = [
     "schedule_named",
     "starting_means",
     "takes_old_words",
+    "together",
     "value",
     "warm_up",
     "write_checkpoint",

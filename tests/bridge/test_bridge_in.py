@@ -176,18 +176,48 @@ def test_draws_in_one_call_equal_a_loop_over_them(batch):
         np.testing.assert_allclose(value[i], in_torch(net, one, X).detach(), rtol=1e-12)
 
 
-def test_an_op_survives_a_pickle_here_and_in_another_process():
-    net = made("mlp")
-    out = wrap_torch(net)(X, start(net))
-    op, again = out.owner.op, pickle.loads(pickle.dumps(out.owner.op))
+PICKLED = wrap_torch(made("mlp"))(X, start(made("mlp")))
+TARGETS = Z @ [1.0, -0.5] + 0.5 * X[:, 0]
+NEW = np.array([[1.0, 1.0], [2.0, -1.0], [0.0, 0.0]])
+ELSEWHERE = """import json, pickle, sys
+if __name__ == "__main__":
+    op, *data = pickle.load(sys.stdin.buffer)
+    a, b = map(pickle.loads, [op] * 2)  # before anything of ours is imported
+    assert a.owner.op == b.owner.op and hash(a.owner.op) == hash(b.owner.op)
+    found = {"value": a.eval(mode="FAST_COMPILE").tolist()}
+
+    import pymc as pm, torch
+    from companion.bridge import bayesian
+    from companion.priors import Gaussian
+    x, y, new = data
+    quiet = {"progressbar": False, "random_seed": 1}
+    with pm.Model():
+        net = torch.nn.Linear(2, 1, bias=False).double()
+        mean = bayesian(net, Gaussian(1.0), pm.Data("x", x))[:, 0]
+        pm.Normal("y", mean, 0.5, observed=y, shape=mean.shape)
+        draws = pm.sample(600, tune=300, chains=2, cores=2, mp_ctx="spawn", compute_convergence_checks=False, **quiet)
+        pm.set_data({"x": new})
+        predicted = pm.sample_posterior_predictive(draws, predictions=True, **quiet)
+    found["weights"] = draws.posterior["weight"].values.tolist()
+    found["predicted"] = predicted.predictions["y"].values.tolist()
+    print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """What another process finds: the value of a pickled graph, and draws and predictions of spawned chains."""
+    data = pickle.dumps([pickle.dumps(PICKLED), Z, TARGETS, NEW])
+    run = subprocess.run([sys.executable, "-c", ELSEWHERE], input=data, capture_output=True, check=True)
+    return {name: np.array(value) for name, value in json.loads(run.stdout.splitlines()[-1]).items()}
+
+
+def test_an_op_survives_a_pickle_here_and_in_another_process(elsewhere):
+    op, again = PICKLED.owner.op, pickle.loads(pickle.dumps(PICKLED.owner.op))
     assert (again, hash(again)) == (op, hash(op))
-    np.testing.assert_array_equal(again(*out.owner.inputs).eval(mode=QUICK), out.eval(mode=QUICK))
-    code = """import pickle, sys
-a, b = map(pickle.loads, [sys.stdin.buffer.read()] * 2)
-assert a.owner.op == b.owner.op and hash(a.owner.op) == hash(b.owner.op)
-print(a.eval(mode="FAST_COMPILE").tolist())"""
-    run = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(out), capture_output=True, check=True)
-    np.testing.assert_array_equal(json.loads(run.stdout), out.eval(mode=QUICK))
+    value = PICKLED.eval(mode=QUICK)
+    np.testing.assert_array_equal(again(*PICKLED.owner.inputs).eval(mode=QUICK), value)
+    np.testing.assert_array_equal(elsewhere["value"], value)
 
 
 def test_one_module_is_one_op_and_a_copy_is_another():
@@ -251,33 +281,14 @@ def test_advi_lowers_the_loss():
     assert losses[-50:].mean() < 0.9 * losses[:50].mean()
 
 
-REGRESSION = """import json, numpy as np, pymc as pm, torch
-from companion.bridge import bayesian
-from companion.priors import Gaussian
-x, y, new = map(np.array, json.loads(input()))
-quiet = {"progressbar": False, "random_seed": 1}
-with pm.Model():
-    net = torch.nn.Linear(2, 1, bias=False).double()
-    mean = bayesian(net, Gaussian(1.0), pm.Data("x", x))[:, 0]
-    pm.Normal("y", mean, 0.5, observed=y, shape=mean.shape)
-    draws = pm.sample(300, tune=300, chains=4, cores=2, mp_ctx="spawn", compute_convergence_checks=False, **quiet)
-    pm.set_data({"x": new})
-    predicted = pm.sample_posterior_predictive(draws, predictions=True, **quiet)
-print(json.dumps([draws.posterior["weight"].values.tolist(), predicted.predictions["y"].values.tolist()]))
-"""
-
-
-def test_four_spawned_chains_find_the_posterior_of_a_conjugate_regression_and_predict_from_it():
-    new, y = np.array([[1.0, 1.0], [2.0, -1.0], [0.0, 0.0]]), Z @ [1.0, -0.5] + 0.5 * X[:, 0]
-    data = json.dumps([Z.tolist(), y.tolist(), new.tolist()])
-    run = subprocess.run([sys.executable, "-c", REGRESSION], input=data, capture_output=True, text=True, check=True)
-    weights, predicted = map(np.array, json.loads(run.stdout.splitlines()[-1]))
-    assert (weights.shape, predicted.shape) == ((4, 300, 1, 2), (4, 300, 3))
+def test_spawned_chains_find_the_posterior_of_a_conjugate_regression_and_predict_from_it(elsewhere):
+    weights, predicted = elsewhere["weights"], elsewhere["predicted"]
+    assert (weights.shape, predicted.shape) == ((2, 600, 1, 2), (2, 600, 3))
     covariance = np.linalg.inv(Z.T @ Z / 0.25 + np.eye(2))
-    mean, spread = covariance @ Z.T @ y / 0.25, np.sqrt(np.diag(covariance))
+    mean, spread = covariance @ Z.T @ TARGETS / 0.25, np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(weights.mean(axis=(0, 1, 2)), mean, atol=0.2 * spread.max())
-    deviation = np.sqrt(np.diag(new @ covariance @ new.T) + 0.25)
-    np.testing.assert_allclose(predicted.mean(axis=(0, 1)), new @ mean, atol=0.2 * deviation.max())
+    deviation = np.sqrt(np.diag(NEW @ covariance @ NEW.T) + 0.25)
+    np.testing.assert_allclose(predicted.mean(axis=(0, 1)), NEW @ mean, atol=0.2 * deviation.max())
     np.testing.assert_allclose(predicted.std(axis=(0, 1)), deviation, rtol=0.2)
 
 

@@ -39,6 +39,11 @@ class Zoo:  # varied models: each function fills the one whose context it runs i
     def dirichlet_and_categorical():
         pm.Categorical("y", pm.Dirichlet("p", np.ones((2, 3)))[0], observed=CLASSES)
 
+    def softmax_and_logarithms_of_sums_of_exponentials():
+        w = pm.Normal("w", shape=(3, 3))
+        pm.Categorical("y", logit_p=X @ w, observed=CLASSES)
+        pm.Potential("far", pt.log(pt.exp(100 * X @ w).sum(axis=1)).sum())  # beyond what float32 can exponentiate
+
     def student_t_and_heavy_tails():
         nu, mu, sigma = pm.Exponential("nu", 0.1), pm.Cauchy("mu", 0, 1), pm.HalfCauchy("sigma", 1)
         pm.StudentT("y", nu=nu, mu=mu, sigma=sigma, observed=Y)
@@ -79,6 +84,11 @@ class Zoo:  # varied models: each function fills the one whose context it runs i
         pm.SkewNormal("y", mu=slope, sigma=shape, alpha=pm.Normal("alpha"), observed=Y)
         cut = np.where(Y > 0, TIMES, np.inf)
         pm.Censored("z", pm.Weibull.dist(shape, pt.exp(slope * Y)), lower=None, upper=cut, observed=TIMES)
+
+    def truncated_distributions_of_others():
+        mu, sigma = pm.Normal("mu"), pm.HalfNormal("sigma")
+        pm.Truncated("y", pm.StudentT.dist(4, mu, sigma=sigma), lower=-5, upper=5, observed=pm.Data("measured", Y))
+        pm.Truncated("z", pm.LogNormal.dist(mu, sigma), upper=5, observed=TIMES)
 
     def wrapped_cnn_with_total_size():
         images, labels = pm.Data("images", IMAGES), pm.Data("labels", CLASSES)

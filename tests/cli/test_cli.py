@@ -12,33 +12,6 @@ import companion
 from companion.cli import Finding, doctor, examine, main, report
 
 
-def test_the_doctor_looks_at_this_machine_and_gives_one_line_each() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "companion", "doctor"],
-        cwd=Path(companion.__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in ran.stderr
-    lines = [line.split(maxsplit=1) for line in ran.stdout.splitlines()]
-    assert {status for status, _ in lines} <= {"ok", "fine", "todo"}
-    for subject in (
-        "Python",
-        "PyMC",
-        "PyTensor",
-        "torch",
-        "Pyro",
-        "ArviZ",
-        "BLAS",
-        "GPU",
-        "data mnist",
-        "cache",
-    ):
-        assert any(text.startswith(subject) for _, text in lines), subject
-    assert ran.returncode == 0 or "todo" in {status for status, _ in lines}
-
-
 def test_a_missing_package_is_named_with_its_remedy_and_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,9 +147,13 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"companion {companion.__version__}\n"
 
 
-def test_importing_the_package_is_cheap() -> None:
-    code = "import sys, companion; print([m for m in ('torch', 'pymc', 'sklearn', 'numpy') if m in sys.modules])"
+def test_the_command_itself_loads_nothing_that_is_slow_to_load() -> None:
+    code = (
+        "import runpy, sys; sys.argv = ['companion', '--version']\n"
+        "try: runpy.run_module('companion', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit: print([m for m in ('torch', 'pymc', 'sklearn', 'numpy') if m in sys.modules])"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(companion.__file__).parents[1], capture_output=True, text=True
     )
-    assert ran.stdout == "[]\n", ran.stderr
+    assert ran.stdout.splitlines()[-1] == "[]", ran.stderr

@@ -242,10 +242,21 @@ def test_the_gauss_newton_matrix_is_the_expected_hessian(make):
     assert ggn == pytest.approx(hessian, rel=0.04)
 
 
-def test_a_likelihood_without_a_known_gauss_newton_matrix_names_the_hessian():
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda w: pm.Gamma("y", 2.0, w, observed=[1.0, 2.0]), "Gamma"),
+        (lambda w: pm.ZeroInflatedPoisson("y", 0.5, w, observed=[0, 2, 3]), "Mixture"),
+        (lambda w: pm.Censored("y", pm.Normal.dist(w, 1.0), lower=None, upper=2.0, observed=[1.0, 2.0]), "Censored"),
+        (lambda w: pm.Truncated("y", pm.Logistic.dist(w, 1.0), lower=0.0, observed=[1.0, 2.0]), "Truncated"),
+    ],
+    ids=["one", "made of several", "made of another", "without a signature"],
+)
+def test_a_likelihood_without_a_known_gauss_newton_matrix_names_the_hessian(make, kind):
     with pm.Model() as model:
-        pm.Gamma("y", 2.0, pm.math.exp(pm.Normal("w")), observed=[1.0, 2.0])
-    with pytest.raises(ModelError, match=r"'y' is a Gamma, whose Gauss-Newton matrix isn't known.*curvature='hessian'"):
+        make(pm.math.exp(pm.Normal("w")))
+    refused = rf"'y' is .*{kind}.*, whose Gauss-Newton matrix isn't known.*curvature='hessian'"
+    with pytest.raises(ModelError, match=refused):
         laplace(model, 5, **QUICK)
     assert laplace(model, 5, curvature="hessian", **QUICK).moments()["w"].scale > 0
 
