@@ -94,6 +94,8 @@ class AbroadStep:
 
 def _handed_over(problem: Problem) -> Mapping[str, Any]:
     """Lay a problem out as arrays."""
-    start = {f"start/layer_{name}".replace(".", "_"): w.numpy() for name, w in problem.start(torch.device("cpu")).items()}
+    start = {
+        f"start/layer_{name}".replace(".", "_"): w.numpy() for name, w in problem.start(torch.device("cpu")).items()
+    }
     names = ("x", "y", "batch", "prior", "scale", "rate", "seed")
     return start | {name: getattr(problem, name) for name in names}

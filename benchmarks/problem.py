@@ -116,9 +116,7 @@ def forward(weights: Weights, x: torch.Tensor) -> torch.Tensor:
     return functional.linear(x, *last)
 
 
-def problem(
-    tiny: bool = False, *, small: bool = False, width: int | None = None, rows: int | None = None
-) -> Problem:
+def problem(tiny: bool = False, *, small: bool = False, width: int | None = None, rows: int | None = None) -> Problem:
     """Pose the problem: MNIST where it is to be had, or the package's stand-in; random pixels for a tiny one.
 
     Parameters

@@ -1,7 +1,7 @@
 """Chains of peers on the moons network: predictions at test points, and the seconds that they took.
 
-Each run is a function of what was handed over, and gives probabilities (chains, draws, points) with the seconds of its
-set-up (tracing, compilation), of its warm-up and of its draws.
+Each run is a function of what was handed over, and gives probabilities (chains, draws, points) with the processor's
+seconds of its set-up (tracing, compilation), of its warm-up and of its draws.
 """
 
 from __future__ import annotations
@@ -74,21 +74,19 @@ def _predicted(given: Handed, posterior: Any) -> np.ndarray:
     return 1 / (1 + np.exp(-(hidden @ w_out[..., None])[..., 0] - b_out[..., None]))
 
 
-def pymc(given: Handed, seed: int, *, sampler: str, draws: int, tune: int, chains: int) -> Found:
-    """Take `pm.sample` with one of the samplers that it knows; its set-up is compiled by a first short call."""
+def pymc(given: Handed, seed: int, *, draws: int, tune: int, chains: int) -> Found:
+    """Take `pm.sample` with PyMC's own NUTS; its statistics tell the seconds of each draw."""
     import pymc as pm
 
     model, clock = _pymc_model(given), Clock()
-    common = {"chains": chains, "cores": 1, "progressbar": False, "random_seed": seed, "nuts_sampler": sampler}
     with model:
-        begun: list[float] = []
-        if sampler == "pymc":  # it says when tuning ends, draw by draw
-            def callback(trace: Any, draw: Any) -> None:
-                begun.append(time.perf_counter() if draw.tuning else -time.perf_counter())
-
-            common["callback"] = callback
-        found = pm.sample(draws, tune=tune, compute_convergence_checks=False, **common)
-    return _predicted(given, found.posterior), {"all": clock()}
+        found = pm.sample(
+            draws, tune=tune, chains=chains, cores=1, random_seed=seed, nuts_sampler="pymc", progressbar=False,
+            discard_tuned_samples=False, compute_convergence_checks=False,
+        )  # fmt: skip
+    whole = clock()
+    kept, before = (np.asarray(found[g]["process_time_diff"]).sum() for g in ("sample_stats", "warmup_sample_stats"))
+    return _predicted(given, found.posterior), {"setup": whole - kept - before, "warmup": before, "draws": kept}
 
 
 def nutpie(given: Handed, seed: int, *, backend: str, draws: int, tune: int, chains: int) -> Found:
@@ -133,14 +131,17 @@ def numpyro(given: Handed, seed: int, *, draws: int, tune: int, chains: int, met
         NUTS(model), num_warmup=tune, num_samples=draws, num_chains=chains, chain_method=method, progress_bar=False
     )
     clock = Clock()
-    made._compile(jax.random.key(seed))
-    setup = clock()
-    made.warmup(jax.random.key(seed), collect_warmup=False)
-    jax.block_until_ready(made.last_state)
-    warmup = clock()
-    made.run(made.post_warmup_state.rng_key)
-    found = jax.block_until_ready(made.get_samples(group_by_chain=True))
-    return _predicted(given, found), {"setup": setup, "warmup": warmup, "draws": clock()}
+
+    def whole(seed: int) -> tuple[Any, float, float]:
+        made.warmup(jax.random.key(seed), collect_warmup=False)
+        jax.block_until_ready(made.last_state)
+        warmup = clock()
+        made.run(made.post_warmup_state.rng_key)
+        return jax.block_until_ready(made.get_samples(group_by_chain=True)), warmup, clock()
+
+    first = sum(whole(seed + 1000)[1:])  # compiles
+    found, warmup, drawn = whole(seed)
+    return _predicted(given, found), {"setup": max(first - warmup - drawn, 0), "warmup": warmup, "draws": drawn}
 
 
 # --- blackjax ---------------------------------------------------------------------------------------------
@@ -302,13 +303,13 @@ def blackjax_chees(given: Handed, seed: int, *, draws: int, tune: int, chains: i
 
 
 class Clock:
-    """Seconds since it was last read."""
+    """Seconds of the processor, of all threads, since it was last read."""
 
     def __init__(self) -> None:
-        self._last = time.perf_counter()
+        self._last = time.process_time()
 
     def __call__(self) -> float:
-        now = time.perf_counter()
+        now = time.process_time()
         self._last, passed = now, now - self._last
         return passed
 

@@ -126,9 +126,7 @@ class FitAdvi:
         with pm.Model() as model:
             at = pm.Data("x", given.x[: given.batch])
             labels = pm.Data("labels", rows[: given.batch])
-            weights = [
-                pm.Normal(name, 0.0, given.prior, shape=w.shape, initval=w) for name, w in given.start.items()
-            ]
+            weights = [pm.Normal(name, 0.0, given.prior, shape=w.shape, initval=w) for name, w in given.start.items()]
             *hidden, last = zip(*[iter(weights)] * 2, strict=True)
             for weight, bias in hidden:
                 at = pt.maximum(at @ weight.T + bias, 0)
