@@ -59,7 +59,7 @@ def tiny(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="module")
 def report(request: pytest.FixtureRequest, tiny: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
     """What a file of benchmarks found; written at its end. A tiny run leaves the stored results alone."""
-    name = request.module.__name__.removeprefix("bench_")
+    name = request.module.__name__.rpartition(".")[2].removeprefix("bench_")
     found = Report(name, tiny, request.config.stash[_load])
     request.config.stash[_reports].append(found)
     yield found
