@@ -126,7 +126,9 @@ figures are of `studies/methods.py`, {seeds}, on {machine}.
 *near* within 0.3 of a training point, *far* more than 1 away from all. *Spread* is the standard deviation of the
 probability over draws. The first row is the reference's own method: a method whose spread is smaller far from the data
 is too sure there.
-Seconds are the processor's, on one thread, with set-up and compilation.
+Seconds are the processor's, on one thread, with set-up and compilation; the machine had other work, which makes them
+longer, too. NUTS of PyMC calls torch for every gradient here, chain by chain. A point of accuracy is five test points:
+read no ranking from less.
 """
 
 COSTS = """
