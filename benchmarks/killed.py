@@ -18,7 +18,7 @@ from companion.models import torch_classifier
 from companion.networks import dense
 from companion.priors import Gaussian
 
-FORK = multiprocessing.get_context("fork")  # no imports anew in every life; a kill is no milder for it
+FORK = multiprocessing.get_context("fork")  # spares every life the imports; the kill is the same
 
 
 @dataclass
