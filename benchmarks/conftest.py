@@ -25,6 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks of the companion")
     group.addoption("--tiny", action="store_true", help="run everything at sizes that measure nothing, to see it work")
     group.addoption("--threads", type=int, default=0, help="of torch, OpenMP and BLAS; when left out, as many as cores")
+    group.addoption("--peers", help="Python of an environment with further peers; BENCH_PEERS when left out")
+    group.addoption("--add", action="store_true", help="add a run's seeds to the stored rows of bench_effective")
     group.addoption("--results", type=Path, help="folder for the JSON files; benchmarks/results when left out")
 
 
@@ -37,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     threads = config.getoption("--threads") or (1 if config.getoption("--tiny") else os.cpu_count() or 1)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)  # for child processes; libraries that are loaded already have read it
+    if config.getoption("--peers"):
+        os.environ["BENCH_PEERS"] = config.getoption("--peers")
     torch.set_num_threads(threads)
 
 
@@ -55,7 +59,7 @@ def tiny(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="module")
 def report(request: pytest.FixtureRequest, tiny: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
     """What a file of benchmarks found; written at its end. A tiny run leaves the stored results alone."""
-    name = request.module.__name__.removeprefix("bench_")
+    name = request.module.__name__.rpartition(".")[2].removeprefix("bench_")
     found = Report(name, tiny, request.config.stash[_load])
     request.config.stash[_reports].append(found)
     yield found

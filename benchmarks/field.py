@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import pytest
 import torch
+from abroad import AbroadStep
 from ours import Ours
 from peers import PosteriorsDiag, PosteriorsNelbo, PymcAdvi, PyroSvi
 from problem import Problem
@@ -80,8 +81,11 @@ OURS = {
 
 ADVI, DIAGONAL, NORMAL, POSTERIORS = "pm.ADVI", "Pyro AutoDiagonalNormal", "Pyro AutoNormal", "posteriors vi.diag"
 
+NUMPYRO, FIT_ADVI = "NumPyro", "pymc_extras fit_advi"
+
 _advi = partial(PymcAdvi, floatX="float32")
 _diagonal, _normal = partial(PyroSvi, guide="AutoDiagonalNormal"), partial(PyroSvi, guide="AutoNormal")
+_numpyro = partial(AbroadStep, name="NumpyroSvi", guide="AutoNormal")
 
 PEERS = {
     f"{ADVI}, float64, Minibatch": Row(ADVI, partial(PymcAdvi, floatX="float64", rows="minibatch")),
@@ -101,9 +105,22 @@ PEERS = {
     f"{POSTERIORS}, accelerated": Row(POSTERIORS, partial(PosteriorsDiag, fused=True), Kind.SWITCHED),
     f"{POSTERIORS}, bfloat16": Row(POSTERIORS, partial(PosteriorsDiag, bfloat16=True), Kind.DRIVEN),
     f"{POSTERIORS}, fused Adam": Row(POSTERIORS, PosteriorsNelbo, Kind.DRIVEN),
+    f"{NUMPYRO} AutoNormal, TraceMeanField": Row(NUMPYRO, partial(_numpyro, elbo="TraceMeanField_ELBO")),
+    f"{NUMPYRO} AutoNormal": Row(NUMPYRO, partial(_numpyro, elbo="Trace_ELBO")),
+    f"{NUMPYRO} AutoDiagonalNormal": Row(NUMPYRO, partial(_numpyro, guide="AutoDiagonalNormal", elbo="Trace_ELBO")),
+    f"{FIT_ADVI}, numba": Row(FIT_ADVI, partial(AbroadStep, name="FitAdvi", backend="numba")),
+    f"{FIT_ADVI}, jax": Row(FIT_ADVI, partial(AbroadStep, name="FitAdvi", backend="jax")),
+}
+# Many fits side by side, which of the peers NumPyro alone can: by jax.vmap.
+SIDE_BY_SIDE = {
+    "ours, float32, compiled, 8 restarts": Row("ours", partial(Ours, compile=True, restarts=8)),
+    f"{NUMPYRO} AutoNormal, TraceMeanField, 8 restarts": Row(
+        NUMPYRO, partial(_numpyro, elbo="TraceMeanField_ELBO", restarts=8)
+    ),
 }
 
-TARGETS = {ADVI: 6.0, DIAGONAL: 4.0, POSTERIORS: 2.5}
+TARGETS = {ADVI: 6.0, DIAGONAL: 4.0, POSTERIORS: 2.5, NUMPYRO: 1.0, FIT_ADVI: 1.0}
+AHEAD = dict.fromkeys((ADVI, DIAGONAL, NORMAL, POSTERIORS, NUMPYRO, FIT_ADVI), 1.0)
 
 
 def rows_of(who: str, *kinds: Kind) -> list[str]:
@@ -111,31 +128,42 @@ def rows_of(who: str, *kinds: Kind) -> list[str]:
     return [name for name, row in PEERS.items() if row.who == who and row.kind in kinds]
 
 
-def compare(report: Report) -> None:
-    """Put the targets and every other comparison into the report, each time with a peer's fastest row of its kind."""
+def compare(report: Report, best: str = BEST, targets: Mapping[str, float] = TARGETS) -> None:
+    """Put the targets and every other comparison into the report, each time with a peer's fastest row of its kind.
+
+    ``best`` is the row of ours that is compared.
+    """
 
     def fastest(names: Sequence[str]) -> str:
         return min(names, key=lambda name: np.nan_to_num(report.median(name), nan=np.inf))
 
-    for who in (ADVI, DIAGONAL, NORMAL, POSTERIORS):
+    for who in (ADVI, DIAGONAL, NORMAL, POSTERIORS, NUMPYRO, FIT_ADVI):
         named = fastest(rows_of(who, Kind.NAMED))
-        report.ratio(named, BEST, f"steps/s, ours over {named}", TARGETS.get(who))
+        report.ratio(named, best, f"steps/s, {best} over {named}", targets.get(who))
         switched = fastest(rows_of(who, Kind.NAMED, Kind.SWITCHED))
-        report.ratio(switched, BEST, f"  at its fastest, {switched}")
-        report.ratio(switched, SINGLE, "  the same, ours in float32 too")
-        driven = fastest(rows_of(who, Kind.DRIVEN))
-        report.ratio(driven, BEST, f"  over {driven}")
+        report.ratio(switched, best, f"  at its fastest, {switched}")
+        if best != SINGLE:
+            report.ratio(switched, SINGLE, "  the same, ours in float32 too")
+        if driven := rows_of(who, Kind.DRIVEN):
+            report.ratio(fastest(driven), best, f"  over {fastest(driven)}")
     report.ratio(LOOP, BEST, "a step within fit, checks and all, over a bare step")
 
 
 @dataclass
 class Field:
-    """The contestants on one device, each made when it is first called for."""
+    """The contestants on one device, each made when it is first called for.
+
+    Attributes
+    ----------
+    steps
+        Number of steps that one takes in its turn.
+    """
 
     rows: Mapping[str, Row]
     problem: Problem
     device: torch.device
     report: Report
+    steps: int = 5
     _made: dict[str, Contestant | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

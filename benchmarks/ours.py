@@ -37,7 +37,9 @@ def training_of(model: pm.Model, device: torch.device, *, compile: bool | str, *
     means = starting_means(model, objective.layout, s.start, s.restarts, s.seed).to(device, density.dtype)
     own = [objective.family.start(mean, s.start_scale) for mean in means]
     parameters = {name: torch.stack([p[name] for p in own]) for name in own[0]}
-    return Training(objective, s, batches, Processes(), parameters, compile)
+    # Everybody computes with the same threads; what "auto" would choose here stayed for the peers in this process.
+    threads = torch.get_num_threads()
+    return Training(objective, s, batches, Processes(), parameters, compile, threads_wanted=threads)
 
 
 @dataclasses.dataclass

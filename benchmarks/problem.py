@@ -116,11 +116,13 @@ def forward(weights: Weights, x: torch.Tensor) -> torch.Tensor:
     return functional.linear(x, *last)
 
 
-def problem(tiny: bool = False, *, width: int | None = None, rows: int | None = None) -> Problem:
+def problem(tiny: bool = False, *, small: bool = False, width: int | None = None, rows: int | None = None) -> Problem:
     """Pose the problem: MNIST where it is to be had, or the package's stand-in; random pixels for a tiny one.
 
     Parameters
     ----------
+    small
+        Whether to take the two moons and a network of 522 weights.
     width
         Width of both hidden layers.
     rows
@@ -131,6 +133,10 @@ def problem(tiny: bool = False, *, width: int | None = None, rows: int | None = 
         count = rows or 600
         x, y = rng.random((count, 784), dtype=np.float32), rng.integers(0, 10, count).astype(np.int32)
         return Problem("random pixels", x, y, widths=(784, width or 16, width or 16, 10), batch=50)
+    if small:
+        moons = datasets.moons(n_samples=1000, noise=0.2, seed=0).train
+        x, y = moons.x.astype(np.float32), moons.y.astype(np.int32)
+        return Problem("moons", x, y, widths=(2, 20, 20, 2), batch=min(500, len(x)), prior=1.0, scale=0.1, rate=0.01)
     found = datasets.mnist() if os.environ.get("COMPANION_DATA_DIR") else datasets.digits()
     x, y = found.train.x.reshape(len(found.train), -1), found.train.y
     at = np.arange(rows or len(x)) % len(x)

@@ -13,6 +13,7 @@ from problem import Problem, forward
 from torch.nn import functional
 
 from companion.bridge import torch_log_density
+from companion.machine import Machine
 from companion.models import torch_classifier
 from companion.priors import Gaussian
 from companion.sampling import Noise, Sampler, Target
@@ -35,7 +36,8 @@ class Bare:
         start = np.stack([objective.layout.join(density.start)] * chains)
         self.position = torch.as_tensor(start).to(device, torch.float32)
         self.rows = rows
-        self.target = Target(objective, batches, compile, STEPS)
+        machine = Machine(device, "float32", compile, threads=torch.get_num_threads())
+        self.target = Target(objective, batches, machine, STEPS)
         self.step = 0
         self.steps(1)  # traces and compiles
 

@@ -1,6 +1,7 @@
 """Write the page "Which method?" from the study of every way to a posterior on one small model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,46 +13,137 @@ __all__ = ["method_page"]
 
 NAME = "methods"
 
-# How each is called, and when to use it or not.
+
+@dataclass(frozen=True)
+class Words:
+    """What a row says of a method.
+
+    Attributes
+    ----------
+    call
+        How it is called.
+    use, avoid
+        When to use it, and when not to.
+    gradients
+        Number of gradients of the log density, and of what.
+    memory
+        Numbers that it holds for each value of the model.
+    formula
+        Name in the companion whose docstring has the formula and its source.
+    """
+
+    call: str
+    use: str
+    avoid: str
+    gradients: str
+    memory: str
+    formula: str
+
+
+_HMC = "one per leapfrog step, 5 to 50 for a draw of a chain"
+_STEP = "one of a mini-batch per step of a chain"
+_FIT = "one per step and restart"
 WORDS = {
-    "HMC (ChEES)": ("`sample(model)`", "the answer to judge others by, where all rows fit into each step"),
-    "NUTS of PyMC": ("`pm.sample()`", "the same answer from another program, chain by chain"),
-    "MCLMC": ('`sample(model, sampler="mclmc")`', "many values, where a small bias does no harm"),
-    "MCLMC, adjusted": ('`sample(model, sampler="adjusted-mclmc")`', "the same without the bias"),
-    "SGHMC": ('`sample(model, sampler="sghmc", batch_size=100)`', "mini-batches, and time for ten relaxation times"),
-    "SGLD": ('`sample(model, sampler="sgld", batch_size=100)`', "the baseline of the literature; SGHMC mixes faster"),
-    "mean-field": ("`fit(model, restarts=8)`", "any size; too sure where weights depend on each other"),
-    "mean-field, mixture of 8": ('`fit(model, restarts=8, keep="mixture")`', "several modes at the price of one call"),
-    "mean-field by IVON": ('`fit(..., learning_rate=Rates(0.1, 0.01, "ivon"))`', "mean-field for large networks"),
-    "low-rank": ('`fit(model, family="low-rank")`', "correlations along a few directions"),
-    "full-rank": ('`fit(model, family="full-rank")`', "up to a few thousand values"),
-    "Laplace": ("`laplace(model)`", "a network that is trained already; one mode"),
-    "Laplace, last layer": ('`laplace(model, subset="last-layer")`', "the same for large networks; blind far away"),
-    "SWAG": ("`swag(model, batch_size=100)`", "a trained network whose training may go on; one mode"),
-    "MultiSWAG of 8": ("`swag(model, restarts=8, batch_size=100)`", "the same around several modes"),
-    "MC dropout": ("`dropout(model)`", "no posterior of the model, and cheap"),
-    "ensemble of 8": ("`ensemble(model, members=8)`", "no posterior of the model, and hard to beat on digits"),
-}
+    "HMC (ChEES)": Words(
+        "`sample(model)`", "the answer to judge others by", "mini-batches, more than 100,000 values", _HMC,
+        "8 per chain, and the draws", "sampling.HMC",
+    ),
+    "NUTS of PyMC": Words(
+        "`pm.sample()`", "the same from another program, chain by chain", "a GPU, many chains", "up to 1,023 a draw",
+        "about 10 per chain, and the draws", "",
+    ),
+    "MCLMC": Words(
+        '`sample(model, sampler="mclmc")`', "many values, where a small bias does no harm", "a reference to judge by",
+        "two per step of a chain", "5 per chain, and the draws", "sampling.MCLMC",
+    ),
+    "MCLMC, adjusted": Words(
+        '`sample(model, sampler="adjusted-mclmc")`', "the same without the bias", "mini-batches", _HMC,
+        "8 per chain, and the draws", "sampling.AdjustedMCLMC",
+    ),
+    "SGHMC": Words(
+        '`sample(model, sampler="sghmc", batch_size=100)`', "data that don't fit into a step",
+        "chains shorter than ten relaxation times", _STEP, "2 per chain, and the draws", "sampling.SGHMC",
+    ),
+    "SGLD": Words(
+        '`sample(model, sampler="sgld", batch_size=100)`', "the baseline of the literature",
+        "real work: SGHMC forgets its start sooner", _STEP, "1 per chain, and the draws", "sampling.SGLD",
+    ),
+    "mean-field": Words(
+        "`fit(model, restarts=8)`", "any size, with a bound that compares models",
+        "doubt far from the data: it is too sure there", _FIT, "6 per restart", "inference.fit",
+    ),
+    "mean-field, mixture of 8": Words(
+        '`fit(model, restarts=8, keep="mixture")`', "several modes at the price of one call", "one mode", _FIT,
+        "6 per restart", "inference.fit",
+    ),
+    "mean-field by IVON": Words(
+        '`fit(..., learning_rate=Rates(0.1, 0.01, "ivon"))`', "mean-field for large networks", "other families", _FIT,
+        "about 4 per restart", "training.OptimiserName",
+    ),
+    "low-rank": Words(
+        '`fit(model, family="low-rank")`', "correlations along a few directions", "weights by the million", _FIT,
+        "6 + 3 times the rank, per restart", "inference.fit",
+    ),
+    "full-rank": Words(
+        '`fit(model, family="full-rank")`', "up to a few thousand values", "more of them", _FIT,
+        "3 times the number of values, per restart", "inference.fit",
+    ),
+    "Laplace": Words(
+        "`laplace(model)`", "a network that is trained already", "several modes, edges of a support",
+        "one per step to the mode, then one product with a Jacobian per value", "the number of values",
+        "inference.laplace",
+    ),
+    "Laplace, last layer": Words(
+        '`laplace(model, subset="last-layer")`', "the same for large networks", "doubt far from the data",
+        "one per step to the mode", "3, and the last layer's square", "inference.laplace",
+    ),
+    "SWAG": Words(
+        "`swag(model, batch_size=100)`", "a network whose training may go on", "a scale that matters: the rate sets it",
+        _FIT, "5 + the rank", "inference.swag",
+    ),
+    "MultiSWAG of 8": Words(
+        "`swag(model, restarts=8, batch_size=100)`", "the same around several modes", "the same", _FIT,
+        "5 + the rank, per restart", "inference.swag",
+    ),
+    "MC dropout": Words(
+        "`dropout(model)`", "a cheap first look", "a width that the data decide: `p` decides it", _FIT, "3 per restart",
+        "inference.dropout",
+    ),
+    "ensemble of 8": Words(
+        "`ensemble(model, members=8)`", "accuracy on large networks", "a posterior: there is none behind it",
+        "one per step and member", "3 per member", "inference.ensemble",
+    ),
+}  # fmt: skip
 
 INTRO = """
 # Which method?
 
 One model, and every way of the companion to its posterior: two moons of {rows} points, a network of {hidden} hidden
 units with tanh, {weights} weights, $\\Normal(0, {prior:g}^2)$ on each. Only the call differs from row to row. All
-figures are of `studies/methods.py`, medians of {seeds} seeds, on {machine}.
+figures are of `studies/methods.py`, {seeds}, on {machine}.
 
 *Distance* is that of the averaged probability from the reference's, in points of a hundred, averaged over a grid:
 *near* within 0.3 of a training point, *far* more than 1 away from all. *Spread* is the standard deviation of the
 probability over draws. The first row is the reference's own method: a method whose spread is smaller far from the data
 is too sure there.
-Seconds are the processor's, on one thread, with set-up and compilation.
+Seconds are the processor's, on one thread, with set-up and compilation; the machine had other work, which makes them
+longer, too. NUTS of PyMC calls torch for every gradient here, chain by chain. A point of accuracy is five test points:
+read no ranking from less.
 """
 
-OUTRO = """
-The reference is a run of 16 chains of Hamiltonian Monte Carlo with 2,000 draws each, from another seed. A ranking on 41
-weights says little about a million: what a method costs in gradients and memory, and when not to use it, stands in its
-docstring, and how each works on the page {doc}`/reference/how_a_fit_works`.
+COSTS = """
+## What each costs, and when not to use it
+
+Gradients are of the log density, of all rows where nothing else is said. Memory is in numbers for each value of the
+model, beside the data and what a network needs for one gradient. Formula and source stand in the docstring that the
+last column leads to.
 """
+OUTRO = """
+A ranking on {weights} weights says little about a million. How each method works is explained on the page
+{{doc}}`/reference/how_a_fit_works`, and the reference is a run of 16 chains of Hamiltonian Monte Carlo with 2,000 draws
+each, from another seed.
+"""
+PAGES = {"sampling": "engine", "training": "engine", "inference": "inference"}
 
 
 def method_page(made: str) -> Callable[[], str]:
@@ -63,7 +155,7 @@ def method_page(made: str) -> Callable[[], str]:
         hidden = about["hidden"]
         head = INTRO.format(
             rows=about["rows"], hidden=hidden, weights=4 * hidden + 1, prior=about["prior"],
-            seeds=int(found.seeds().max()), machine="; ".join(found.machines()),
+            seeds=_seeds(int(found.seeds().max())), machine="; ".join(found.machines()),
         )  # fmt: skip
         heads = ["method", "call", "distance near", "far", "spread near", "far", "accuracy", "log score", "-ELBO", "s"]
         rows = []
@@ -73,7 +165,7 @@ def method_page(made: str) -> Callable[[], str]:
             rows.append(
                 [
                     name,
-                    WORDS[name][0],
+                    WORDS[name].call,
                     f"{100 * row['distance, near']:.1f}",
                     f"{100 * row['distance, far']:.1f}",
                     f"{row['spread, near']:.3f}",
@@ -84,10 +176,27 @@ def method_page(made: str) -> Callable[[], str]:
                     f"{row['cpu seconds']:.0f}",
                 ]
             )
-        uses = table(["method", "use it for"], [[name, WORDS[name][1]] for name in median.index], 2)
-        return made + head + "\n" + table(heads, rows, 2) + "\n\n" + uses + "\n" + OUTRO
+        costs = [
+            [name, w.use, w.avoid, w.gradients, w.memory, _formula(w.formula)]
+            for name, w in ((name, WORDS[name]) for name in median.index)
+        ]
+        costs_heads = ["method", "use it for", "not for", "gradients", "memory", "formula"]
+        tables = table(heads, rows, 2) + "\n" + COSTS + "\n" + table(costs_heads, costs, 6)
+        return made + head + "\n" + tables + "\n" + OUTRO.format(weights=4 * hidden + 1)
 
     return page
+
+
+def _seeds(count: int) -> str:
+    return "of one seed" if count == 1 else f"medians of {count} seeds"
+
+
+def _formula(name: str) -> str:
+    """Lead to the docstring of a name in the companion."""
+    if not name:
+        return "PyMC's own"
+    room, _, last = name.partition(".")
+    return f"[`{last}`](/reference/api/{PAGES[room]})"
 
 
 def stored() -> bool:
