@@ -35,8 +35,8 @@ NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-wi
 
 TOOLS = .venv/bin/python -m tools
 
-.PHONY: help book serve test unit fuzz notebooks execute measure pages picture data bench lint numbers english lock clean \
-  chapters changed binder links gpu gpu-report dist try report
+.PHONY: help book serve site test unit fuzz notebooks execute measure pages picture play data bench lint numbers english \
+  lock clean chapters changed binder links gpu gpu-report dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
 help:  ## list these targets
@@ -102,6 +102,10 @@ book: .venv/.book  ## render the book to _build/html from the stored outputs
 serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
+# What only a browser can tell: no white boxes in dark mode, nothing wider than a phone. Needs a Chromium.
+site: book .venv/.test  ## render the book, and look at it in a real browser
+	@BOOK_RENDERED=1 .venv/bin/python -m pytest tests/site/test_site.py
+
 # Needs a network. Sphinx's list of every link lies in _build/links/_build/html/output.txt afterwards. In a folder of its
 # own: what it reads without -W must not pass for read by `make book`.
 links: .venv/.book  ##ci ask every link that leaves the book whether it still leads somewhere
@@ -114,11 +118,12 @@ changed: .venv/.tools  ##ci list the pages that differ from BASE=origin/main
 # --- the companion and the notebooks --------------------------------------------------------------------
 
 # PYDEVD_DISABLE_FILE_VALIDATION: without it every notebook kernel prints a warning about frozen modules.
-test: .venv/.test  ## run the unit tests, and every notebook against its stored outputs
+# The book comes first: the tests of the site look at it.
+test: .venv/.test  ## render the book, run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
 	@echo "running the unit tests, then every notebook (35 minutes) ..."
-	@code=0; $(MAKE) --no-print-directory unit || code=$$?; $(MAKE) --no-print-directory notebooks || code=$$?; exit $$code
+	@code=0; $(MAKE) --no-print-directory book || code=$$?; $(MAKE) --no-print-directory unit || code=$$?; $(MAKE) --no-print-directory notebooks || code=$$?; exit $$code
 
 # Two at a time, each on one core: most tests are too small for more. Notebooks keep all cores, as their readers have them.
 # worksteal: each begins with its half of the files in order, so that fits which tests share are made once, and one that
@@ -166,6 +171,10 @@ pages: .venv/.test  ## write the pages that are made from results: scoreboard, w
 
 picture: .venv/.test  ## draw the picture of README.md anew, from the fit of its first example
 	@$(TOOLS) picture
+
+# Two minutes on two quiet cores, and a Chromium for the still pictures; the files are committed.
+play: .venv/.test  ## fit anew what the pieces to play with compute with, and draw their still pictures
+	@$(TOOLS) play
 
 execute: .venv/.test  ## run the notebooks, store their new outputs and what they took (NB=one.ipynb)
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(TOOLS) execute $(NB)

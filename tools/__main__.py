@@ -11,6 +11,7 @@ COMMANDS = {
     "measure": "tools.notebooks.measure",
     "numbers": "tools.notebooks.prose",
     "pages": "tools.pages.measured",
+    "play": "tools.play",
     "picture": "tools.pages.picture",
     "rendered": "tools.pages.links",
     "workflows": "tools.workflows.check",

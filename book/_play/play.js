@@ -1,0 +1,41 @@
+// Start every piece of the page, once its place comes near the reader's view. Explained in CONTRIBUTING.md.
+
+import { answer, digits } from "./digits.js";
+import { posterior } from "./gaussian.js";
+import { centred } from "./image.js";
+import { moons } from "./moons.js";
+import { drawNetwork, meanNetwork, readLayers } from "./network.js";
+import { normals } from "./noise.js";
+import { comparison, points } from "./points.js";
+import { unpacked } from "./stored.js";
+import { average, decide, decompose } from "./uncertainty.js";
+
+const PIECES = { digits, moons, points };
+
+// What the tests hold against Python.
+window.play = {
+  answer, average, centred, comparison, decide, decompose, drawNetwork, meanNetwork, normals, posterior, readLayers, unpacked,
+};
+
+function begin(place) {
+  const piece = place.dataset.piece;
+  const data = (window.playData || {})[piece];
+  if (!PIECES[piece] || (piece !== "points" && !data)) return; // the still picture stays
+  place.setAttribute("role", "group");
+  place.setAttribute("aria-label", place.dataset.label);
+  PIECES[piece](place, data);
+}
+
+function watch() {
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      begin(target);
+    }
+  }, { rootMargin: "400px" });
+  document.querySelectorAll(".play[data-piece]").forEach((place) => near.observe(place));
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", watch);
+else watch();

@@ -1,0 +1,139 @@
+"""The rendered book as a browser shows it: dark where it should be, within a phone's width, with words for pictures.
+
+`make site` renders it first. Where ``_build/html`` is missing these tests are skipped.
+"""
+
+import gzip
+import io
+import json
+import os
+import xml.etree.ElementTree as Tree
+
+import numpy as np
+import pytest
+from browsing import without
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from tools import ROOT
+from tools.contents import chapters, first, pages, published
+from tools.play.browser import served
+
+HTML = ROOT / "_build" / "html"
+ALL = [first(), *pages()]
+LOOKED_AT = [first(), "pymc/moons", "mnist/convolutional"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rendered():
+    if not (HTML / f"{first()}.html").is_file():
+        (without if os.environ.get("BOOK_RENDERED") else pytest.skip)("the book has not been rendered: make site")
+
+
+@pytest.fixture(scope="module")
+def top():
+    with served(HTML) as address:
+        yield address
+
+
+def soup(page):
+    return BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def shown(browser, top, name, theme="light", width=1280):
+    """Open a page, with a list of what was complained of and of what was sent."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    page = context.new_page()
+    page.complaints, page.sent = [], []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
+    page.on("response", lambda answer: page.sent.append(answer))
+    page.goto(f"{top}{name}.html", wait_until="load")
+    return page
+
+
+# --- without a browser ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_every_picture_has_words(page):
+    pictures = soup(page).select("main img, article img, .play img")
+    wordless = [str(image.get("src")) for image in pictures if len(str(image.get("alt") or "").split()) < 2]
+    assert wordless == []
+
+
+def test_every_page_says_what_it_is_about_in_words_of_its_own():
+    said = {}
+    for page in ALL:
+        head = soup(page).head
+        names = {tag.get("name") or tag.get("property"): tag["content"] for tag in head.select("meta[content]")}
+        said[page] = names["description"]
+        assert 20 <= len(names["description"]) <= 220, page
+        assert names["og:url"] == head.select_one("link[rel=canonical]")["href"] == published(page)
+        assert (HTML / names["og:image"].removeprefix(published())).is_file()
+        data = json.loads(head.select_one('script[type="application/ld+json"]').string)
+        assert data["url"] == published(page)
+        assert data["name"]
+    assert len(set(said.values())) == len(ALL)
+
+
+def test_the_lists_for_machines_name_every_page():
+    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    listed = [entry.text for entry in Tree.parse(HTML / "sitemap.xml").iter(f"{space}loc")]
+    assert listed == [published(page) for page in ALL]
+    words = (HTML / "llms.txt").read_text(encoding="utf-8")
+    assert all(published(page) in words for page in pages())
+
+
+def test_the_first_page_lists_every_chapter_with_its_time_and_what_to_read_before():
+    rows = soup(first()).select("table.chapters tbody tr")
+    assert [row.select_one("a")["href"].removesuffix(".html") for row in rows] == chapters()
+    for row in rows:
+        cells = [cell.get_text(" ", strip=True) for cell in row.select("td")]
+        assert cells[1]
+        assert 5 <= int(cells[2].removesuffix(" min")) <= 240
+    assert rows[1].select("td")[3].select_one("a")["href"] == "pymc/moons.html"
+
+
+# --- in a browser ---------------------------------------------------------------------------------------
+
+
+def test_the_first_page_is_light_enough(browser, top):
+    page = shown(browser, top, first())
+    page.wait_for_selector(".play[data-ready=yes]", timeout=60_000)
+    sizes = {answer.url: len(gzip.compress(answer.body(), 6)) for answer in page.sent if answer.ok}
+    assert sum(sizes.values()) < 1_200_000, sorted(sizes.items(), key=lambda item: -item[1])[:5]
+    assert not [url for url in sizes if not url.startswith(top)]
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_in_dark_mode_no_figure_is_a_white_box(browser, top, name):
+    page = shown(browser, top, name, "dark")
+    figures = page.locator(".bd-article .cell_output img, .bd-article figure img:not(.plain)")
+    count = figures.count()
+    assert count
+    for at in sorted({0, count // 2, count - 1}):
+        figures.nth(at).scroll_into_view_if_needed()
+        seen = np.asarray(Image.open(io.BytesIO(figures.nth(at).screenshot())).convert("L"), dtype=float)
+        paper = np.array(
+            page.evaluate("() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"), float
+        )
+        edge = np.concatenate([seen[2], seen[-3], seen[:, 2], seen[:, -3]])
+        assert np.median(edge) < paper.mean() + 20, f"figure {at} has a light edge"
+        assert seen.mean() < 110, f"figure {at} is light"
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_on_a_phone_no_page_moves_sideways_and_nothing_is_complained_of(browser, top, name):
+    page = shown(browser, top, name, width=390)
+    for piece in page.locator(".play").all():
+        piece.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.play')].every((e) => e.dataset.ready)", timeout=60_000
+    )
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 391
+    assert page.complaints == []
+    page.context.close()
