@@ -1,7 +1,6 @@
 """Figures of how a fit went, and of the weights that it found.
 
-Explained in the chapter `book/pymc/moons`, sections "ADVI", "Is it true?" and "For fun: the
-weights".
+Explained in the chapter `book/pymc/moons`, sections "ADVI" and "For fun: the weights".
 """
 
 from __future__ import annotations

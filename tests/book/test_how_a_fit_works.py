@@ -13,7 +13,20 @@ from tools.pages.rooms import ARROWS, BOXES, DOOR, HEIGHT, WIDTH, drawing
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "reference" / "how_a_fit_works.md"
 # What the text under the drawing names instead.
-SMALL = {"errors", "checks", "compat", "logs", "versions", "originals", "book", "cli", "moved", "sampling", "bench"}
+SMALL = {
+    "errors",
+    "checks",
+    "compat",
+    "logs",
+    "versions",
+    "originals",
+    "book",
+    "cli",
+    "moved",
+    "sampling",
+    "bench",
+    "estimators",
+}
 ROOMS = {room for room in PLACE if not room.startswith("_")}
 
 
