@@ -1,6 +1,6 @@
 """Fit the Lasagne post's four networks as the post did, and go from its dense fit to ours one change at a time.
 
-The post: ADVI with windowed AdaGrad (rate 0.01, epsilon 1), 50,000 steps of 500 images, one draw a step, weights that
+The post: ADVI with windowed AdaGrad (rate 0.01, epsilon 1), 50,000 steps of 500 images, one draw in each, weights that
 start at draws from N(0, 1) with standard deviation 1, and a vote over 100 sampled labels. PyMC3 of 2016 printed the
 estimate of the last single step as "ELBO", and in its progress bar the mean over steps 40,000 to 45,000 as "Average
 ELBO"; both are computed here, in nats for one image.
