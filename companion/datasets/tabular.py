@@ -163,8 +163,8 @@ def tabular(
     x
         Inputs `(points, features)`, in their own units.
     y
-        Labels `(points,)`: whole numbers `0 ... len(class_names) - 1`. Or measurements `(points,)` or `(points,
-        targets)`, in their own units.
+        Labels `(points,)`: whole numbers `0 ... len(class_names) - 1`. Or measurements `(points,)`, or
+        `(points, targets)`, in their own units.
     name
         Name of the data set.
     task
