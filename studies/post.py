@@ -9,7 +9,6 @@ ELBO"; both are computed here, in nats for one image.
 ``--tiny`` does all of it in a minute with a hundredth of the images and a thousandth of the steps; it writes no file.
 """
 
-import argparse
 import time
 
 import numpy as np
@@ -88,14 +87,9 @@ def run(given, method, seed):
 
 
 def main():
-    parser: argparse.ArgumentParser = runs.parser(__doc__, "post")
-    parser.add_argument("--tiny", action="store_true", help="few images and steps, to see that it runs")
-    given = parser.parse_args()
+    given = runs.parser(__doc__, "post", tiny="few images and steps, to see that it runs").parse_args()
     book.setup()
-    if given.tiny:
-        given.work, given.seeds = given.work.with_name(given.work.name + "_tiny"), 1
-    else:
-        runs.restore(given, "mnist_post")
+    runs.begin(given, "mnist_post")
     runs.complete(given, METHODS, lambda method, seed: run(given, method, seed), limits=dict.fromkeys(METHODS, 1))
     if not given.tiny:
         settings = {m: runs.described(POST | own) for m, own in METHODS.items()}

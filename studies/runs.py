@@ -22,8 +22,8 @@ SEEDS = 3
 Row = dict[str, float]
 
 
-def parser(about: str, work: str) -> argparse.ArgumentParser:
-    """Make the command line that every such script has."""
+def parser(about: str, work: str, tiny: str | None = None) -> argparse.ArgumentParser:
+    """Make the command line that every such script has; with ``--tiny`` where its help is given."""
     made = argparse.ArgumentParser(description=about)
     made.add_argument("--work", type=Path, default=Path("_runs") / work, help="folder of the runs that are done")
     made.add_argument("--anew", action="store_true", help="run again what the stored result file holds")
@@ -31,7 +31,17 @@ def parser(about: str, work: str) -> argparse.ArgumentParser:
     made.add_argument("--methods", nargs="*", help="all by default")
     made.add_argument("--seeds", type=int, default=SEEDS, help="at most so many")
     made.add_argument("--collect", action="store_true", help="write the file from the runs that are done")
+    if tiny is not None:
+        made.add_argument("--tiny", action="store_true", help=tiny)
     return made
+
+
+def begin(given: argparse.Namespace, file: str) -> None:
+    """Take up the stored result file; a tiny run has one seed and a folder of its own instead."""
+    if given.tiny:
+        given.work, given.seeds = given.work.with_name(given.work.name + "_tiny"), 1
+    else:
+        restore(given, file)
 
 
 def complete(

@@ -8,7 +8,6 @@ three times as long on one core without bfloat16. ``--tiny`` does all of it with
 a minute or two, to see that it runs; it writes no file.
 """
 
-import argparse
 from itertools import product
 
 import numpy as np
@@ -94,14 +93,9 @@ def alive(posterior):
 
 
 def main():
-    parser: argparse.ArgumentParser = runs.parser(__doc__, "unit_scales")
-    parser.add_argument("--tiny", action="store_true", help="a network of 20 units, to see that it runs")
-    given = parser.parse_args()
+    given = runs.parser(__doc__, "unit_scales", tiny="a network of 20 units, to see that it runs").parse_args()
     book.setup()
-    if given.tiny:
-        given.work, given.seeds = given.work.with_name(given.work.name + "_tiny"), 1
-    else:
-        runs.restore(given, "unit_scales")
+    runs.begin(given, "unit_scales")
     runs.complete(
         given, CANDIDATES, lambda m, seed: run(given.tiny, CANDIDATES[m], seed), limits=dict.fromkeys(CANDIDATES, 1)
     )
