@@ -24,7 +24,11 @@ LINES_A_MINUTE = 25
 LONGEST = 200
 """Number of characters of a description, of which search engines show about 160."""
 
-CARD = "_static/card.png"
+CARD = {
+    "file": "_static/card.png",
+    "alt": "What a Bayesian network predicts for two moons, and how sure it is, side by side",
+}
+"""What messengers show of a page for which no card was drawn, and of the first one."""
 
 
 class Chapters(nodes.General, nodes.Element):
@@ -179,7 +183,8 @@ def _head(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
     if doctree is None or pagename not in app.env.all_docs:
         return
     said, title = description(app, pagename), app.env.titles[pagename].astext()
-    address, card = f"{app.config.html_baseurl}{pagename}.html", f"{app.config.html_baseurl}{CARD}"
+    card = CARD if pagename == app.config.root_doc else context.get("card", CARD)
+    address, picture = f"{app.config.html_baseurl}{pagename}.html", f"{app.config.html_baseurl}{card['file']}"
     names = {"description": said, "twitter:card": "summary_large_image"}
     properties = {
         "og:title": title,
@@ -187,13 +192,15 @@ def _head(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
         "og:type": "website" if pagename == app.config.root_doc else "article",
         "og:url": address,
         "og:site_name": app.config.html_title,
-        "og:image": card,
-        "og:image:alt": "What a Bayesian network predicts for two moons, and how sure it is, side by side",
+        "og:image": picture,
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "og:image:alt": card["alt"],
         "og:locale": str(context.get("language") or "en").replace("-", "_"),
     }
     tags = [f'<meta name="{k}" content="{html.escape(v)}">' for k, v in names.items()]
     tags += [f'<meta property="{k}" content="{html.escape(v)}">' for k, v in properties.items()]
-    data = _structured(app, pagename, title, said, address, card)
+    data = _structured(app, pagename, title, said, address, picture)
     said_by_data = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     tags.append(f'<script type="application/ld+json">{said_by_data}</script>')
     if pagename == app.config.root_doc:

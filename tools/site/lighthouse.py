@@ -1,0 +1,56 @@
+"""Ask Lighthouse how well pages serve their readers: speed, accessibility, good practice, and what search engines need.
+
+It is a program of npm, which `make lighthouse` installs into ``.venv/lighthouse``. Times are those of its desktop: the page is loaded
+once in a real Chromium, and Lighthouse computes from what it saw how long the same would take over a line of 10 Mbit/s.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tools import ROOT
+from tools.play.browser import FLAGS, chromium
+
+__all__ = ["CATEGORIES", "program", "scores"]
+
+CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
+PROGRAM = ROOT / ".venv" / "lighthouse" / "node_modules" / ".bin" / "lighthouse"
+
+
+def program() -> Path | None:
+    """Find Lighthouse; None where it has not been installed."""
+    return PROGRAM if PROGRAM.is_file() else None
+
+
+def scores(address: str, categories: tuple[str, ...] = CATEGORIES) -> tuple[dict[str, float], list[str]]:
+    """Measure a page.
+
+    Returns
+    -------
+    scores
+        Category to score, from 0 to 1.
+    faults
+        What took from the scores, worst first: each with its own score and what Lighthouse says of it.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "report.json"
+        flags = " ".join(["--headless=new", *FLAGS])
+        words = [
+            str(PROGRAM), address, "--quiet", "--preset=desktop", "--disable-full-page-screenshot", f"--chrome-flags={flags}",
+            f"--only-categories={','.join(categories)}", "--output=json", f"--output-path={file}",
+        ]  # fmt: skip
+        settings = {**os.environ, "CHROME_PATH": chromium() or ""}
+        ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=240, check=False)
+        if not file.is_file():
+            raise RuntimeError(f"Lighthouse gave no report of {address}: {ran.stderr[-500:]}")
+        report = json.loads(file.read_text(encoding="utf-8"))
+    weights = {part["id"]: part["weight"] for name in categories for part in report["categories"][name]["auditRefs"]}
+    weighty = [a for a in report["audits"].values() if weights.get(a["id"]) and a.get("score") is not None]
+    faults = [f"{a['id']} {a['score']}: {a.get('displayValue', a['title'])}" for a in sorted(weighty, key=_score)]
+    return {name: report["categories"][name]["score"] for name in categories}, faults[:6]
+
+
+def _score(audit: dict[str, float]) -> float:
+    return audit["score"]
