@@ -1,7 +1,7 @@
-"""A Sphinx extension that draws for each page the card that messengers show of it: its title, what it asks, and a figure.
+"""A Sphinx extension that draws for each page the card that messengers show: its title, what it asks, and a figure.
 
-A chapter shows the figure that ``card`` names in ``book/_pages.yml``, counted from 1, or else its first one; a page without
-figures shows the moons of the first page. The cards lie in ``_static/cards``.
+A chapter shows the figure whose description begins as ``card`` says in ``book/_pages.yml``, or else its first one; a page
+without figures shows the moons of the first page. The cards lie in ``_static/cards``.
 """
 
 from pathlib import Path
@@ -75,9 +75,10 @@ def _figure(app: Sphinx, page: str, doctree: nodes.document, about: dict[str, An
     for image in doctree.findall(nodes.image):
         file = Path(app.srcdir) / str(image["uri"]).lstrip("/")
         if file.suffix == ".png" and file.is_file() and "play-still" not in image.get("classes", []):
-            found.append(file)
-    at = int(about.get(page, {}).get("card", 1))
-    return found[min(at, len(found)) - 1] if found else Path(app.srcdir) / "_static" / "moons.png"
+            found.append((str(image.get("alt", "")), file))
+    begins = str(about.get(page, {}).get("card", ""))
+    chosen = [file for alt, file in found if alt.startswith(begins)] or [file for _, file in found]
+    return chosen[0] if chosen else Path(app.srcdir) / "_static" / "moons.png"
 
 
 def _card(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:

@@ -1,8 +1,8 @@
 """A Sphinx extension that takes from what the theme loads everything that no page of the book uses, and joins the rest.
 
-- The theme brings all 2,000 icons of Font Awesome twice, as a script that draws them and as fonts with a rule of style for each, for
-  a dozen icons. The script goes, and fonts and rules keep the icons that a page or a script names.
-- A page asks for one style sheet in place of a dozen, which a phone would fetch one after the other before it shows a word.
+- The theme brings all 2,000 icons of Font Awesome twice, as a script that draws them and as fonts with a rule of style
+  for each, and uses a dozen. The script goes, and fonts and rules keep the icons that a page or a script names.
+- A page asks for one style sheet in place of a dozen, which a phone would fetch one after the other.
 - Scripts wait until the page is read, and the search index is loaded by the page that searches.
 - MathJax is loaded by notebooks, and by pages that have a formula.
 """
@@ -74,7 +74,7 @@ def _local(address: str, page: Path, folder: Path) -> str | None:
 
 
 def join_sheets(files: list[str], folder: Path) -> str:
-    """Join style sheets, named from the top of the book, into one that lies at `JOINED`; what one imports stands in it."""
+    """Join style sheets, named from the top of the book, into one that lies at `JOINED`, with what they import."""
     return re.sub(r"\n\s*", "\n", "\n".join(_sheet(name, folder) for name in files))
 
 

@@ -2,7 +2,8 @@
 
 - ``book/_pages.yml`` says in a sentence what each page holds, and what a reader of it should have read. A page that it
   does not name is described by its first paragraph, and its prerequisite is the chapter before it in its part.
-- Each page gets a description, a canonical address, a card for messengers and structured data.
+- Each page gets a description, a canonical address, a card for messengers and structured data. Where sections have moved to
+  another page, ``moved`` in ``_pages.yml`` keeps their old addresses alive.
 - ``sitemap.xml`` and ``llms.txt`` list the pages.
 - The directive ``{chapters}`` lists the chapters with the time that reading them takes and their prerequisites.
 """
@@ -203,9 +204,20 @@ def _head(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
     data = _structured(app, pagename, title, said, address, picture)
     said_by_data = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     tags.append(f'<script type="application/ld+json">{said_by_data}</script>')
+    tags += _moved(app, pagename)
     if pagename == app.config.root_doc:
         context["docstitle"] = ""  # its title is the book's: once is enough
     context["metatags"] = context.get("metatags", "") + "\n".join(tags) + "\n"
+
+
+def _moved(app: Sphinx, page: str) -> list[str]:
+    """Send readers of a place that has moved to another page there: an address with a # reaches no server."""
+    moved = about(app).get(page, {}).get("moved", {})
+    places = {place: app.builder.get_relative_uri(page, other) for other, listed in moved.items() for place in listed}
+    if not places:
+        return []
+    goes = "const to = %s[location.hash.slice(1)]; if (to) location.replace(to + location.hash);" % json.dumps(places)
+    return [f"<script>{{ {goes} }}</script>"]
 
 
 def _structured(app: Sphinx, page: str, title: str, said: str, address: str, card: str) -> dict[str, Any]:

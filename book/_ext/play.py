@@ -99,7 +99,7 @@ def _data(piece: str) -> Path:
 
 
 def _not_everywhere(app: Sphinx, config: Any) -> None:
-    """Take the data of the pieces from the scripts of all pages, where jupyter-book puts all that lies in ``_static``."""
+    """Take the data of the pieces off the scripts of all pages: jupyter-book adds whatever lies in ``_static``."""
     config.html_js_files = [file for file in config.html_js_files if not str(file).startswith("play/")]
 
 

@@ -22,9 +22,9 @@ CLASS_COLORS = ("#1f5f8b", "#c8553d")
 LINE_COLORS = (*CLASS_COLORS, "#439e8e", "#9e8eef", "#2b2b2b")
 """Colours of lines in their order: any two differ for all readers, those with deuteranopia or protanopia among them.
 
-Their smallest distance by CIEDE2000 is 21 in the three ways of seeing; `tests/plots/test_style.py` measures it by the matrices of
-Machado, Oliveira and Fernandes (2009), "A Physiologically-Based Model for Simulation of Color Vision Deficiency". A sixth line has
-the first colour again, and `elbo_history` draws it dashed.
+Their smallest distance by CIEDE2000 is 21 in the three ways of seeing; `tests/plots/test_style.py` measures it by the
+matrices of Machado, Oliveira and Fernandes (2009), "A Physiologically-Based Model for Simulation of Color Vision
+Deficiency". A sixth line has the first colour again, and `elbo_history` draws it dashed.
 """
 
 INK = "#22303c"

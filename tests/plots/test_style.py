@@ -18,7 +18,7 @@ WAYS = (None, "protan", "deutan")
 
 
 def seen(colour, way):
-    """A colour as a reader sees it: by the matrices of Machado, Oliveira and Fernandes (2009) where one kind of cone is missing."""
+    """A colour as a reader sees it, by the matrices of Machado, Oliveira and Fernandes (2009) without one kind of cone."""
     return Color(colour) if way is None else Color(colour).filter(way, method="machado").convert("srgb").clip()
 
 

@@ -1,7 +1,7 @@
 """Ask Lighthouse how well pages serve their readers: speed, accessibility, good practice, and what search engines need.
 
-It is a program of npm, which `make lighthouse` installs into ``.venv/lighthouse``. Times are those of its desktop: the page is loaded
-once in a real Chromium, and Lighthouse computes from what it saw how long the same would take over a line of 10 Mbit/s.
+It is a program of npm, which `make site` installs into ``.venv/lighthouse``. Times are those of its desktop: the page is
+loaded once in a real Chromium, and Lighthouse computes from that how long it would take over a line of 10 Mbit/s.
 """
 
 import json
@@ -38,8 +38,9 @@ def scores(address: str, categories: tuple[str, ...] = CATEGORIES) -> tuple[dict
         file = Path(folder) / "report.json"
         flags = " ".join(["--headless=new", *FLAGS])
         words = [
-            str(PROGRAM), address, "--quiet", "--preset=desktop", "--disable-full-page-screenshot", f"--chrome-flags={flags}",
-            f"--only-categories={','.join(categories)}", "--output=json", f"--output-path={file}",
+            str(PROGRAM), address, "--quiet", "--preset=desktop", "--disable-full-page-screenshot",
+            f"--chrome-flags={flags}", f"--only-categories={','.join(categories)}",
+            "--output=json", f"--output-path={file}",
         ]  # fmt: skip
         settings = {**os.environ, "CHROME_PATH": chromium() or ""}
         ran = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=240, check=False)

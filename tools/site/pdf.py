@@ -1,7 +1,7 @@
 """Print the rendered book into one PDF with page numbers and bookmarks: ``make pdf``, after ``make book``.
 
-The articles of all pages are joined into one page, in the order of the contents, which a Chromium prints. Links between pages lead
-within the file, and links to elsewhere to the web.
+The articles of all pages are joined into one page, in the order of the contents, which a Chromium prints. Links between
+pages lead within the file, and links to elsewhere to the web.
 """
 
 import re
@@ -30,7 +30,7 @@ section.printed table { font-size: 7.5pt; }
 section.printed .headerlink, section.printed .copybtn, section.printed button { display: none; }
 section.printed details > * { display: revert; }
 """
-FOOT = '<div style="width: 100%; font-size: 8px; text-align: center; color: #5c6770"><span class="pageNumber"></span></div>'
+FOOT = '<p style="width: 100%; font-size: 8px; text-align: center; color: #5c6770"><span class="pageNumber"></span></p>'
 FORMULAS = "() => !window.MathJax || MathJax.startup.promise.then(() => true)"
 
 
@@ -87,7 +87,7 @@ def print_book(folder: Path = HTML, to: Path = PDF) -> None:
             page = browser.new_page()
             page.goto(address + PAGE, wait_until="load", timeout=180_000)
             page.wait_for_function(FORMULAS, timeout=300_000)
-            margin = {side: "18mm" for side in ("top", "bottom", "left", "right")}
+            margin = dict.fromkeys(("top", "bottom", "left", "right"), "18mm")
             page.pdf(
                 path=str(to), format="A4", margin=margin, print_background=True, outline=True, tagged=True,
                 display_header_footer=True, header_template="<span></span>", footer_template=FOOT,
