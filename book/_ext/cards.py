@@ -1,7 +1,7 @@
 """A Sphinx extension that draws for each page the card that messengers show: its title, what it asks, and a figure.
 
-A chapter shows the figure whose description begins as ``card`` says in ``book/_pages.yml``, or else its first one; a page
-without figures shows the moons of the first page. The cards lie in ``_static/cards``.
+A chapter shows the figure whose description begins as ``card`` says in ``book/_pages.yml``, or else its first one; a
+page without figures shows the moons of the first page. The cards lie in ``_static/cards``.
 """
 
 from pathlib import Path

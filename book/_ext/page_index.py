@@ -2,8 +2,8 @@
 
 - ``book/_pages.yml`` says in a sentence what each page holds, and what a reader of it should have read. A page that it
   does not name is described by its first paragraph, and its prerequisite is the chapter before it in its part.
-- Each page gets a description, a canonical address, a card for messengers and structured data. Where sections have moved to
-  another page, ``moved`` in ``_pages.yml`` keeps their old addresses alive.
+- Each page gets a description, a canonical address, a card for messengers and structured data. Where sections moved
+  to another page, ``moved`` in ``_pages.yml`` keeps their old addresses alive.
 - ``sitemap.xml`` and ``llms.txt`` list the pages.
 - The directive ``{chapters}`` lists the chapters with the time that reading them takes and their prerequisites.
 """
@@ -216,7 +216,7 @@ def _moved(app: Sphinx, page: str) -> list[str]:
     places = {place: app.builder.get_relative_uri(page, other) for other, listed in moved.items() for place in listed}
     if not places:
         return []
-    goes = "const to = %s[location.hash.slice(1)]; if (to) location.replace(to + location.hash);" % json.dumps(places)
+    goes = f"const to = {json.dumps(places)}[location.hash.slice(1)]; if (to) location.replace(to + location.hash);"
     return [f"<script>{{ {goes} }}</script>"]
 
 

@@ -18,7 +18,7 @@ WAYS = (None, "protan", "deutan")
 
 
 def seen(colour, way):
-    """A colour as a reader sees it, by the matrices of Machado, Oliveira and Fernandes (2009) without one kind of cone."""
+    """A colour as a reader without one kind of cone sees it, by the matrices of Machado and others (2009)."""
     return Color(colour) if way is None else Color(colour).filter(way, method="machado").convert("srgb").clip()
 
 

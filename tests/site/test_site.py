@@ -195,7 +195,7 @@ def test_old_addresses_of_sections_that_have_moved_lead_to_them(browser, top):
 
 @pytest.mark.parametrize("name", LOOKED_AT)
 def test_lighthouse_finds_little_to_mend(browser, top, name):
-    """At least 95 of 100 each. Other work on the machine makes a page look slow and never quick: the best of three counts."""
+    """At least 95 of 100. Other work on the machine makes a page look slow, never quick: the best of three counts."""
     if lighthouse.program() is None:
         without("no Lighthouse here: make site installs it, where there is npm")
     scores, faults = lighthouse.scores(f"{top}{name}.html")

@@ -1,6 +1,6 @@
 """Ask Lighthouse how well pages serve their readers: speed, accessibility, good practice, and what search engines need.
 
-It is a program of npm, which `make site` installs into ``.venv/lighthouse``. Times are those of its desktop: the page is
+It is a program of npm; `make site` installs it into ``.venv/lighthouse``. Times are those of its desktop: a page is
 loaded once in a real Chromium, and Lighthouse computes from that how long it would take over a line of 10 Mbit/s.
 """
 
