@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 SOURCES = Path(__file__).resolve().parent.parent / "_play"
 ENTRY = "play.js"
 IMPORT = re.compile(r'^import \{ (.+?) \} from "\./([\w-]+\.js)";\n', re.MULTILINE)
-EXPORT = re.compile(r"^export (?:function|const) (\w+)", re.MULTILINE)
+EXPORT = re.compile(r"^export (?:function\*?|const) (\w+)", re.MULTILINE)
 
 
 def bundle(sources: Path = SOURCES) -> str:

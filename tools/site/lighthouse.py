@@ -9,6 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tools import ROOT
 from tools.play.browser import FLAGS, chromium
@@ -30,7 +31,7 @@ def scores(address: str, categories: tuple[str, ...] = CATEGORIES) -> tuple[dict
     Returns
     -------
     scores
-        Category to score, from 0 to 1.
+        Category to score, from 0 to 1; and "loading", that of performance without the time that scripts block the page.
     faults
         What took from the scores, worst first: each with its own score and what Lighthouse says of it.
     """
@@ -50,7 +51,17 @@ def scores(address: str, categories: tuple[str, ...] = CATEGORIES) -> tuple[dict
     weights = {part["id"]: part["weight"] for name in categories for part in report["categories"][name]["auditRefs"]}
     weighty = [a for a in report["audits"].values() if weights.get(a["id"]) and a.get("score") is not None]
     faults = [f"{a['id']} {a['score']}: {a.get('displayValue', a['title'])}" for a in sorted(weighty, key=_score)]
-    return {name: report["categories"][name]["score"] for name in categories}, faults[:6]
+    found = {name: report["categories"][name]["score"] for name in categories}
+    if "performance" in categories:
+        found["loading"] = _loading(report)
+    return found, faults[:6]
+
+
+def _loading(report: dict[str, Any]) -> float:
+    """Return the score of performance without the time that scripts block a page, which other programs lengthen."""
+    parts = {part["id"]: part["weight"] for part in report["categories"]["performance"]["auditRefs"] if part["weight"]}
+    parts.pop("total-blocking-time")
+    return sum(weight * report["audits"][name]["score"] for name, weight in parts.items()) / sum(parts.values())
 
 
 def _score(audit: dict[str, float]) -> float:
