@@ -55,7 +55,7 @@ def test_in_a_fresh_clone_a_target_first_makes_the_environment_that_it_uses(targ
     uses = [
         n
         for n, line in enumerate(lines)
-        if re.search(r"\.venv/bin/python -m (?:tools|pytest)|\.venv/bin/[a-oq-z]", line)
+        if re.search(r"\.venv/bin/python -m (?:tools|pytest)|\.venv/bin/[a-oq-z]|\.venv/biome/.*/biome lint", line)
     ]
     makes = [n for n, line in enumerate(lines) if "tools/environment.sh" in line]
     assert makes, f"{target} leans on an environment that something else has made"
