@@ -124,8 +124,8 @@ def target_columns(targets: Mapping[str, Entries], votes: set[str], file: CsvFil
 def _target_column(name: str, own: Entries, votes: set[str], file: CsvFile) -> NumberColumn:
     if not own.notations:
         raise DataError(
-            f"column {name!r} of {file.name} isn't a measurement: {not_numbers(own)}. Expected numbers, or gaps. For classes, say "
-            "task='classes' (companion new: --task classes)."
+            f"column {name!r} of {file.name} isn't a measurement: {not_numbers(own)}. Expected numbers, or gaps. "
+            "For classes, say task='classes' (companion new: --task classes)."
         )
     notation, guessed = own.notation(votes, file.separator)
     if guessed:
