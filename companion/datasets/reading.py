@@ -98,6 +98,8 @@ def table_of(given: CsvFile, reading: Reading, name: str) -> Dataset | MeasuredT
         marks = {**{column.name: column.gaps for column in kinds.columns}, **marks}
     missing, costs = _missing(file, marks, kinds, way)
     kept = replace(file, table=file.table[~missing].reset_index(drop=True))
+    if way is Gaps.FILL_IN:
+        _tell_of_filling(kept, kinds)
     about: dict[str, Any] = {
         "name": name,
         "source": file.name,
@@ -184,8 +186,7 @@ def _numbers(file: CsvFile, name: str, kinds: Kinds, what: str) -> np.ndarray:
 
 def _missing(file: CsvFile, marks: Mapping[str, tuple[str, ...]], kinds: Kinds, way: Gaps) -> tuple[np.ndarray, str]:
     """Find the rows that gaps cost, (rows,), and say what they cost; refuse a table of which nothing is left."""
-    gaps = {name: file.table[name].isin(["", *words]).to_numpy() for name, words in marks.items()}
-    missing = np.any(list(gaps.values()), axis=0)
+    gaps, missing = _gaps_of(file, marks)
     costs = _costs(gaps, marks)
     _check_rest(file, kinds, missing, costs)
     if not missing.any():
@@ -201,6 +202,24 @@ def _missing(file: CsvFile, marks: Mapping[str, tuple[str, ...]], kinds: Kinds, 
     )
     notice(f"{what} and are left out: {costs}. {advice}")
     return missing, costs
+
+
+def _gaps_of(file: CsvFile, marks: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Find the gaps of columns, each (rows,), and the rows that have one in any of them."""
+    gaps = {name: file.table[name].isin(["", *words]).to_numpy() for name, words in marks.items()}
+    return gaps, np.any([np.zeros(len(file.table), dtype=bool), *gaps.values()], axis=0)
+
+
+def _tell_of_filling(file: CsvFile, kinds: Kinds) -> None:
+    """Say which gaps are filled in."""
+    marks = {column.name: column.gaps for column in kinds.columns}
+    gaps, missing = _gaps_of(file, marks)
+    if missing.any():
+        notice(
+            f"{missing.sum():,} of {len(file.table):,} rows of {file.name} have gaps that are filled in, and marked by "
+            f"one more feature for each column: {_costs(gaps, marks)}. To leave those rows out, say gaps='leave out' "
+            "(companion new: --gaps leave-out)."
+        )
 
 
 def _check_names(file: CsvFile, reading: Reading) -> None:
