@@ -5,7 +5,8 @@ Explained in the book's data page (`book/reference/data`), section "Weights".
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -13,7 +14,8 @@ import pytensor.tensor as pt
 from pymc.logprob.abstract import MeasurableOp, _logprob
 from pymc.logprob.basic import logp
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
-from pytensor.graph import Apply, Op, Variable
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
 
 from companion.bridge.sources import behind_batch
 from companion.errors import ModelError
@@ -23,32 +25,34 @@ __all__ = ["Weighted", "observe_weighted", "row_weights", "without_weights"]
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
 
-class Weighted(MeasurableOp, Op):  # type: ignore[misc]
+class Weighted(MeasurableOp, Op):
     """A random variable whose log density is multiplied by a weight per row; its draws are those of the variable."""
 
     __props__ = ()
-    view_map: ClassVar[dict[int, list[int]]] = {0: [0]}
 
-    def make_node(self, rv: Graph, weights: Graph) -> Apply:
-        """Put weights (rows,) around a variable (rows, ...)."""
-        rv, weights = pt.as_tensor_variable(rv), pt.as_tensor_variable(weights)
+    def __init__(self) -> None:
+        self.view_map = {0: [0]}
+
+    def make_node(self, *inputs: Graph) -> Apply[Any]:
+        """Put weights (rows,), the second input, around a variable (rows, ...), the first one."""
+        rv, weights = (pt.as_tensor_variable(v) for v in inputs)
         return Apply(self, [rv, weights], [rv.type()])
 
-    def infer_shape(self, _fgraph: Any, _node: Apply, shapes: list[Any]) -> list[Any]:
+    def infer_shape(self, _fgraph: Any, _node: Apply[Any], shapes: list[Any]) -> list[Any]:
         """Return the shape of the variable."""
         return [shapes[0]]
 
-    def perform(self, _node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+    def perform(self, _node: Apply[Any], inputs: Sequence[np.ndarray], output_storage: list[list[Any]]) -> None:
         """Return the variable itself."""
         output_storage[0][0] = inputs[0]
 
 
-@_logprob.register(Weighted)
+@_logprob.register(Weighted)  # type: ignore[untyped-decorator]
 def _weighted_log_density(_op: Weighted, values: Any, *inputs: Graph, **settings: Any) -> Graph:
     [value] = values
     rv, weights = inputs
     terms = logp(rv, value, **settings)
-    return terms * pt.shape_padright(weights, terms.type.ndim - 1)
+    return terms * weights[(..., *[None] * (terms.type.ndim - 1))]
 
 
 def observe_weighted(name: str, distribution: Graph, weights: Graph, observed: Any, **settings: Any) -> Graph:

@@ -121,7 +121,7 @@ def _load(source: Path, target: str | None, task: str | None, options: Mapping[s
         raise DataError(
             f"say which column of {source.name} holds the classes or measurements, with --target: {columns}"
         )
-    return from_csv(source, target, task=task or "auto", **options)  # type: ignore[typeddict-item]
+    return from_csv(source, target, task=task or "auto", **options)
 
 
 def _likelihood(found: Dataset | MeasuredTable) -> str:

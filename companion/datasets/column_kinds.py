@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from companion.datasets.columns import (
+    GAP_WORDS,
     MOST_WORDS,
     Column,
     CyclicColumn,
@@ -29,15 +30,6 @@ from companion.datasets.notation import Notation, Parts, parts
 from companion.errors import DataError
 
 __all__ = ["Entries", "Kinds", "almost_numbers", "kinds_of", "not_numbers", "spelling_remarks"]
-
-_GAP_WORDS = frozenset(
-    [
-        *("na", "n/a", "n.a.", "nan", "-nan", "<na>", "#n/a", "#na", "nat", "none", "null", "nil"),
-        *("inf", "-inf", "+inf", "infinity", "-infinity", "missing", "unknown", "not available"),
-        *("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "*"),
-    ]
-)
-"""Words, in small letters, that stand for a gap in a column whose other entries are all numbers."""
 
 _PLAIN = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
 _POINTS_FOR_THOUSANDS = r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+"
@@ -193,7 +185,7 @@ class Entries:
     def __init__(self, values: pd.Series) -> None:
         words = pd.Series(values.unique(), dtype=object)
         words = words[words != ""]
-        marks = words.str.casefold().isin(_GAP_WORDS)
+        marks = words.str.casefold().isin(GAP_WORDS)
         numbers = words[~marks]
         self.values = values
         self.plain = len(numbers) > 0 and bool(numbers.str.fullmatch(_PLAIN).all())
@@ -349,7 +341,7 @@ def almost_numbers(own: Entries) -> str:
     numbers = int(counts[counts.index.isin(read)].sum())
     if 2 * numbers < counts.sum():
         return ""
-    others = [word for word in counts.index if word not in read and word.casefold() not in _GAP_WORDS]
+    others = [word for word in counts.index if word not in read and word.casefold() not in GAP_WORDS]
     if others:
         return (
             f"numbers, but for {counts.sum() - numbers:,} entries such as {others[0]!r}; write a number there, or "

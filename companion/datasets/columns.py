@@ -16,12 +16,21 @@ from companion.datasets.notation import Notation
 from companion.errors import DataError
 
 __all__ = [
-    "ALWAYS_GAPS", "ANOTHER_WORD", "MOST_WORDS", "Column", "CyclicColumn", "NumberColumn", "OrderedColumn",
+    "ALWAYS_GAPS", "ANOTHER_WORD", "GAP_WORDS", "MOST_WORDS", "Column", "CyclicColumn", "NumberColumn", "OrderedColumn",
     "TrueFalseColumn", "WordColumn", "at_angle", "circle", "is_gap",
 ]  # fmt: skip
 
 ALWAYS_GAPS = ("", "NaN", "nan", "NaT", "<NA>", "#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")
 """Entries that no word of a language looks like: programs write them where there is nothing."""
+
+GAP_WORDS = frozenset(
+    [
+        *("na", "n/a", "n.a.", "nan", "-nan", "<na>", "#n/a", "#na", "nat", "none", "null", "nil"),
+        *("inf", "-inf", "+inf", "infinity", "-infinity", "missing", "unknown", "not available"),
+        *("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "*"),
+    ]
+)
+"""Words, in small letters, that stand for a gap in a column whose other entries are all numbers."""
 
 ANOTHER_WORD = "another word"
 """Name of what is not one of the words that a column keeps."""
@@ -66,7 +75,10 @@ class Column(Protocol):
 
 def is_gap(column: Column, entries: pd.Series) -> np.ndarray:
     """Say which entries of a column are missing, `(points,)`."""
-    return np.asarray(entries.isna() | entries.isin(["", *column.gaps]))
+    missing = entries.isna() | entries.isin(["", *column.gaps])
+    if not getattr(column, "words", ()) and not pd.api.types.is_numeric_dtype(entries):
+        missing |= entries.astype(str).str.casefold().isin(GAP_WORDS)  # no word of the column can be meant
+    return np.asarray(missing)
 
 
 def circle(turns: np.ndarray) -> np.ndarray:
@@ -107,7 +119,7 @@ class NumberColumn:
     def encode(self, entries: pd.Series) -> np.ndarray:
         """Return the numbers `(points, 1)`; entries in another notation than the column's may be plain numbers."""
         if pd.api.types.is_numeric_dtype(entries):
-            return np.asarray(entries.to_numpy(dtype=np.float64, na_value=np.nan))[:, None]
+            return np.array(entries.to_numpy(dtype=np.float64, na_value=np.nan))[:, None]
         known = {text: self._read(text) for text in entries.unique()}
         return np.array([known[text] for text in entries], dtype=np.float64)[:, None]
 

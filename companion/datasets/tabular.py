@@ -330,11 +330,11 @@ def classes_of_rows(
 def _tell_of_rare_classes(labels: np.ndarray, class_names: Sequence[str], name: str) -> None:
     """Warn where a class is so rare that accuracy says nothing of it."""
     counts = np.bincount(labels, minlength=len(class_names))
-    rare = [k for k in np.flatnonzero(counts) if len(class_names) * counts[k] < _RARE * len(labels)]
+    rare = [k for k in np.flatnonzero(counts).tolist() if len(class_names) * counts[k] < _RARE * len(labels)]
     if rare:
         listed = ", ".join(f"{class_names[k]!r} ({counts[k]:,} rows)" for k in rare[:5])
         notice(
-            f"of the {len(labels):,} rows of {name} few are {listed}. Who always says {class_names[counts.argmax()]!r} "
+            f"of the {len(labels):,} rows of {name} few are {listed}. Who always says {class_names[int(counts.argmax())]!r} "
             f"is right in {counts.max() / len(labels):.1%}, so accuracy says little here: compare log scores, and "
             "decide by what each mistake costs (uncertainty.decide)."
         )
