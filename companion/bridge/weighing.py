@@ -25,7 +25,7 @@ __all__ = ["Weighted", "observe_weighted", "row_weights", "without_weights"]
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
 
-class Weighted(MeasurableOp, Op):
+class Weighted(MeasurableOp, Op):  # type: ignore[misc]
     """A random variable whose log density is multiplied by a weight per row; its draws are those of the variable."""
 
     __props__ = ()

@@ -60,8 +60,8 @@ def chosen_rows(
     if groups is not None and time is not None:
         raise DataError("groups and time are both given; expected one of them: by group, or the latest rows.")
     for name, own in (("groups", groups), ("time", time)):
-        if own is not None and np.shape(own) != (n,):  # type: ignore[arg-type]
-            raise DataError(f"{name} has shape {np.shape(own)}; expected ({n},), one for each row.")  # type: ignore[arg-type]
+        if own is not None and np.shape(own) != (n,):
+            raise DataError(f"{name} has shape {np.shape(own)}; expected ({n},), one for each row.")
     if groups is not None:
         return grouped_rows(groups, labels, test_fraction=test_fraction, seed=seed, what=what)
     if time is not None:

@@ -333,10 +333,11 @@ def _tell_of_rare_classes(labels: np.ndarray, class_names: Sequence[str], name: 
     rare = [k for k in np.flatnonzero(counts).tolist() if len(class_names) * counts[k] < _RARE * len(labels)]
     if rare:
         listed = ", ".join(f"{class_names[k]!r} ({counts[k]:,} rows)" for k in rare[:5])
+        usual = class_names[int(counts.argmax())]
         notice(
-            f"of the {len(labels):,} rows of {name} few are {listed}. Who always says {class_names[int(counts.argmax())]!r} "
-            f"is right in {counts.max() / len(labels):.1%}, so accuracy says little here: compare log scores, and "
-            "decide by what each mistake costs (uncertainty.decide)."
+            f"of the {len(labels):,} rows of {name} few are {listed}. Who always says {usual!r} is right in "
+            f"{counts.max() / len(labels):.1%}, so accuracy says little here: compare log scores, and decide by what each "
+            "mistake costs (uncertainty.decide)."
         )
 
 
