@@ -386,7 +386,7 @@ class CyclicColumn:
         return self
 
     def typical(self, values: np.ndarray) -> np.ndarray:
-        """Return the middle of the circle, which is no direction."""
+        """Return the middle of the circle, which points nowhere."""
         return np.zeros(values.shape[1])
 
 

@@ -39,9 +39,9 @@ def tell_of_disguises(encoding: Encoding, table: pd.DataFrame, y: np.ndarray, ta
     Warns
     -----
     CompanionWarning
-        Of classes, if a column has one value for each class and each class another one, if a number is in another
-        range for each class, or if a column is empty in one class of two and in that alone. Of measurements, if the
-        target rises or falls with a column throughout, as its logarithm would, or on a straight line.
+        If a column tells classes apart: it has one value for each, a number lies in another range for each, or one
+        class of two has nothing there. Or if a measurement rises or falls with a column throughout, as with its
+        logarithm, or lies on a straight line.
     """
     if len(y) < _TOO_FEW_ROWS:
         return

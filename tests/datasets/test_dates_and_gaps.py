@@ -135,7 +135,7 @@ def test_words_in_an_order_and_words_that_go_round(load):
     [
         ({"ordered": {"size": ["S", "M"]}}, r"ordered\['size'\] doesn't name 'L', which 'size' of mine.csv holds"),
         ({"ordered": {"size": ["S", "S"]}}, "expected the words in their order, each of them once"),
-        ({"ordered": {"sise": ["S", "M"]}}, "no column 'sise'; did you mean 'size'"),
+        ({"ordered": {"sizes": ["S", "M"]}}, "no column 'sizes'; did you mean 'size'"),
         ({"cyclic": {"size": 3}}, "for numbers, and 'size' of mine.csv isn't one of them: it holds words such as 'S'"),
         ({"cyclic": {"hour": 0}}, "expected the number after which it begins again, such as 24"),
         ({"cyclic": {"size": ["S", "M", "X"]}}, r"cyclic\['size'\] doesn't name 'L'"),
