@@ -18,7 +18,7 @@ __all__ = ["TableOptions", "from_csv"]
 
 
 class TableOptions(TypedDict, total=False):
-    """Options of `from_csv` and `from_frame` that say how a table is to be read, each of them explained there."""
+    """Options of `from_csv` that say how a table is to be read; each is explained there."""
 
     leave_out: str | Sequence[str]
     gaps: str

@@ -336,8 +336,8 @@ def _tell_of_rare_classes(labels: np.ndarray, class_names: Sequence[str], name: 
         usual = class_names[int(counts.argmax())]
         notice(
             f"of the {len(labels):,} rows of {name} few are {listed}. Who always says {usual!r} is right in "
-            f"{counts.max() / len(labels):.1%}, so accuracy says little here: compare log scores, and decide by what each "
-            "mistake costs (uncertainty.decide)."
+            f"{counts.max() / len(labels):.1%}, so accuracy says little here: compare log scores, and decide by what "
+            "each mistake costs (uncertainty.decide)."
         )
 
 
