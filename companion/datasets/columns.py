@@ -246,9 +246,8 @@ class WordColumn:
     def decode(self, values: np.ndarray) -> pd.Series:
         """Return the word whose feature is largest, or "another word" where all are 0."""
         words = np.array([*self._all, ANOTHER_WORD], dtype=object)
-        largest = values.argmax(axis=1)
-        none = values.max(axis=1) < 0.5
-        return pd.Series(words[np.where(none, len(words) - 1, largest)], name=self.name)
+        with_none = np.column_stack([values, np.full(len(values), 0.5)])
+        return pd.Series(words[with_none.argmax(axis=1)], name=self.name)
 
     def unknown(self, entries: pd.Series) -> list[str]:
         """List the words that the table did not have, unless a feature of their own stands for them."""
