@@ -16,7 +16,7 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import bayesian
+from companion.bridge import bayesian, observe_weighted
 from companion.checks import choice, positive
 from companion.datasets import Measurements, Observations
 from companion.errors import DataError, ModelError
@@ -81,7 +81,7 @@ def binary_classifier(
     Raises
     ------
     DataError
-        If a label is neither 0 nor 1, or ``x`` is not a table.
+        If a label is neither 0 nor 1, ``x`` is not a table, or the rows have weights.
     ModelError
         If ``hidden`` or ``batch_size`` is out of range, or the features' names don't fit the table.
 
@@ -163,7 +163,8 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
     Parameters
     ----------
     data
-        Training rows: ``x`` of shape (rows, ...) as the module takes it, ``y`` of shape (rows,) with labels from 0.
+        Training rows: ``x`` of shape (rows, ...) as the module takes it, ``y`` of shape (rows,) with labels from 0, and
+        ``weights`` (rows,) where rows count more than once, or less.
     module
         A network that turns ``x`` into logits (rows, outputs): one output for labels 0 and 1, otherwise one per class.
         Its own weights are where inference starts; it is not changed.
@@ -173,8 +174,8 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
     Returns
     -------
     pymc.Model
-        A model with the data ``x`` and ``labels``, the weights under the module's names, and the labels ``y``; for one
-        output also the probability ``p`` of class 1.
+        A model with the data ``x`` and ``labels``, and ``weights`` where rows have some, the weights of the network
+        under the module's names, and the labels ``y``; for one output also the probability ``p`` of class 1.
 
     Raises
     ------
@@ -191,9 +192,9 @@ def torch_classifier(data: Observations, module: torch.nn.Module, prior: Prior) 
         logits = bayesian(module, prior, x)
         if _outputs(logits, data.y) == 1:
             p = pm.Deterministic("p", pm.math.sigmoid(logits[:, 0]))
-            pm.Bernoulli("y", p, observed=labels)
+            _observed(pm.Bernoulli, data.weights, labels, p)
         else:
-            pm.Categorical("y", logit_p=logits, observed=labels)
+            _observed(pm.Categorical, data.weights, labels, logit_p=logits)
     return model
 
 
@@ -221,7 +222,8 @@ def torch_regression(
     Parameters
     ----------
     data
-        Training rows: ``x`` (rows, features), ``y`` (rows,) or (rows, targets), in its own units.
+        Training rows: ``x`` (rows, features), ``y`` (rows,) or (rows, targets), in its own units, and ``weights``
+        (rows,) where rows count more than once, or less: they weigh the mean and the scale, too.
     module
         A network that turns ``x`` into one number per target, (rows, targets); with ``noise="input"`` into twice as
         many, (rows, 2 targets), the second half for the noise. Its own weights are where inference starts.
@@ -238,8 +240,8 @@ def torch_regression(
     Returns
     -------
     pymc.Model
-        A model with the data ``x`` and ``measured``, the weights under the module's names, ``noise`` and, with
-        "student-t", ``freedom``, and the measurements ``y``.
+        A model with the data ``x`` and ``measured``, and ``weights`` where rows have some, the weights of the network
+        under the module's names, ``noise`` and, with "student-t", ``freedom``, and the measurements ``y``.
 
     Raises
     ------
@@ -258,7 +260,7 @@ def torch_regression(
     kind = choice(Likelihood, "likelihood", likelihood)
     known = noise not in ("learned", "input") if isinstance(noise, str) else True
     given = positive("noise", noise, "'learned' or 'input'") if known else None
-    centre, scale = _standard(data.y, kind)
+    centre, scale = _standard(data.y, kind, data.weights)
     with pm.Model() as model:
         x = pm.Data("x", data.x)
         measured = pm.Data("measured", data.y)
@@ -266,24 +268,32 @@ def torch_regression(
         spread = pm.HalfNormal("noise", scale, shape=scale.shape) if given is None else np.full(scale.shape, given)
         if noise == "input":
             spread = spread * pm.math.log1pexp(out[1]) / np.log(2)
-        _observe(kind, centre + scale * out[0], spread, measured)
+        _observe(kind, centre + scale * out[0], spread, measured, data.weights)
     return model
 
 
-def _observe(kind: Likelihood, location: Any, spread: Any, measured: Any) -> None:
+def _observe(kind: Likelihood, location: Any, spread: Any, measured: Any, weights: np.ndarray | None) -> None:
     """Put the likelihood into the model whose context this runs in."""
     if kind is Likelihood.NORMAL:
-        pm.Normal("y", location, spread, observed=measured)
+        _observed(pm.Normal, weights, measured, location, spread)
     elif kind is Likelihood.LOG_NORMAL:
-        pm.LogNormal("y", location, spread, observed=measured)
+        _observed(pm.LogNormal, weights, measured, location, spread)
     elif kind is Likelihood.STUDENT_T:
         freedom = pm.Deterministic("freedom", 2 + pm.Gamma("freedom_above_2", 2, 0.1))
-        pm.StudentT("y", nu=freedom, mu=location, sigma=spread, observed=measured)
+        _observed(pm.StudentT, weights, measured, nu=freedom, mu=location, sigma=spread)
     else:
-        pm.NegativeBinomial("y", mu=pm.math.exp(location), alpha=spread**-2, observed=measured)
+        _observed(pm.NegativeBinomial, weights, measured, mu=pm.math.exp(location), alpha=spread**-2)
 
 
-def _standard(y: np.ndarray, kind: Likelihood) -> tuple[np.ndarray, np.ndarray]:
+def _observed(distribution: Any, weights: np.ndarray | None, observed: Any, *parameters: Any, **named: Any) -> None:
+    """Observe ``y``, with weights where there are some."""
+    if weights is None:
+        distribution("y", *parameters, **named, observed=observed)
+    else:
+        observe_weighted("y", distribution.dist(*parameters, **named), pm.Data("weights", weights), observed)
+
+
+def _standard(y: np.ndarray, kind: Likelihood, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the centre and the scale of the targets, (targets,) or (), where the network's output is 0 and 1."""
     values = np.asarray(y, dtype=float)
     if kind is Likelihood.COUNTS:
@@ -292,7 +302,7 @@ def _standard(y: np.ndarray, kind: Likelihood) -> tuple[np.ndarray, np.ndarray]:
                 f"y reaches from {values.min():.4g} to {values.max():.4g}; likelihood='counts' expects whole numbers "
                 "from 0, and not 0 alone. For other measurements take 'normal' or 'student-t'."
             )
-        return np.log(values.mean(axis=0)), np.ones(values.shape[1:])
+        return np.log(np.average(values, axis=0, weights=weights)), np.ones(values.shape[1:])
     if kind is Likelihood.LOG_NORMAL:
         if (values <= 0).any():
             raise DataError(
@@ -300,7 +310,8 @@ def _standard(y: np.ndarray, kind: Likelihood) -> tuple[np.ndarray, np.ndarray]:
                 "expects them above 0. Take 'normal' or 'student-t'."
             )
         values = np.log(values)
-    scale = values.std(axis=0)
+    centre = np.average(values, axis=0, weights=weights)
+    scale = np.sqrt(np.average((values - centre) ** 2, axis=0, weights=weights))
     flat = scale <= 1e-6 * np.abs(values).max(axis=0)
     if flat.any():
         which = f"target {int(np.argmax(flat))}" if values.ndim > 1 else "y"
@@ -308,7 +319,7 @@ def _standard(y: np.ndarray, kind: Likelihood) -> tuple[np.ndarray, np.ndarray]:
             f"{which} differs by no more than rounding between the rows; expected a quantity that varies. If it varies "
             "little around a large number, subtract that number first."
         )
-    return values.mean(axis=0), scale
+    return centre, scale
 
 
 def _one_per_target(out: Any, y: np.ndarray, each: int) -> list[Any]:
@@ -347,6 +358,8 @@ def _check(data: Observations, hidden: int, batch_size: int | None, total_size: 
         raise DataError(
             f"data is a {type(data).__name__}; expected companion.datasets.Observations(x, y), such as moons().train."
         )
+    if data.weights is not None:
+        raise DataError("the rows have weights, which binary_classifier doesn't read; take torch_classifier.")
     if data.x.ndim != 2:
         raise DataError(
             f"x has shape {data.x.shape}; the classifier expects a table (rows, features). "

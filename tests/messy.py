@@ -49,6 +49,12 @@ TABLES: dict[str, str] = {
         ("member", lambda i: "TRUE" if i % 3 else "FALSE"),
     ),
     "words that look like gaps": _table(SIZE, ("alley", lambda i: ("None", "NA", "gravel")[i % 3])),
+    "dates and gaps": _table(
+        ("when", lambda i: "" if i % 11 == 5 else f"{i % 28 + 1}.{i % 12 + 1}.{2022 + i % 3}"),
+        ("at", lambda i: f"{i % 24}:{i % 60:02}"),
+        ("size", lambda i: "" if i % 7 == 3 else _noise(i)),
+        ("town", lambda i: ("", "Rome", "Oslo")[i % 3]),
+    ),
     "row numbers": _table(("", lambda i: i), SIZE),
     "a trailing comma": "\n".join(line + "," for line in _table(SIZE).splitlines()),
     "a rare class": _table(SIZE) + "6.1,other\n6.2,other\n",

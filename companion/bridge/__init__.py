@@ -12,6 +12,7 @@ from companion.bridge.simplifying import largest
 from companion.bridge.support import refuse_impossible
 from companion.bridge.trial import refuse_random
 from companion.bridge.vectorising import Tools, fastest, looped, vectorised
+from companion.bridge.weighing import observe_weighted
 from companion.bridge.wrap import WrappedModule, bayesian, check_module, wrap_torch
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "fastest",
     "largest",
     "looped",
+    "observe_weighted",
     "refuse_impossible",
     "refuse_random",
     "torch_log_density",

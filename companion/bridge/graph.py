@@ -25,6 +25,7 @@ from pytensor.tensor.random.type import RandomType
 
 from companion.bridge.scales import candidates
 from companion.bridge.sources import Sources, remade
+from companion.bridge.weighing import Weighted, row_weights, without_weights
 from companion.compat import observed_once
 from companion.errors import ModelError
 
@@ -57,6 +58,8 @@ class Observed:
         Names of the data inputs that its likelihood reads.
     distribution
         PyMC's name of its distribution, such as ``"Normal"``.
+    weights
+        Name of the data input with a weight for each row; ``None`` where all rows count once.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Observed:
     rows: str | None
     data: frozenset[str]
     distribution: str = field(default="", compare=False)
+    weights: str | None = field(default=None, compare=False)
 
 
 @dataclass(eq=False)
@@ -266,9 +270,9 @@ def _with_rows_of(value: Graph, rv: Graph) -> Graph:
     """Give an observed variable, which PyMC made in the size of the model's own mini-batch, the size of its value."""
     if rv.owner is None or rv.type.shape[:1] == value.type.shape[:1]:
         return rv
-    if isinstance(rv.owner.op, MinibatchRandomVariable):
-        inner, *total_size = rv.owner.inputs
-        return remade(rv.owner, [_with_rows_of(value, inner), *total_size])[0]
+    if isinstance(rv.owner.op, MinibatchRandomVariable | Weighted):
+        inner, *others = rv.owner.inputs
+        return remade(rv.owner, [_with_rows_of(value, inner), *others])[0]
     sized = change_dist_size(rv, value.shape[: value.type.ndim - rv.owner.op.ndim_supp])
     if isinstance(rv.owner.op, CustomSymbolicDistRV):  # PyMC makes it of the parameters that it had at first
         return remade(sized.owner, [sized.owner.inputs[0], *rv.owner.inputs[1:]])[0]
@@ -276,10 +280,8 @@ def _with_rows_of(value: Graph, rv: Graph) -> Graph:
 
 
 def _parameters(rv: Graph) -> list[Graph]:
-    """List the parameters of a variable's distribution, without what scales a mini-batch up."""
-    node = rv.owner
-    if node is not None and isinstance(node.op, MinibatchRandomVariable):
-        node = node.inputs[0].owner
+    """List the parameters of a variable's distribution, without what scales its density."""
+    node = without_weights(rv).owner
     if node is None or not hasattr(node.op, "dist_params") or getattr(node.op, "extended_signature", "") is None:
         return []  # without a signature, such as pm.Truncated has none, PyMC can't tell which inputs they are
     return list(node.op.dist_params(node))
@@ -350,7 +352,9 @@ def _expected(
 def _observed(rv: Graph, value: Graph, likelihood: Graph, sources: Sources) -> Observed:
     """Describe an observed variable; the data that its likelihood reads are those of the graph."""
     rows = next((name for name in sources.read_by([value]) if sources.behind[name].type.ndim), None)
-    return Observed(rv.name, _is_scaled(rv), rows, frozenset(sources.read_by([likelihood])), kind_of(rv))
+    weights = row_weights(rv)
+    weighted = next(iter(sources.read_by([weights])), None) if weights is not None else None
+    return Observed(rv.name, _is_scaled(rv), rows, frozenset(sources.read_by([likelihood])), kind_of(rv), weighted)
 
 
 def _is_scaled(rv: Graph) -> bool:
@@ -359,7 +363,7 @@ def _is_scaled(rv: Graph) -> bool:
 
 def kind_of(rv: Graph) -> str:
     """Give PyMC's name of a variable's distribution."""
-    inner = rv.owner.inputs[0] if _is_scaled(rv) else rv
+    inner = without_weights(rv)
     if inner.owner is None:
         return ""
     printed = str(getattr(inner.owner.op, "_print_name", [""])[0] or "")

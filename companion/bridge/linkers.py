@@ -1,4 +1,4 @@
-"""Torch Ops in PyTensor's linkers other than C and Python.
+"""Our Ops in PyTensor's linkers other than C and Python.
 
 Numba runs them in object mode, as it would by itself, but without a warning that the user can do nothing about.
 PyTensor's PYTORCH mode gets the torch function itself.
@@ -20,13 +20,15 @@ from pytensor.link.pytorch.dispatch.basic import pytorch_funcify
 
 from companion.bridge.functions import TorchFunction, Vjp, Vmapped
 from companion.bridge.ops import TorchOp, TorchVjpOp
+from companion.bridge.weighing import Weighted
 
 __all__: list[str] = []
 
 
 @numba_funcify.register(TorchOp)
 @numba_funcify.register(TorchVjpOp)
-def _numba(op: TorchOp | TorchVjpOp, node: Apply[Any], **kwargs: Any) -> Any:
+@numba_funcify.register(Weighted)
+def _numba(op: TorchOp | TorchVjpOp | Weighted, node: Apply[Any], **kwargs: Any) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Numba will use object mode", UserWarning)
         return generate_fallback_impl(op, node, **kwargs)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pymc as pm
 import torch
-from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor import scalar as ps
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
@@ -21,6 +20,7 @@ from pytensor.tensor.special import Softmax
 from companion.bridge.centres import centre
 from companion.bridge.lowering import lower
 from companion.bridge.sources import Sources
+from companion.bridge.weighing import without_weights
 from companion.compat import op_kind
 from companion.errors import ModelError
 
@@ -189,7 +189,7 @@ def of_all_observations(model: pm.Model) -> tuple[Any, int | None]:
 
 
 def observed_variable(model: pm.Model) -> Any:
-    """Return the model's only observed variable, without the mini-batches that may stand around it.
+    """Return the model's only observed variable, without the weights and mini-batches that may stand around it.
 
     Raises
     ------
@@ -200,5 +200,4 @@ def observed_variable(model: pm.Model) -> Any:
         raise ModelError(
             f"the model observes {[rv.name for rv in model.observed_RVs]}; prediction expects one observed variable."
         )
-    rv = model.observed_RVs[0]
-    return rv.owner.inputs[0] if isinstance(rv.owner.op, MinibatchRandomVariable) else rv
+    return without_weights(model.observed_RVs[0])

@@ -15,7 +15,7 @@ from typing import TextIO
 from companion import __version__
 from companion.cli import doctor
 from companion.cli.doctor import Finding, examine, report
-from companion.errors import CompanionError, CompanionWarning
+from companion.errors import CompanionError, CompanionWarning, DataError
 
 __all__ = ["Finding", "doctor", "examine", "main", "report"]
 
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="of a CSV file: a column that is not learned from; may be given several times",
     )
+    _table_options(new)
     new.add_argument("--to", metavar="NOTEBOOK", help="what to write; by default the data's name and .ipynb, here")
     speed = commands.add_parser(
         "bench",
@@ -106,6 +107,36 @@ def _parser() -> argparse.ArgumentParser:
         action.set_defaults(run=_data, action=name)
         action.add_argument("names", nargs="*", metavar="name", help="a data set; all of them by default")
     return parser
+
+
+def _table_options(new: argparse.ArgumentParser) -> None:
+    """Add what `datasets.from_csv` may be told of a table."""
+    new.add_argument(
+        "--gaps",
+        choices=("fill-in", "leave-out", "refuse"),
+        help="of a CSV file: what becomes of empty entries; by default they are filled in and marked",
+    )
+    new.add_argument("--weights", metavar="COLUMN", help="of a CSV file: the column that says how often a row counts")
+    new.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="of a CSV file: rows with the same entry here stay together, as those of a patient",
+    )
+    new.add_argument("--time", metavar="COLUMN", help="of a CSV file: the latest rows by this column are held out")
+    new.add_argument(
+        "--ordered",
+        metavar="COLUMN=WORDS",
+        action="append",
+        default=[],
+        help="of a CSV file: a column of words in an order, such as size=S,M,L; may be given several times",
+    )
+    new.add_argument(
+        "--cyclic",
+        metavar="COLUMN=PERIOD",
+        action="append",
+        default=[],
+        help="of a CSV file: a column that goes round, such as hour=24 or wind=N,E,S,W; may be given several times",
+    )
 
 
 def _doctor(_options: argparse.Namespace) -> int:
@@ -130,7 +161,31 @@ def _data(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from companion.cli.new import start
 
-    return start(options.data, options.target, options.to, options.leave_out, options.task)
+    table = {
+        "gaps": options.gaps and options.gaps.replace("-", " "),
+        "ordered": dict(_named("--ordered", given) for given in options.ordered),
+        "cyclic": {name: _period(words) for name, words in (_named("--cyclic", given) for given in options.cyclic)},
+        "weights": options.weights,
+        "groups": options.groups,
+        "time": options.time,
+    }
+    return start(options.data, options.target, options.to, options.leave_out, options.task, table)
+
+
+def _named(option: str, given: str) -> tuple[str, list[str]]:
+    """Take a column and its words apart."""
+    name, sign, words = given.partition("=")
+    if not sign or not name.strip() or not words.strip():
+        raise DataError(f"{option} {given}: expected a column, = and what stands there, such as size=S,M,L.")
+    return name.strip(), [word.strip() for word in words.split(",")]
+
+
+def _period(words: list[str]) -> float | list[str]:
+    """Return a single number as such."""
+    try:
+        return float(words[0]) if len(words) == 1 else words
+    except ValueError:
+        return words
 
 
 def _bench(options: argparse.Namespace) -> int:

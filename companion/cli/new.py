@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,14 @@ _MOST_COUNTS = 1000
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
-def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str] = (), task: str | None = None) -> int:
+def start(
+    data: str,
+    target: str | None,
+    to: str | None,
+    leave_out: Sequence[str] = (),
+    task: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> int:
     """Check the data, write the notebook, and say how to open it.
 
     Parameters
@@ -42,6 +50,8 @@ def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str
         Columns of a CSV file that are not learned from.
     task
         What the target is, "classes" or "measurements"; by default, what it looks like.
+    options
+        Further options of `datasets.from_csv`, those that are None left out.
 
     Returns
     -------
@@ -58,7 +68,9 @@ def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str
     source = Path(data).expanduser()
     notebook = Path(to).expanduser() if to else Path(f"{source.resolve().stem}.ipynb")
     _writable(notebook)
-    found = _load(source, target, leave_out, task)
+    given: dict[str, Any] = {"leave_out": list(leave_out), **(options or {})}
+    given = {name: value for name, value in given.items() if value}
+    found = _load(source, target, task, given)
     path = _from(notebook, source)
     values = {
         "name": _plain(found.name),
@@ -66,7 +78,7 @@ def start(data: str, target: str | None, to: str | None, leave_out: Sequence[str
         "path": _literal(path),
         "target": _plain(target or ""),
         "target_name": _literal(target or ""),
-        "leave_out": f", leave_out={_literal(list(leave_out))}" if leave_out else "",
+        "options": "".join(f", {name}={_literal(value)}" for name, value in given.items()),
         "likelihood": _literal(_likelihood(found)),
         "kept": _literal(f"{notebook.stem}.safetensors"),
     }
@@ -92,14 +104,13 @@ def _writable(notebook: Path) -> None:
         raise CompanionError(f"there is no folder {notebook.parent} to write {notebook.name} into: make it first.")
 
 
-def _load(source: Path, target: str | None, leave_out: Sequence[str], task: str | None) -> Dataset | MeasuredTable:
+def _load(source: Path, target: str | None, task: str | None, options: Mapping[str, Any]) -> Dataset | MeasuredTable:
     if source.is_dir():
-        given = f"--target {target}" if target is not None else f"--leave-out {leave_out[0]}" if leave_out else ""
-        given = given or (f"--task {task}" if task else "")
-        if given:
-            raise DataError(
-                f"{given}: {source} is a folder, whose subfolders are the classes; leave {given.split()[0]} out."
-            )
+        words = {"target": target, "task": task, **options}
+        for_tables = next((name for name, value in words.items() if value is not None), None)
+        if for_tables:
+            option = f"--{for_tables.replace('_', '-')}"
+            raise DataError(f"{option}: {source} is a folder, whose subfolders are the classes; leave {option} out.")
         return from_folder(source)
     if not source.exists():
         raise DataError(
@@ -110,7 +121,7 @@ def _load(source: Path, target: str | None, leave_out: Sequence[str], task: str 
         raise DataError(
             f"say which column of {source.name} holds the classes or measurements, with --target: {columns}"
         )
-    return from_csv(source, target, task=task or "auto", leave_out=leave_out)
+    return from_csv(source, target, task=task or "auto", **options)
 
 
 def _likelihood(found: Dataset | MeasuredTable) -> str:
@@ -138,7 +149,7 @@ def _from(notebook: Path, source: Path) -> str:
 
 
 def _literal(value: object) -> str:
-    """Return text, or a list of texts, as Python writes it."""
+    """Return text, numbers, and lists and mappings of them as Python writes them."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -177,6 +188,8 @@ def _tell(found: Dataset | MeasuredTable, notebook: Path) -> None:
         )
     else:
         _tell_classes(found)
+    for step in found.steps if found.feature_names else ():
+        print(f"  {step}")
     print(f"wrote {notebook}; open it with: jupyter lab {notebook}")
 
 

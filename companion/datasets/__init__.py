@@ -11,6 +11,7 @@ from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
 from companion.datasets.downloads import MirrorError, download
 from companion.datasets.encoding import Encoding
 from companion.datasets.files import Copy, cache_dir, copies, data_dir, fetch, prepare
+from companion.datasets.filling import Gaps
 from companion.datasets.folders import from_folder
 from companion.datasets.form import Form, TableForm
 from companion.datasets.handwritten import digits
@@ -20,7 +21,7 @@ from companion.datasets.notation import Notation
 from companion.datasets.observations import Dataset, Observations, check_labels, whole_labels
 from companion.datasets.registry import REGISTRY, Collection, DataFile, choose
 from companion.datasets.scaling import Scaling
-from companion.datasets.tables import from_csv
+from companion.datasets.tables import TableOptions, from_csv
 from companion.datasets.tabular import breast_cancer, moons, tabular
 from companion.datasets.targets import Task
 from companion.datasets.unfamiliar import KINDS, noise_images, rotated
@@ -36,6 +37,7 @@ __all__ = [
     "Dataset",
     "Encoding",
     "Form",
+    "Gaps",
     "MeasuredTable",
     "Measurements",
     "MirrorError",
@@ -43,6 +45,7 @@ __all__ = [
     "Observations",
     "Scaling",
     "TableForm",
+    "TableOptions",
     "Task",
     "breast_cancer",
     "cache_dir",

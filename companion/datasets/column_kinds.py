@@ -6,35 +6,38 @@ The rules are told in the book's data page (`book/reference/data`), section "You
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from companion.datasets.csv_files import CsvFile
-from companion.datasets.encoding import Column, NumberColumn, TrueFalseColumn, WordColumn
-from companion.datasets.notation import Notation, Parts, parts
-
-__all__ = ["Entries", "Kinds", "almost_numbers", "kinds_of", "spelling_remarks"]
-
-_MOST_WORDS = 20
-"""A column of words with more different ones is taken for names or remarks, which say nothing about other rows."""
-
-_GAP_WORDS = frozenset(
-    [
-        *("na", "n/a", "n.a.", "nan", "-nan", "<na>", "#n/a", "#na", "nat", "none", "null", "nil"),
-        *("inf", "-inf", "+inf", "infinity", "-infinity", "missing", "unknown", "not available"),
-        *("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "*"),
-    ]
+from companion.datasets.columns import (
+    GAP_WORDS,
+    MOST_WORDS,
+    Column,
+    CyclicColumn,
+    NumberColumn,
+    OrderedColumn,
+    TrueFalseColumn,
+    WordColumn,
+    check_order,
+    frequent,
 )
-"""Words, in small letters, that stand for a gap in a column whose other entries are all numbers."""
+from companion.datasets.csv_files import CsvFile
+from companion.datasets.dates import DateColumn, Written, date_format
+from companion.datasets.notation import Notation, Parts, parts
+from companion.errors import DataError
+
+__all__ = ["Entries", "Kinds", "almost_numbers", "kinds_of", "not_numbers", "spelling_remarks"]
 
 _PLAIN = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
 _POINTS_FOR_THOUSANDS = r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+"
+_IDENTIFIER = r"(\w*[ _.-])?id|(?-i:\w*[a-z](Id|ID))"
+_NAMES_OF_IDENTIFIERS = re.compile(_IDENTIFIER, re.IGNORECASE)
 _NAMES_OF_ROW_NUMBERS = re.compile(
     r"#|index|idx|case|obs|observation|rows?|row[ _.-]?(names?|numbers?|nr|no)"
-    r"|(s|sr|serial)?[ _.-]*(no|nr|num|number)\.?|(\w*[ _.-])?id|(?-i:\w*[a-z](Id|ID))",
+    rf"|(s|sr|serial)?[ _.-]*(no|nr|num|number)\.?|{_IDENTIFIER}",
     re.IGNORECASE,
 )
 
@@ -55,6 +58,8 @@ class Kinds:
         Further sentences for the reader.
     votes
         Decimal signs of the columns that can be read in one notation alone.
+    dates
+        Columns of dates that are learned from.
     """
 
     columns: list[Column] = field(default_factory=list)
@@ -62,9 +67,16 @@ class Kinds:
     notations: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     votes: set[str] = field(default_factory=set)
+    dates: list[str] = field(default_factory=list)
 
 
-def kinds_of(file: CsvFile, names: Iterable[str]) -> Kinds:
+def kinds_of(
+    file: CsvFile,
+    names: Iterable[str],
+    *,
+    ordered: Mapping[str, Sequence[str]] | None = None,
+    cyclic: Mapping[str, float | Sequence[str]] | None = None,
+) -> Kinds:
     """Decide for each of the named columns of a file what it holds.
 
     Parameters
@@ -73,22 +85,78 @@ def kinds_of(file: CsvFile, names: Iterable[str]) -> Kinds:
         File as it was read.
     names
         Columns to look at, in order; the one with the classes is not among them.
+    ordered, cyclic
+        What the reader says of columns, as `from_csv` takes it.
 
     Returns
     -------
     Kinds
         Columns of words have the words of all rows.
+
+    Raises
+    ------
+    DataError
+        If a column isn't what the reader says that it is.
     """
     kinds = Kinds()
     entries = {name: Entries(file.table[name]) for name in names}
     kinds.votes = {sign for own in entries.values() if len(own.notations) == 1 for sign in own.notations}
+    seen: dict[bytes, str] = {}
     for name, own in entries.items():
-        column = _column(name, own, kinds.votes, file, kinds)
-        if column is not None:
-            kinds.columns.append(column)
-            if name in file.nameless:
-                kinds.remarks.append(f"{name!r} of {file.name} has no name in the file, and is learned from.")
+        column: Column | None
+        if ordered and name in ordered:
+            column = _ordered_column(name, own, ordered[name], file)
+        elif cyclic and name in cyclic:
+            column = _cyclic_column(name, own, cyclic[name], kinds.votes, file)
+        else:
+            column = _column(name, own, kinds.votes, file, kinds)
+        if column is None:
+            continue
+        twin = seen.setdefault(_content(column, own), name)
+        if twin != name:
+            kinds.left_out[name] = f"the same as {twin!r} in every row"
+            continue
+        kinds.columns.append(column)
+        if name in file.nameless:
+            kinds.remarks.append(f"{name!r} of {file.name} has no name in the file, and is learned from.")
     return kinds
+
+
+def _content(column: Column, own: Entries) -> bytes:
+    """Return something that is the same for columns that say the same in every row: numbers as such, others as text."""
+    if isinstance(column, NumberColumn):
+        return b"numbers" + (column.encode(own.values) + 0.0).tobytes()
+    return b"text" + repr(own.values.tolist()).encode("utf-8", "surrogatepass")
+
+
+def _ordered_column(name: str, own: Entries, words: Sequence[str], file: CsvFile) -> Column:
+    order = check_order("ordered", name, words)
+    _check_words("ordered", name, own, order, file)
+    return OrderedColumn(name, order)
+
+
+def _cyclic_column(name: str, own: Entries, given: float | Sequence[str], votes: set[str], file: CsvFile) -> Column:
+    if not isinstance(given, int | float):
+        order = check_order("cyclic", name, given)
+        _check_words("cyclic", name, own, order, file)
+        return CyclicColumn(name, float(len(order)), order)
+    if not (0 < given < float("inf")):
+        raise DataError(f"cyclic[{name!r}]={given!r}; expected the number after which it begins again, such as 24.")
+    if not own.notations:
+        raise DataError(
+            f"cyclic[{name!r}]={given!r} is for numbers, and {name!r} of {file.name} isn't one of them: "
+            f"{not_numbers(own)}. For words, give them in their order; dates are cyclic by themselves."
+        )
+    return CyclicColumn(name, float(given), (), own.notation(votes, file.separator)[0], own.gap_words)
+
+
+def _check_words(what: str, name: str, own: Entries, order: Sequence[str], file: CsvFile) -> None:
+    strange = sorted(set(own.values.unique()) - {"", *order})
+    if strange:
+        listed = ", ".join(map(repr, strange[:5])) + (", ..." if len(strange) > 5 else "")
+        raise DataError(
+            f"{what}[{name!r}] doesn't name {listed}, which {name!r} of {file.name} holds; expected all its words."
+        )
 
 
 class Entries:
@@ -104,6 +172,8 @@ class Entries:
         Whether all are true or false, but for gaps.
     notations
         Notations in which all are numbers with one unit, by decimal sign; empty where there are none.
+    date
+        How all are written as dates or times of day, but for gaps; None where they are not.
     gap_words
         Words that stand for gaps.
     words
@@ -115,15 +185,16 @@ class Entries:
     def __init__(self, values: pd.Series) -> None:
         words = pd.Series(values.unique(), dtype=object)
         words = words[words != ""]
-        marks = words.str.casefold().isin(_GAP_WORDS)
+        marks = words.str.casefold().isin(GAP_WORDS)
         numbers = words[~marks]
         self.values = values
         self.plain = len(numbers) > 0 and bool(numbers.str.fullmatch(_PLAIN).all())
         self.parts: dict[str, dict[str, Parts]] = {}
         self.notations = _plain_notations(numbers) if self.plain else self._other_notations(numbers)
         self.true_false = set(numbers.str.casefold()) == {"true", "false"}
-        # A word such as "None" is a gap among numbers, and a word like the others among words.
-        marked = bool(self.notations) or self.true_false
+        self.date = None if self.notations or self.true_false else date_format(numbers)
+        # A word such as "None" is a gap among numbers or dates, and a word like the others among words.
+        marked = bool(self.notations) or self.true_false or self.date is not None
         self.gap_words = tuple(words[marks]) if marked else ()
         self.words = numbers if marked else words
         self.gaps = int(values.isin(["", *self.gap_words]).sum())
@@ -183,6 +254,8 @@ def _column(name: str, own: Entries, votes: set[str], file: CsvFile, kinds: Kind
         return _number_column(name, own, votes, file, kinds)
     elif own.true_false:
         return TrueFalseColumn(name, own.gap_words)
+    elif own.date is not None:
+        return _date_column(name, own, own.date, file, kinds)
     else:
         return _word_column(name, own, file, kinds)
     return None
@@ -196,6 +269,9 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
     if each_its_own and (name in file.nameless or _NAMES_OF_ROW_NUMBERS.fullmatch(name)):
         what = "without a name" if name in file.nameless else "with a name for such"
         kinds.left_out[name] = f"a number of its own for each row, {what}"
+        return None
+    if _NAMES_OF_IDENTIFIERS.fullmatch(name) and bool((values[np.isfinite(values)] % 1 == 0).all()):
+        kinds.left_out[name] = _identifier(name)
         return None
     if len(values) > 2 and values[0] in (0, 1) and (np.diff(values) == 1).all():
         kinds.remarks.append(
@@ -212,12 +288,42 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
     return column
 
 
+def _identifier(name: str) -> str:
+    return (
+        f"numbers or words that name something, by its name. If rows with the same one belong together, say "
+        f"groups={name!r} (companion new: --groups)"
+    )
+
+
+def _date_column(name: str, own: Entries, written: Written, file: CsvFile, kinds: Kinds) -> Column:
+    column = DateColumn(name, written.format, gaps=own.gap_words).learned(own.values)
+    if written.guessed:
+        shown = own.words.iloc[0]
+        read = column.times(pd.Series([shown])).dt.strftime("%Y-%m-%d").iloc[0]
+        kinds.remarks.append(
+            f"the dates of {name!r} in {file.name} can be read in two ways: {shown} is read as {read} here. If that is "
+            "wrong, write them as 2024-01-31."
+        )
+    if column.start:
+        kinds.dates.append(name)
+    return column
+
+
 def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column | None:
     almost = almost_numbers(own)
     rows = len(own.values) - own.gaps
-    if len(own.words) > _MOST_WORDS:
-        kinds.left_out[name] = almost or f"more than {_MOST_WORDS} different words or dates"
-        return None
+    if len(own.words) > MOST_WORDS:
+        counts = own.values[own.values != ""].value_counts()
+        often = frequent(counts)
+        if almost or _NAMES_OF_IDENTIFIERS.fullmatch(name) or 2 * counts[often].sum() < rows:
+            repeated = 2 * len(own.words) <= rows and bool(_NAMES_OF_IDENTIFIERS.fullmatch(name))
+            many = f"{len(own.words):,} different words, most of them rare"
+            kinds.left_out[name] = almost or (_identifier(name) if repeated else many)
+            return None
+        kinds.remarks.append(
+            f"{name!r} of {file.name} has {len(own.words):,} different words; the {len(often)} most frequent ones are "
+            "told apart, and the others count as one."
+        )
     if len(own.words) == rows:
         kinds.left_out[name] = almost or "another word in each row"
         return None
@@ -235,7 +341,7 @@ def almost_numbers(own: Entries) -> str:
     numbers = int(counts[counts.index.isin(read)].sum())
     if 2 * numbers < counts.sum():
         return ""
-    others = [word for word in counts.index if word not in read and word.casefold() not in _GAP_WORDS]
+    others = [word for word in counts.index if word not in read and word.casefold() not in GAP_WORDS]
     if others:
         return (
             f"numbers, but for {counts.sum() - numbers:,} entries such as {others[0]!r}; write a number there, or "
@@ -245,6 +351,13 @@ def almost_numbers(own: Entries) -> str:
     bare = " and some have none" if any(not part.unit for part in read.values()) else ""
     listed = ", ".join(map(repr, units[:3])) + (", ..." if len(units) > 3 else "")
     return f"numbers with several units or endings ({listed}{bare}); bring them to one, or write numbers alone"
+
+
+def not_numbers(own: Entries) -> str:
+    """Say why a column isn't one of numbers."""
+    if not len(own.words):
+        return "it is empty"
+    return almost_numbers(own) or f"it holds words such as {own.words.iloc[0]!r}"
 
 
 def spelling_remarks(words: Iterable[str], where: str) -> list[str]:

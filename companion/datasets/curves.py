@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from companion.checks import whole
+from companion.datasets.weights import whole_weights
 from companion.errors import DataError
 
 __all__ = ["Measurements", "sinusoid", "sinusoid_truth"]
@@ -30,15 +31,18 @@ class Measurements:
         Inputs `(points, features)`, float32.
     y
         Measurements `(points,)`, or `(points, targets)` where several quantities were measured, float32.
+    weights
+        How often each row counts, `(points,)`, from 0, float64; None where each counts once.
 
     Raises
     ------
     DataError
-        If there are no rows, the lengths differ, or a number is not finite.
+        If there are no rows, the lengths differ, a number is not finite, or the weights are not numbers from 0.
     """
 
     x: Floats
     y: Floats
+    weights: Floats | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -55,6 +59,7 @@ class Measurements:
         for name, array in (("x", x), ("y", y)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        object.__setattr__(self, "weights", whole_weights(self.weights, len(x)))
 
     def __len__(self) -> int:
         return len(self.y)

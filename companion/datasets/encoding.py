@@ -6,158 +6,40 @@ The rules are told in the book's data page (`book/reference/data`), section "You
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from companion.datasets.columns import (
+    ALWAYS_GAPS,
+    Column,
+    CyclicColumn,
+    NumberColumn,
+    OrderedColumn,
+    TrueFalseColumn,
+    WordColumn,
+    is_gap,
+)
 from companion.datasets.csv_files import read
+from companion.datasets.dates import DateColumn
+from companion.datasets.filling import FilledColumn
 from companion.datasets.notation import Notation
 from companion.errors import DataError, notice
 
-__all__ = ["ALWAYS_GAPS", "Column", "Encoding", "NumberColumn", "TrueFalseColumn", "WordColumn"]
+__all__ = ["Encoding"]
 
-ALWAYS_GAPS = ("", "NaN", "nan", "NaT", "<NA>", "#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")
-"""Entries that no word of a language looks like: programs write them where there is nothing."""
-
-_PLAIN = Notation()
-
-
-class Column(Protocol):
-    """One column of a table: its name in the file, the features that it becomes, and the way there and back."""
-
-    @property
-    def name(self) -> str:
-        """Name in the file."""
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the features that the column becomes."""
-
-    @property
-    def gaps(self) -> tuple[str, ...]:
-        """Words that stand for a missing entry in this column."""
-
-    def encode(self, entries: pd.Series) -> np.ndarray:
-        """Return the features `(points, features)` of entries `(points,)`, NaN where an entry has none."""
-
-    def decode(self, values: np.ndarray) -> pd.Series:
-        """Return the entries `(points,)` of features `(points, features)`."""
-
-
-@dataclass(frozen=True)
-class NumberColumn:
-    """Column of numbers, which is one feature.
-
-    Attributes
-    ----------
-    name
-        Name in the file.
-    notation
-        Way in which the file writes the numbers.
-    gaps
-        Words that stand for a missing number in this column.
-    """
-
-    name: str
-    notation: Notation = _PLAIN
-    gaps: tuple[str, ...] = ()
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Name of the column."""
-        return (self.name,)
-
-    def encode(self, entries: pd.Series) -> np.ndarray:
-        """Return the numbers `(points, 1)`; entries in another notation than the column's may be plain numbers."""
-        if pd.api.types.is_numeric_dtype(entries):
-            return np.asarray(entries.to_numpy(dtype=np.float64, na_value=np.nan))[:, None]
-        known = {text: self._read(text) for text in entries.unique()}
-        return np.array([known[text] for text in entries], dtype=np.float64)[:, None]
-
-    def decode(self, values: np.ndarray) -> pd.Series:
-        """Return the numbers, without units."""
-        return pd.Series(values[:, 0], name=self.name)
-
-    def _read(self, text: str) -> float:
-        for notation in (self.notation, _PLAIN):
-            value = notation.read(text)
-            if value is not None:
-                return value
-        return float("nan")
-
-
-@dataclass(frozen=True)
-class TrueFalseColumn:
-    """Column of true and false in any spelling, which is one feature of 1 and 0.
-
-    Attributes
-    ----------
-    name
-        Name in the file.
-    gaps
-        Words that stand for a missing entry in this column.
-    """
-
-    name: str
-    gaps: tuple[str, ...] = ()
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Name of the column."""
-        return (self.name,)
-
-    def encode(self, entries: pd.Series) -> np.ndarray:
-        """Return 1 for true and 0 for false `(points, 1)`."""
-        known = {"true": 1.0, "false": 0.0}
-        return np.array([known.get(str(text).casefold(), np.nan) for text in entries])[:, None]
-
-    def decode(self, values: np.ndarray) -> pd.Series:
-        """Return True and False."""
-        return pd.Series(values[:, 0] > 0.5, name=self.name)
-
-
-@dataclass(frozen=True)
-class WordColumn:
-    """Column of words, each of which becomes a feature of 0 and 1.
-
-    Attributes
-    ----------
-    name
-        Name in the file.
-    words
-        Words of the column, in alphabetical order.
-    gaps
-        No words: only an empty entry is a gap.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    gaps: tuple[str, ...] = ()
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Name of the column with each of its words, such as "city = Rome"."""
-        return tuple(f"{self.name} = {word}" for word in self.words)
-
-    def encode(self, entries: pd.Series) -> np.ndarray:
-        """Return a row of zeros with a single 1 for each entry; NaN for a word that the column did not have."""
-        place = {word: k for k, word in enumerate(self.words)}
-        found = np.full((len(entries), len(self.words)), np.nan)
-        for row, word in enumerate(entries):
-            if word in place:
-                found[row] = 0
-                found[row, place[word]] = 1
-        return found
-
-    def decode(self, values: np.ndarray) -> pd.Series:
-        """Return the word whose feature is largest."""
-        return pd.Series(np.array(self.words, dtype=object)[values.argmax(axis=1)], name=self.name)
-
-
-_KINDS: Mapping[str, Any] = {"number": NumberColumn, "true or false": TrueFalseColumn, "words": WordColumn}
+_KINDS: Mapping[str, Any] = {
+    "number": NumberColumn,
+    "true or false": TrueFalseColumn,
+    "words": WordColumn,
+    "ordered": OrderedColumn,
+    "cyclic": CyclicColumn,
+    "date": DateColumn,
+    "filled": FilledColumn,
+}
 
 
 @dataclass(frozen=True)
@@ -170,15 +52,24 @@ class Encoding:
         One description per column.
     left_out
         Columns of the file that did not become features, the one with the classes among them. New rows may have them.
+    reasons
+        Reason for each of them, where it is known.
     """
 
     columns: tuple[Column, ...]
     left_out: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of all features, in order."""
         return tuple(feature for column in self.columns for feature in column.features)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What was done to each column of the file, one line per column."""
+        used = [f"{column.name}: {column.about}; standardised" for column in self.columns]
+        return (*used, *(f"{name}: {self.reasons.get(name, 'left out')}" for name in self.left_out))
 
     def apply(self, rows: Any) -> np.ndarray:
         """Turn rows as the file has them into features.
@@ -197,13 +88,13 @@ class Encoding:
         Raises
         ------
         DataError
-            If a column is missing, a row has too many or too few entries, or an entry is a gap, a word that the column
-            did not have, or not a number.
+            If a column is missing, a row has too many or too few entries, or an entry is a gap in a column that had
+            none, a word that an ordered column did not have, or not a number.
 
         Warns
         -----
         CompanionWarning
-            If there are columns that the file did not have; they are not used.
+            If there are columns that the file did not have, which are not used; or words that a column did not have.
         """
         table = self._table(rows)
         names = [column.name for column in self.columns]
@@ -222,27 +113,21 @@ class Encoding:
             part = column.encode(entries)
             wrong = ~np.isfinite(part).all(axis=1)
             if wrong.any():
-                raise DataError(_refusal(column, entries, wrong))
+                raise DataError(_refusal(_plain(column), entries, wrong))
+            _tell_of_unknown_words(_plain(column), entries)
             parts.append(part)
         return np.concatenate(parts, axis=1)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, of which `from_json` makes the same encoding."""
-        kinds = {kind: name for name, kind in _KINDS.items()}
-        columns = [{"kind": kinds[type(column)], **asdict(column)} for column in self.columns]  # type: ignore[call-overload]
-        return {"columns": columns, "left_out": list(self.left_out)}
+        columns = [_column_as_json(column) for column in self.columns]
+        return {"columns": columns, "left_out": list(self.left_out), "reasons": dict(self.reasons)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Encoding:
         """Make an encoding of what `as_json` returned."""
-        columns = []
-        for own in stored["columns"]:
-            given: dict[str, Any] = {name: tuple(a) if isinstance(a, list) else a for name, a in own.items()}
-            kind = given.pop("kind")
-            if "notation" in given:
-                given["notation"] = Notation(**given["notation"])
-            columns.append(_KINDS[kind](**given))
-        return cls(tuple(columns), tuple(stored["left_out"]))
+        columns = tuple(_column_from_json(own) for own in stored["columns"])
+        return cls(columns, tuple(stored["left_out"]), stored.get("reasons", {}))
 
     def undo(self, values: np.ndarray) -> pd.DataFrame:
         """Turn features `(points, features)` in the units of the file back into rows as the file has them."""
@@ -281,6 +166,41 @@ class Encoding:
         return table
 
 
+def _column_as_json(column: Any) -> dict[str, Any]:
+    kinds = {kind: name for name, kind in _KINDS.items()}
+    own = dict(vars(column))
+    if "column" in own:
+        own["column"] = _column_as_json(own["column"])
+    if "notation" in own:
+        own["notation"] = dict(vars(own["notation"]))
+    return {"kind": kinds[type(column)], **{name: list(a) if isinstance(a, tuple) else a for name, a in own.items()}}
+
+
+def _column_from_json(stored: Mapping[str, Any]) -> Column:
+    own: dict[str, Any] = {name: tuple(a) if isinstance(a, list) else a for name, a in stored.items()}
+    kind = _KINDS[own.pop("kind")]
+    if "column" in own:
+        own["column"] = _column_from_json(own["column"])
+    if "notation" in own:
+        own["notation"] = Notation(**own["notation"])
+    column: Column = kind(**own)
+    return column
+
+
+def _plain(column: Column) -> Column:
+    """Return a column without what fills its gaps."""
+    return column.column if isinstance(column, FilledColumn) else column
+
+
+def _tell_of_unknown_words(column: Column, entries: pd.Series) -> None:
+    if isinstance(column, WordColumn) and (words := column.unknown(entries)):
+        listed = ", ".join(map(repr, words[:5])) + (", ..." if len(words) > 5 else "")
+        notice(
+            f"the table had no {listed} in column {column.name!r}, which count as none of its words "
+            f"({', '.join(column.words)}): the model has learned nothing about them."
+        )
+
+
 def _entries(values: pd.Series) -> pd.Series:
     """Return numbers as they are, and everything else as text without spaces around it, a gap as the empty string."""
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
@@ -295,12 +215,14 @@ def _refusal(column: Column, entries: pd.Series, wrong: np.ndarray) -> str:
     entry = entries.iloc[row]
     more = f" ({wrong.sum():,} rows have such a trouble)" if wrong.sum() > 1 else ""
     where = f"in column {column.name!r}, row {row} (counted from 0){more}"
-    if entry == "" or entry in column.gaps or entry != entry:
-        return f"there is a gap {where}: fill it in, or leave the row out."
-    if isinstance(column, WordColumn):
+    if is_gap(column, entries)[row]:
+        return f"there is a gap {where}, which had none in the table: fill it in, or leave the row out."
+    if isinstance(column, OrderedColumn) or (isinstance(column, CyclicColumn) and column.words):
         return f"{str(entry)!r} {where} is not a word that the table had; expected one of {', '.join(column.words)}."
+    if isinstance(column, DateColumn):
+        return f"{str(entry)!r} {where} is not a date; expected one such as {column.example}."
     if isinstance(column, TrueFalseColumn):
         return f"{str(entry)!r} {where} is neither true nor false."
-    unit = column.notation.unit if isinstance(column, NumberColumn) else ""
+    unit = column.notation.unit if isinstance(column, NumberColumn | CyclicColumn) else ""
     form = f", alone or with the unit {unit!r}" if unit else ", written as in the table"
     return f"{str(entry)!r} {where} is not a finite number; expected one{form}."

@@ -45,8 +45,13 @@ class TableForm:
         Raises
         ------
         DataError
-            If this is not a table, a column is missing, a row has too many or too few entries, or an entry is a gap,
-            not a number, or a word that the table did not have.
+            If this is not a table, a column is missing, a row has too many or too few entries, or an entry is a gap in
+            a column that had none, not a number, or a word that an ordered column did not have.
+
+        Warns
+        -----
+        CompanionWarning
+            If a column of words has one that the table did not have: it counts as none of them.
         """
         encoding, scaling = self._table_form()
         return scaling.apply(encoding.apply(rows))
@@ -71,6 +76,17 @@ class TableForm:
         """
         encoding, scaling = self._table_form()
         return encoding.undo(np.atleast_2d(scaling.undo(x)))
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What was done to each column of the table, one line per column.
+
+        Raises
+        ------
+        DataError
+            If this is not a table.
+        """
+        return self._table_form()[0].steps
 
     def _table_form(self) -> tuple[Encoding, Scaling]:
         if self.encoding is None or self.scaling is None:

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from companion.datasets.arrays import filled_in, names_of
+from companion.datasets.columns import NumberColumn
 from companion.datasets.curves import Measurements
-from companion.datasets.encoding import Encoding, NumberColumn
+from companion.datasets.encoding import Encoding
 from companion.datasets.form import TableForm
 from companion.datasets.scaling import Scaling, standardised
-from companion.datasets.splits import held_out_rows
+from companion.datasets.splits import Rows, chosen_rows
+from companion.datasets.weights import whole_weights
 from companion.errors import DataError
 
-__all__ = ["MeasuredTable", "measured_table"]
+__all__ = ["MeasuredTable", "measured_table", "measurements_of_rows"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,6 +82,10 @@ def measured_table(
     feature_names: Sequence[str] = (),
     seed: int = 0,
     test_fraction: float = 0.5,
+    fill_in: bool = False,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    time: ArrayLike | None = None,
     licence: str = "",
     source: str = "",
     encoding: Encoding | None = None,
@@ -99,6 +106,10 @@ def measured_table(
         Seed of the split.
     test_fraction
         Share of rows that are held out, between 0 and 1.
+    fill_in
+        Whether NaN in x is a gap, in which the median of the training rows stands, and one more feature marks it.
+    weights, groups, time
+        Weight, group and time of each row, (points,), as `tabular` takes them.
     licence, source
         Terms of use and origin.
     encoding
@@ -113,15 +124,43 @@ def measured_table(
         values, measured = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError("x or y is not an array of numbers; expected (points, features) and (points,).") from error
-    Measurements(values, measured)  # its checks, before anything is split
-    rows_train, rows_test = held_out_rows(len(values), test_fraction, seed)
-    features = tuple(feature_names) or tuple(f"x{i + 1}" for i in range(values.shape[1]))
-    scaling = standardised(values[rows_train], features, name)
+    whole = np.where(np.isnan(values), 0, values) if fill_in else values
+    Measurements(whole, measured, weights)  # type: ignore[arg-type]  # its checks, before anything is split
+    rows = chosen_rows(
+        len(values), groups=groups, time=time, test_fraction=test_fraction, seed=seed, what=f"rows of {name}"
+    )
+    if fill_in:
+        values, encoding = filled_in(values, feature_names, rows[0])
+        feature_names = encoding.features
+    return measurements_of_rows(
+        values, measured, rows, name=name, target_names=target_names, feature_names=feature_names, weights=weights,
+        licence=licence, source=source, encoding=encoding,
+    )  # fmt: skip
+
+
+def measurements_of_rows(
+    values: np.ndarray,
+    measured: np.ndarray,
+    rows: Rows,
+    *,
+    name: str,
+    target_names: Sequence[str],
+    feature_names: Sequence[str],
+    weights: ArrayLike | None,
+    licence: str,
+    source: str,
+    encoding: Encoding | None,
+) -> MeasuredTable:
+    """Standardise a table of measurements whose rows to learn from and to hold out are chosen; see `measured_table`."""
+    features = names_of(feature_names, values.shape[1])
+    own = whole_weights(weights, len(values))
+    first, held_out = (None, None) if own is None else (own[rows[0]], own[rows[1]])
+    scaling = standardised(values[rows[0]], features, name, first)
     several = tuple(f"y{i + 1}" for i in range(measured.shape[1])) if measured.ndim > 1 else ("y",)
     return MeasuredTable(
         name=name,
-        train=Measurements(scaling.apply(values[rows_train]), measured[rows_train]),
-        test=Measurements(scaling.apply(values[rows_test]), measured[rows_test]),
+        train=Measurements(scaling.apply(values[rows[0]]), measured[rows[0]], first),
+        test=Measurements(scaling.apply(values[rows[1]]), measured[rows[1]], held_out),
         target_names=tuple(target_names) or several,
         feature_names=features,
         licence=licence,

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from companion.datasets.encoding import Encoding
 from companion.datasets.form import TableForm
 from companion.datasets.scaling import Scaling, frozen
+from companion.datasets.weights import whole_weights
 from companion.errors import DataError
 
 __all__ = ["Dataset", "Observations", "check_labels", "whole_labels"]
@@ -34,18 +35,23 @@ class Observations:
         Inputs `(points, *features)`, floating; whole numbers and booleans become float64.
     y
         Labels `(points,)`, int32: a PyMC minibatch of int64 labels can't be observed.
+    weights
+        How often each row counts, `(points,)`, from 0; None where each counts once.
 
     Raises
     ------
     DataError
-        If there are no rows, the lengths differ, `x` holds NaN or infinity, or the labels are not whole numbers.
+        If there are no rows, the lengths differ, `x` holds NaN or infinity, the labels are not whole numbers, or the
+        weights are not numbers from 0.
     """
 
     x: Floats
     y: NDArray[np.int32]
+    weights: Floats | None = None
 
     def __post_init__(self) -> None:
         x, y = _inputs(self.x), whole_labels(self.y)
+        object.__setattr__(self, "weights", whole_weights(self.weights, len(x)))
         if len(x) != len(y):
             raise DataError(f"x has {len(x):,} rows and y has {len(y):,} labels: one label for each row is expected.")
         object.__setattr__(self, "x", x)
@@ -58,7 +64,8 @@ class Observations:
         labels, counts = np.unique(self.y, return_counts=True)
         listed = ", ".join(f"{label}: {count:,}" for label, count in zip(labels[:12], counts[:12], strict=True))
         more = ", ..." if len(labels) > 12 else ""
-        return f"Observations(x {self.x.shape} {self.x.dtype}, labels {{{listed}{more}}})"
+        weighted = "" if self.weights is None else ", weighted"
+        return f"Observations(x {self.x.shape} {self.x.dtype}, labels {{{listed}{more}}}{weighted})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

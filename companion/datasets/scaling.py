@@ -105,7 +105,7 @@ class Scaling:
         return values
 
 
-def standardised(values: Floats, features: Sequence[str], name: str) -> Scaling:
+def standardised(values: Floats, features: Sequence[str], name: str, weights: Floats | None = None) -> Scaling:
     """Find the mean and the scale that standardise the rows to learn from.
 
     Parameters
@@ -116,6 +116,8 @@ def standardised(values: Floats, features: Sequence[str], name: str) -> Scaling:
         Names of the features.
     name
         Name of the table.
+    weights
+        How often each row counts, (points,); once by default.
 
     Raises
     ------
@@ -123,7 +125,7 @@ def standardised(values: Floats, features: Sequence[str], name: str) -> Scaling:
         If numbers are too large to be squared.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(values)
+        scaler = StandardScaler().fit(values, sample_weight=weights)
     too_large = [feature for feature, scale in zip(features, scaler.scale_, strict=False) if not np.isfinite(scale)]
     if too_large:
         raise DataError(

@@ -14,15 +14,21 @@ from numpy.typing import ArrayLike
 from sklearn.datasets import load_breast_cancer, make_moons
 
 from companion.checks import choice
-from companion.datasets.encoding import Encoding, NumberColumn
+from companion.datasets.arrays import filled_in, names_of, whole_rows
+from companion.datasets.columns import NumberColumn
+from companion.datasets.encoding import Encoding
+from companion.datasets.filling import Gaps
 from companion.datasets.measured import MeasuredTable, measured_table
 from companion.datasets.observations import Dataset, Observations, check_labels
 from companion.datasets.scaling import standardised
-from companion.datasets.splits import held_out_rows, split_rows
+from companion.datasets.splits import Rows, chosen_rows
 from companion.datasets.targets import Task
 from companion.errors import DataError, notice
 
-__all__ = ["breast_cancer", "class_table", "moons", "tabular"]
+__all__ = ["breast_cancer", "class_table", "classes_of_rows", "moons", "tabular"]
+
+_RARE = 0.15
+"""Share of what a class would have if all were equally frequent, below which it is called rare."""
 
 
 def moons(n_samples: int = 1000, noise: float = 0.2, seed: int = 0, test_fraction: float = 0.5) -> Dataset:
@@ -151,6 +157,10 @@ def tabular(
     feature_names: Sequence[str] = (),
     seed: int = 0,
     test_fraction: float = 0.5,
+    gaps: str = "refuse",
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    time: ArrayLike | None = None,
     licence: str = "",
     source: str = "",
     stratify: bool = True,
@@ -161,7 +171,7 @@ def tabular(
     Parameters
     ----------
     x
-        Inputs `(points, features)`, in their own units.
+        Inputs `(points, features)`, in their own units: numbers. Words and dates are for `from_csv`.
     y
         Labels `(points,)`: whole numbers `0 ... len(class_names) - 1`. Or measurements `(points,)`, or
         `(points, targets)`, in their own units.
@@ -176,6 +186,16 @@ def tabular(
         Seed of the split.
     test_fraction
         Share of rows that are held out, between 0 and 1.
+    gaps
+        What becomes of NaN in x, a name of `Gaps`: "refuse"; "fill in", with the median of the training rows, and one
+        more feature that marks where; or "leave out", the rows.
+    weights
+        How often each row counts, `(points,)`, from 0: 2 is the row twice. They weigh the scaling, and a model's
+        likelihood.
+    groups
+        Group of each row, `(points,)`, such as a patient. No group is in both parts.
+    time
+        Time of each row, `(points,)`, numbers or dates. The latest rows are held out.
     licence, source
         Terms of use and origin.
     stratify
@@ -192,15 +212,18 @@ def tabular(
     Raises
     ------
     ModelError
-        If there is no such task.
+        If there is no such task, or no such way with gaps.
     DataError
-        If a value is NaN, lengths differ, a label has no class, a class has a single row, or a part would be empty.
+        If a value is NaN, lengths differ, a label has no class, a class has a single row, a part would be empty, or
+        groups and times are both given.
 
     Warns
     -----
     CompanionWarning
-        If a part lacks a class.
+        If a part lacks a class, a class is rare, or rows are left out.
     """
+    way = choice(Gaps, "gaps", gaps)
+    per_row: dict[str, Any] = {"weights": weights, "groups": groups, "time": time}
     shared: dict[str, Any] = {
         "name": name,
         "feature_names": feature_names,
@@ -210,9 +233,14 @@ def tabular(
         "source": source,
         "encoding": encoding,
     }
-    if _task(task, y) is Task.MEASUREMENTS:
-        return measured_table(x, y, target_names=target_names, **shared)
-    return class_table(x, y, class_names=class_names, stratify=stratify, **shared)
+    wanted = _task(task, y)
+    if way is Gaps.LEAVE_OUT:
+        x, y, per_row = whole_rows(x, y, per_row, name)
+    elif way is Gaps.FILL_IN and encoding is None:
+        shared["fill_in"] = True
+    if wanted is Task.MEASUREMENTS:
+        return measured_table(x, y, target_names=target_names, **shared, **per_row)
+    return class_table(x, y, class_names=class_names, stratify=stratify, **shared, **per_row)
 
 
 def class_table(
@@ -224,6 +252,10 @@ def class_table(
     feature_names: Sequence[str] = (),
     seed: int = 0,
     test_fraction: float = 0.5,
+    fill_in: bool = False,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    time: ArrayLike | None = None,
     licence: str = "",
     source: str = "",
     stratify: bool = True,
@@ -239,28 +271,53 @@ def class_table(
     Warns
     -----
     CompanionWarning
-        If a part lacks a class.
+        If a part lacks a class, or a class is rare.
     """
-    table = Observations(x, y)  # type: ignore[arg-type]  # its very purpose is to check and to convert
+    given = np.nan_to_num(np.asarray(x, dtype=np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf) if fill_in else x
+    table = Observations(given, y, weights)  # type: ignore[arg-type]  # its very purpose is to check and to convert
     if table.x.ndim != 2:
         raise DataError(f"x has shape {table.x.shape}: a table (points, features) is expected.")
     check_labels(table.y, len(class_names), where=f"y of {name}")
-    rows_train, rows_test = held_out_rows(len(table), test_fraction, seed)
-    if stratify:
-        rows_train, rows_test = split_rows(
-            table.y, tuple(class_names), test_fraction=test_fraction, seed=seed, what=f"rows of {name}"
-        )
-    for part, rows in (("to learn from", rows_train), ("held out", rows_test)):
-        lacking = [own for label, own in enumerate(class_names) if label not in table.y[rows]]
+    rows = chosen_rows(
+        len(table), labels=table.y, class_names=tuple(class_names), stratify=stratify, groups=groups, time=time,
+        test_fraction=test_fraction, seed=seed, what=f"rows of {name}",
+    )  # fmt: skip
+    values = np.asarray(table.x, dtype=np.float64)
+    if fill_in:
+        values, encoding = filled_in(x, feature_names, rows[0])
+        feature_names = encoding.features
+    return classes_of_rows(
+        values, table.y, rows, name=name, class_names=class_names, feature_names=feature_names, weights=table.weights,
+        licence=licence, source=source, encoding=encoding,
+    )  # fmt: skip
+
+
+def classes_of_rows(
+    values: np.ndarray,
+    labels: np.ndarray,
+    rows: Rows,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    feature_names: Sequence[str],
+    weights: np.ndarray | None,
+    licence: str,
+    source: str,
+    encoding: Encoding | None,
+) -> Dataset:
+    """Standardise a table of classes whose rows to learn from and to hold out are chosen; see `tabular`."""
+    for part, own in (("to learn from", rows[0]), ("held out", rows[1])):
+        lacking = [name for label, name in enumerate(class_names) if label not in labels[own]]
         if lacking:
             notice(f"the rows {part} of {name} have none of {', '.join(lacking)}: take more rows, or another seed.")
-    values = np.asarray(table.x, dtype=np.float64)
-    features = tuple(feature_names) or tuple(f"x{i + 1}" for i in range(values.shape[1]))
-    scaling = standardised(values[rows_train], features, name)
+    _tell_of_rare_classes(labels, class_names, name)
+    features = names_of(feature_names, values.shape[1])
+    first, held_out = (None, None) if weights is None else (weights[rows[0]], weights[rows[1]])
+    scaling = standardised(values[rows[0]], features, name, first)
     return Dataset(
         name=name,
-        train=Observations(scaling.apply(values[rows_train]), table.y[rows_train]),
-        test=Observations(scaling.apply(values[rows_test]), table.y[rows_test]),
+        train=Observations(scaling.apply(values[rows[0]]), labels[rows[0]], first),
+        test=Observations(scaling.apply(values[rows[1]]), labels[rows[1]], held_out),
         class_names=tuple(class_names),
         feature_names=features,
         licence=licence,
@@ -268,6 +325,20 @@ def class_table(
         scaling=scaling,
         encoding=encoding or Encoding(tuple(NumberColumn(feature) for feature in features)),
     )
+
+
+def _tell_of_rare_classes(labels: np.ndarray, class_names: Sequence[str], name: str) -> None:
+    """Warn where a class is so rare that accuracy says nothing of it."""
+    counts = np.bincount(labels, minlength=len(class_names))
+    rare = [k for k in np.flatnonzero(counts).tolist() if len(class_names) * counts[k] < _RARE * len(labels)]
+    if rare:
+        listed = ", ".join(f"{class_names[k]!r} ({counts[k]:,} rows)" for k in rare[:5])
+        usual = class_names[int(counts.argmax())]
+        notice(
+            f"of the {len(labels):,} rows of {name} few are {listed}. Who always says {usual!r} is right in "
+            f"{counts.max() / len(labels):.1%}, so accuracy says little here: compare log scores, and decide by what "
+            "each mistake costs (uncertainty.decide)."
+        )
 
 
 def _task(task: str, y: ArrayLike) -> Task:

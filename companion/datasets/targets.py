@@ -11,17 +11,15 @@ from enum import StrEnum
 import numpy as np
 
 from companion.checks import choice
-from companion.datasets.column_kinds import Entries, almost_numbers
+from companion.datasets.column_kinds import Entries, not_numbers
+from companion.datasets.columns import NumberColumn
 from companion.datasets.csv_files import CsvFile
-from companion.datasets.encoding import NumberColumn
 from companion.errors import DataError, notice
 
-__all__ = ["Task", "target_columns", "task_of", "tell_of_disguises"]
+__all__ = ["Task", "target_columns", "task_of"]
 
 _MOST_CLASSES_OF_NUMBERS = 20
 _CLEARLY_CLASSES = 5
-_TOO_FEW_ROWS = 20
-_THE_SAME = 0.99999
 
 
 class Task(StrEnum):
@@ -125,12 +123,9 @@ def target_columns(targets: Mapping[str, Entries], votes: set[str], file: CsvFil
 
 def _target_column(name: str, own: Entries, votes: set[str], file: CsvFile) -> NumberColumn:
     if not own.notations:
-        why = (
-            almost_numbers(own) or f"it holds words such as {own.words.iloc[0]!r}" if len(own.words) else "it is empty"
-        )
         raise DataError(
-            f"column {name!r} of {file.name} isn't a measurement: {why}. Expected numbers, or gaps. For classes, say "
-            "task='classes' (companion new: --task classes)."
+            f"column {name!r} of {file.name} isn't a measurement: {not_numbers(own)}. Expected numbers, or gaps. "
+            "For classes, say task='classes' (companion new: --task classes)."
         )
     notation, guessed = own.notation(votes, file.separator)
     if guessed:
@@ -141,47 +136,3 @@ def _target_column(name: str, own: Entries, votes: set[str], file: CsvFile) -> N
     elif not own.plain:
         notice(f"the numbers of {name!r} in {file.name} are read in another notation: {own.example(notation)}.")
     return NumberColumn(name, notation, own.gap_words)
-
-
-def tell_of_disguises(features: Mapping[str, np.ndarray], y: np.ndarray, task: Task, file: CsvFile) -> None:
-    """Warn of columns that tell the target all by themselves: they may be the target under another name.
-
-    Parameters
-    ----------
-    features
-        Name of each column to the features that it became, (points, features).
-    y
-        Labels (points,), or measurements (points, targets).
-    task
-        Which of the two.
-    file
-        File that they are from.
-
-    Warns
-    -----
-    CompanionWarning
-        If a column has one value for each class and each class has another one, or if a measurement is a straight line
-        of it.
-    """
-    if len(y) < _TOO_FEW_ROWS:
-        return
-    told = _tells_measurement if task is Task.MEASUREMENTS else _tells_class
-    if names := [name for name, x in features.items() if told(x, y)]:
-        notice(
-            f"in {file.name}, {', '.join(map(repr, names))} {'tells' if len(names) == 1 else 'each tell'} the target "
-            "of every row. A column that is only known once the target is should be left out: leave_out=[...] "
-            "(companion new: --leave-out)."
-        )
-
-
-def _tells_class(x: np.ndarray, y: np.ndarray) -> bool:
-    values, which = np.unique(x, axis=0, return_inverse=True)
-    classes = np.unique(y)
-    return len(values) == len(classes) == len(np.unique(np.column_stack([which.ravel(), y]), axis=0))
-
-
-def _tells_measurement(x: np.ndarray, y: np.ndarray) -> bool:
-    if x.shape[1] != 1 or np.ptp(x) == 0:
-        return False
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return any(abs(np.corrcoef(x[:, 0], one)[0, 1]) > _THE_SAME for one in y.T)

@@ -54,7 +54,7 @@ class BayesianClassifier(ClassifierMixin, BayesianNetwork):  # type: ignore[misc
 
     classes_: np.ndarray
 
-    def fit(self, X: Any, y: Any) -> BayesianClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BayesianClassifier:
         """Approximate the posterior over the weights.
 
         Parameters
@@ -63,12 +63,15 @@ class BayesianClassifier(ClassifierMixin, BayesianNetwork):  # type: ignore[misc
             Inputs (points, features): an array, or a frame of pandas or polars whose columns are numbers.
         y
             Classes (points,), numbers or words.
+        sample_weight
+            How often each row counts, (points,), from 0: a weight of 2 says the same as the row twice. It weighs the
+            likelihood, and the means and scales of the standardisation. None counts each row once.
 
         Raises
         ------
         ValueError
-            If X or y can't be used, such as NaN in X or a single class in y; it is also raised as a `DataError` or a
-            `ModelError`, which are ValueErrors.
+            If X, y or the weights can't be used, such as NaN in X or a single class in y; it is also raised as a
+            `DataError` or a `ModelError`, which are ValueErrors.
         """
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
@@ -77,7 +80,8 @@ class BayesianClassifier(ClassifierMixin, BayesianNetwork):  # type: ignore[misc
             raise DataError(
                 f"y holds one class alone, {self.classes_.tolist()[0]!r}; a classifier expects two classes or more."
             )
-        rows = Observations(self._standardised(X), labels.astype(np.int32))
+        weights = self._weights(X, sample_weight)
+        rows = Observations(self._standardised(X, weights), labels.astype(np.int32), weights)
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         self._fit(torch_classifier(rows, self._network(outputs), self._prior()), len(rows))
         return self

@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from companion.checks import choice, whole
 from companion.errors import ModelError
@@ -105,9 +105,15 @@ class BayesianNetwork(BaseEstimator):  # type: ignore[misc]
 
     # --- fitting ------------------------------------------------------------------------------------------
 
-    def _standardised(self, X: np.ndarray) -> np.ndarray:
+    def _weights(self, X: np.ndarray, given: Any) -> np.ndarray | None:
+        """Check how often each row counts, (points,)."""
+        if given is None:
+            return None
+        return np.asarray(_check_sample_weight(given, X, dtype=np.float64, ensure_non_negative=True))
+
+    def _standardised(self, X: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """Learn the mean and the scale of the inputs (points, features), and return them standardised."""
-        self.scaler_ = StandardScaler().fit(X)
+        self.scaler_ = StandardScaler().fit(X, sample_weight=weights)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         return np.asarray(self.scaler_.transform(X))
 

@@ -78,7 +78,7 @@ class BayesianRegressor(RegressorMixin, BayesianNetwork):  # type: ignore[misc]
         self.likelihood = likelihood
         self.noise = noise
 
-    def fit(self, X: Any, y: Any) -> BayesianRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BayesianRegressor:
         """Approximate the posterior over the weights and the noise.
 
         Parameters
@@ -87,15 +87,19 @@ class BayesianRegressor(RegressorMixin, BayesianNetwork):  # type: ignore[misc]
             Inputs (points, features): an array, or a frame of pandas or polars whose columns are numbers.
         y
             Measurements (points,), or (points, targets).
+        sample_weight
+            How often each row counts, (points,), from 0: a weight of 2 says the same as the row twice. It weighs the
+            likelihood, and the means and scales of the standardisation. None counts each row once.
 
         Raises
         ------
         ValueError
-            If X or y can't be used, such as NaN in X or a y that is the same in every row; it is also raised as a
-            `DataError` or a `ModelError`, which are ValueErrors.
+            If X, y or the weights can't be used, such as NaN in X or a y that is the same in every row; it is also
+            raised as a `DataError` or a `ModelError`, which are ValueErrors.
         """
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2)
-        rows = Measurements(self._standardised(X), y)
+        weights = self._weights(X, sample_weight)
+        rows = Measurements(self._standardised(X, weights), y, weights)
         outputs = (1 if rows.y.ndim == 1 else rows.y.shape[1]) * (2 if self.noise == "input" else 1)
         model = torch_regression(
             rows, self._network(outputs), self._prior(), likelihood=self.likelihood, noise=self.noise

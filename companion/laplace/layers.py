@@ -271,18 +271,19 @@ def factors(target: Target, flat: torch.Tensor, *, diagonal: bool) -> list[Facto
         One for each layer; its diagonal, or its factors, are empty.
     """
     sums: dict[Layer, Factors] = {}
-    counts: dict[Layer, list[int]] = {}
+    counts: dict[Layer, list[float]] = {}
     for number, data in target.parts():
         run = _run(target, flat, number, data)
         if not run.calls:
             continue
         inputs = [call.inputs() for call in run.calls]
+        weights = target.row_weights(data)
         for call, a in zip(run.calls, inputs, strict=True):
             own = sums.setdefault(call.layer, _empty(call, a))
             count = counts.setdefault(call.layer, [0, a.shape[1]])
-            count[0] += len(a)
+            count[0] += len(a) if weights is None else float(weights.sum())
             if not diagonal:
-                own.inputs += torch.einsum("nti,ntj->ij", a, a)
+                own.inputs += torch.einsum("nti,ntj->ij", a if weights is None else weights[:, None, None] * a, a)
         for output in run.outputs:
             for cotangent in _columns(output):
                 found = torch.autograd.grad(

@@ -156,10 +156,18 @@ class Target:
             own = tuple(p.expand(shape) if p.ndim <= len(shape) else p for p in own)
             # a density that the model scales up counts its rows less than once; their parameters aren't scaled
             weight = 1.0 if observed.scaled and observed.rows is not None else counts[observed.name]
+            rows = None if observed.weights is None else data[observed.weights].to(self.density.dtype)
             for p, entry in zip(own, fisher_of(observed.name, observed.distribution, own), strict=True):
                 if entry is not None and p.requires_grad:
-                    found.append(Output(p, (weight * entry).sqrt()))
+                    own_weight = weight if rows is None else weight * rows.reshape(-1, *[1] * (entry.ndim - 1))
+                    found.append(Output(p, (own_weight * entry).sqrt()))
         return found
+
+    def row_weights(self, data: Data) -> torch.Tensor | None:
+        """Give how often each row of a part counts, (rows,), where the observed variables say it and agree."""
+        names = {observed.weights for observed in self.density.observed}
+        name = names.pop() if len(names) == 1 else None
+        return None if name is None else data[name].to(self.density.dtype)
 
     def likelihood_curvature(self, flat: torch.Tensor, curvature: Curvature, *, again: bool = False) -> torch.Tensor:
         """Compute minus the second derivatives of the log likelihood, or the Gauss-Newton matrix, (free, free).

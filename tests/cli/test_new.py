@@ -181,3 +181,49 @@ def test_the_command_s_help_names_both_kinds_of_data(capsys):
     out = capsys.readouterr().out
     assert "CSV" in out
     assert "subfolder" in out
+
+
+def test_what_is_said_of_a_table_stands_in_the_notebook_and_what_was_done_is_printed(table, capsys):
+    text = table.read_text(encoding="utf-8").splitlines()
+    lines = [f"{line},p{k // 5},{1 + k % 2},{k % 24}" for k, line in enumerate(text[1:])]
+    table.write_text("\n".join([f"{text[0]},plot,often,hour", *lines]), encoding="utf-8")
+    said = ["--groups", "plot", "--weights", "often", "--ordered", "soil=sand, clay", "--cyclic", "hour=24"]
+    assert main(["new", "flowers.csv", "--target", "kind", *said, "--gaps", "leave-out"]) == 0
+    out = capsys.readouterr().out
+    for step in (
+        "soil: the place in the order sand < clay",
+        "hour: sine and cosine on a circle of 24",
+        "often: not learned from",
+        "plot: not learned from",
+        "kind: the target",
+    ):
+        assert f"\n  {step}" in out
+    code = json.loads(table.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    call = next(line for cell in code for line in cell["source"].splitlines() if "datasets.from_csv" in line)
+    for part in (
+        'gaps="leave out"',
+        'ordered={"soil": ["sand", "clay"]}',
+        'cyclic={"hour": 24.0}',
+        'weights="often"',
+        'groups="plot"',
+    ):
+        assert part in call
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["--ordered", "soil"], "--ordered soil: expected a column, = and what stands there"),
+        (["--cyclic", "=24"], "--cyclic =24: expected a column"),
+        (["--ordered", "soil=clay,loam"], "doesn't name 'sand'"),
+        (["--groups", "sole"], "no column 'sole'; did you mean 'soil'"),
+        (["--time", "soil"], "isn't one of numbers or dates"),
+    ],
+)
+def test_what_is_said_wrongly_of_a_table_is_refused(said, words, table, capsys):
+    assert words in refused(capsys, table, "--target", "kind", *said)
+
+
+def test_what_is_for_tables_is_refused_for_a_folder(photos, capsys):
+    for said in (["--groups", "a"], ["--leave-out", "a"], ["--task", "classes"], ["--cyclic", "a=3"]):
+        assert f"leave {said[0]} out" in refused(capsys, photos, *said)

@@ -48,16 +48,18 @@ def test_numeric_classes_keep_the_order_of_numbers(tmp_path):
     assert datasets.from_csv(written(tmp_path, text), "kind").class_names == ("1", "2", "10")
 
 
-def test_gaps_and_remarks_are_left_out_with_a_word(tmp_path):
+@pytest.mark.parametrize("gaps", ["fill in", "leave out"])
+def test_gaps_and_remarks_are_filled_or_left_out_with_a_word(gaps, tmp_path):
     lines = ["kind,size,remark"] + [f"{'ab'[k % 2]},{'' if k == 3 else k},remark {k}" for k in range(30)]
     path = written(tmp_path, "\n".join(lines))
     with pytest.warns(CompanionWarning) as said:
-        data = datasets.from_csv(path, "kind")
+        data = datasets.from_csv(path, "kind", gaps=gaps)
     words = " ".join(str(warning.message) for warning in said)
     assert "1 of 30 rows of mine.csv have gaps" in words
     assert "'remark'" in words
-    assert data.feature_names == ("size",)
-    assert len(data.train) + len(data.test) == 29
+    filled = gaps == "fill in"
+    assert data.feature_names == (("size", "size is missing") if filled else ("size",))
+    assert len(data.train) + len(data.test) == 29 + filled
 
 
 def test_the_split_follows_the_seed(tmp_path):

@@ -35,6 +35,8 @@ LONG = {
     "check_methods_sample_order_invariance", "check_n_features_in", "check_n_features_in_after_fitting",
     "check_pipeline_consistency", "check_positive_only_tag_during_fit", "check_readonly_memmap_input",
     "check_regressor_data_not_an_array", "check_regressors_int", "check_regressors_no_decision_function",
+    "check_sample_weights_list", "check_sample_weights_not_an_array", "check_sample_weights_not_overwritten",
+    "check_sample_weights_pandas_series", "check_sample_weights_shape", "check_classifiers_one_label_sample_weights",
     "check_regressor_multioutput", "check_regressors_train", "check_supervised_y_2d",
 }  # fmt: skip
 EXPECTED_FAILURES: dict[str, str] = {}  # none
