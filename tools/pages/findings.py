@@ -296,28 +296,32 @@ FINDINGS = [
     Finding(
         BAND,
         "bbb-reference",
-        "With the noise learned, mean-field calls the curve noise: it learns {} where 1 is true, and NUTS, on the same model, {}.",
+        "With the noise learned, mean-field calls the curve noise: it learns {} where 1 is true, and NUTS, on the same "
+        "model, {}.",
         (r"^all layers, N\(0, 1\) +[\d.]+ +([\d.]+) ", r"^NUTS +NaN +([\d.]+) "),
         'figures.loc["all layers, N(0, 1)", "noise"] > 3',
     ),
     Finding(
         BAND,
         "bbb-collapse",
-        "Its own bound prefers that collapse: it is best at a noise of {}, with {} nats; at {}, next to what NUTS finds, it is {}.",
+        "Its own bound prefers that collapse: it is best at a noise of {}, with {} nats; at {}, next to what NUTS "
+        "finds, it is {}.",
         (rf"^lowest at {NUMBER}: {NUMBER} nats; at {NUMBER}, next to the mean of NUTS, (\d+)",),
         "total[near] > total.min() + 20",
     ),
     Finding(
         BAND,
         "bbb-points-shrink",
-        "Epistemic doubt shrinks with data: inside, {} at 32 points, {} at 320 and {} at 3,200. Beyond the data it shrinks, too.",
+        "Epistemic doubt shrinks with data: inside, {} at 32 points, {} at 320 and {} at 3,200. Beyond the "
+        "data it shrinks, too.",
         (rf"^inside: +32 points {NUMBER}, 320 points {NUMBER}, 3,200 points {NUMBER}",),
         "means_inside[0] > 1.5 * means_inside[1]",
     ),
     Finding(
         BAND,
         "bbb-input",
-        "One number for the noise is right on average alone: its 95 % band holds {} % of the quiet third and {} % of the loud one.",
+        "One number for the noise is right on average alone: its 95 % band holds {} % of the quiet third "
+        "and {} % of the loud one.",
         (rf"^one number for the noise: .* left, middle, right: {PERCENT}, [\d.]+%, {PERCENT}",),
         'thirds["one number for the noise"][0] >',
     ),
