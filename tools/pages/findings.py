@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -75,7 +76,7 @@ class Finding:
         NotFoundError
             If the section prints nothing that a pattern fits.
         """
-        printed, figures = section(self.page, self.label).printed, []
+        printed, figures = section(self.page, self.label).printed, list[str]()
         for pattern in self.patterns:
             found = re.search(pattern, printed, flags=re.MULTILINE)
             if found is None:
@@ -114,7 +115,8 @@ def section(page: str, label: str) -> Section:
         If the page has no such label before a heading.
     """
     title, level = "", 0
-    printed, code = [], []
+    printed: list[str] = []
+    code: list[str] = []
     for kind, what in _pieces(read(notebook_of(page))):
         if kind == "heading":
             marks, name, own = what
@@ -130,7 +132,7 @@ def section(page: str, label: str) -> Section:
     return Section(title, "\n".join(printed), "\n".join(code))
 
 
-def _pieces(notebook: NotebookNode) -> Iterator[tuple[str, object]]:
+def _pieces(notebook: NotebookNode) -> Iterator[tuple[str, Any]]:
     """Give the headings of a notebook, as marks, title and label, and its code cells, in their order."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
