@@ -164,7 +164,7 @@ def findings_page(made: str) -> str:
         text += [
             f"- {f.written()} ({{ref}}`{section(f.page, f.label).title.replace('`', '')} <{f.label}>`)" for f in own
         ]
-        text += ["", ":::{dropdown} The assertions that hold them", "```python"]
+        text += ["", ":::{dropdown} The assertions that hold them", "```{code-block} python"]
         text += [*dict.fromkeys(f.assertion() for f in own), "```", ":::"]
     return "\n".join(text) + "\n"
 
