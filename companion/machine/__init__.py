@@ -12,12 +12,14 @@ from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
 from companion.machine.seeds import generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
+from companion.machine.work import Work
 
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
     "Machine",
     "Precision",
+    "Work",
     "compiled",
     "denormals_flushed",
     "device_named",

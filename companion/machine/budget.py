@@ -6,11 +6,10 @@ Explained in `book/reference/how_a_fit_works`, section "Prediction".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+
+from companion.machine.work import Work
 
 __all__ = ["BUDGET_BYTES", "draws_at_once", "slices"]
 
@@ -18,19 +17,6 @@ Tensors = Mapping[str, torch.Tensor]
 
 # Memory that prediction may take for activations: enough to be fast, and small beside the memory of a laptop.
 BUDGET_BYTES = 512 * 2**20
-
-
-class _Bytes(TorchDispatchMode):
-    """Sum of the sizes of everything that is computed: more than is held at once, and so a safe bound."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.total += sum(t.nbytes for t in tree_flatten(out)[0] if isinstance(t, torch.Tensor))
-        return out
 
 
 def draws_at_once(
@@ -56,10 +42,10 @@ def draws_at_once(
     """
     points = len(next(iter(data.values())))
     few = min(points, 16)
-    with _Bytes() as counted:
+    with Work() as counted:  # everything that is computed is more than is held at once, and so a safe bound
         function({name: a[0] for name, a in draw.items()}, {name: a[:few] for name, a in data.items()})
     weights = sum(a[0].nbytes for a in draw.values())
-    per_point = max(1, counted.total / few)
+    per_point = max(1, counted.computed_bytes / few)
     rows = int(min(points, max(1, budget / per_point)))
     return int(max(1, budget / (per_point * rows + weights))), rows
 

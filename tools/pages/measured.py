@@ -1,6 +1,7 @@
 """Write the pages of the book that are made from measured results: `make pages`; the tests compare.
 
-``book/reference/scoreboard.md`` is made from the rows of `tools.pages.scoreboard`, and ``runs.md`` from
+``book/reference/scoreboard.md`` is made from the rows of `tools.pages.scoreboard`, ``findings.md`` from
+`tools.pages.findings`, and ``runs.md`` from
 ``benchmarks/results/chapters.json`` (what `make measure` found; and ``chapters_gpu.json``, the same on a GPU) and from
 the stored notebooks. So are the two tables of README.md (`tools.pages.readme`); and the drawing of the rooms on the
 page "How a fit works" (`tools.pages.rooms`) is written here, too. With ``--check`` nothing is written, and the exit
@@ -19,7 +20,7 @@ import numpy as np
 from tools import ROOT
 from tools.contents import chapters, notebook_of, pages
 from tools.notebooks import read
-from tools.pages import methods, readme, scoreboard
+from tools.pages import findings, methods, readme, scoreboard
 from tools.pages.rooms import drawing
 from tools.pages.scoreboard import Row
 from tools.pages.tables import figure, spread, table
@@ -179,6 +180,7 @@ def made() -> dict[Path, Callable[[], str]]:
     """Name every file that is made here, or in part, and what makes its text."""
     return {
         REFERENCE / "scoreboard.md": score_page,
+        REFERENCE / "findings.md": lambda: findings.findings_page(MADE),
         REFERENCE / "runs.md": run_page,
         DRAWING: drawing,
         **({REFERENCE / "methods.md": methods.method_page(MADE)} if methods.stored() else {}),
