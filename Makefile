@@ -30,13 +30,15 @@ BENCH =
 PATHS =
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 HTML = _build/html
+LIGHTHOUSE = lighthouse@12.8.2
+BIOME = @biomejs/biome@2.6.8
 
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tools/notebooks/nbval-sanitize.cfg
 
 TOOLS = .venv/bin/python -m tools
 
-.PHONY: help book serve site test unit fuzz notebooks execute measure pages picture play data bench lint numbers english \
-  lock clean chapters changed binder links gpu gpu-report dist try report
+.PHONY: help book serve site pdf test unit fuzz notebooks execute measure pages picture play data bench lint lint-js numbers \
+  english lock clean chapters changed binder links gpu gpu-report dist try report
 
 # What stands behind ## explains a target; behind ##ci, one that is for continuous integration above all.
 help:  ## list these targets
@@ -78,6 +80,15 @@ help:  ## list these targets
 	@$(PIP) install -q -c constraints.txt jupyter-repo2docker==2026.4.0 >&2
 	@touch $@
 
+# Programs of npm: Lighthouse, for the tests of the site, and Biome. Without npm nothing is installed, and a note says so.
+.venv/.lighthouse: | .venv/.made
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix .venv/lighthouse $(LIGHTHOUSE) >&2 \
+	  && touch $@; else echo "note: no npm here, so that Lighthouse measures nothing" >&2; fi
+
+.venv/.biome: | .venv/.made
+	@npm install --silent --no-audit --no-fund --prefix .venv/biome $(BIOME) >&2
+	@touch $@
+
 .venv/.dist: .venv/.tools
 	@$(PIP) install -q $(LOCK) --group dist >&2
 	@touch $@
@@ -102,9 +113,14 @@ book: .venv/.book  ## render the book to _build/html from the stored outputs
 serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
-# What only a browser can tell: no white boxes in dark mode, nothing wider than a phone. Needs a Chromium.
-site: book .venv/.test  ## render the book, and look at it in a real browser
+# What only a browser can tell: no white boxes in dark mode, nothing wider than a phone. Needs a Chromium, and npm for
+# Lighthouse.
+site: book .venv/.test .venv/.lighthouse  ## render the book, and look at it in a real browser
 	@BOOK_RENDERED=1 .venv/bin/python -m pytest tests/site/test_site.py
+
+# Needs a Chromium. Rendered first, printed then: the pages as they are, one behind the other.
+pdf: book .venv/.test  ## render the book, and print it to _build/book.pdf
+	@$(TOOLS) pdf
 
 # Needs a network. Sphinx's list of every link lies in _build/links/_build/html/output.txt afterwards. In a folder of its
 # own: what it reads without -W must not pass for read by `make book`.
@@ -119,7 +135,7 @@ changed: .venv/.tools  ##ci list the pages that differ from BASE=origin/main
 
 # PYDEVD_DISABLE_FILE_VALIDATION: without it every notebook kernel prints a warning about frozen modules.
 # The book comes first: the tests of the site look at it.
-test: .venv/.test  ## render the book, run the unit tests, and every notebook against its stored outputs
+test: .venv/.test .venv/.lighthouse  ## render the book, run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
 	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
 	@echo "running the unit tests, then every notebook (35 minutes) ..."
@@ -191,6 +207,10 @@ lint: .venv/.test  ## check style, types, spelling, English, the notebooks as st
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(TOOLS) workflows
 	.venv/bin/shellcheck .ci/run tools/environment.sh postBuild
+
+# For itself, because only it needs npm.
+lint-js: .venv/.biome .venv/.tools  ##ci check the scripts of the pieces to play with
+	.venv/biome/node_modules/.bin/biome lint --error-on-warnings book/_play
 
 numbers: .venv/.test  ## print each number of a chapter's prose beside the output that it comes from (NB=one.ipynb)
 	@$(TOOLS) numbers $(NB)

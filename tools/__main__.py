@@ -12,6 +12,7 @@ COMMANDS = {
     "numbers": "tools.notebooks.prose",
     "pages": "tools.pages.measured",
     "play": "tools.play",
+    "pdf": "tools.site.pdf",
     "picture": "tools.pages.picture",
     "rendered": "tools.pages.links",
     "workflows": "tools.workflows.check",

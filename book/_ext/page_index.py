@@ -2,7 +2,8 @@
 
 - ``book/_pages.yml`` says in a sentence what each page holds, and what a reader of it should have read. A page that it
   does not name is described by its first paragraph, and its prerequisite is the chapter before it in its part.
-- Each page gets a description, a canonical address, a card for messengers and structured data.
+- Each page gets a description, a canonical address, a card for messengers and structured data. Where sections moved
+  to another page, ``moved`` in ``_pages.yml`` keeps their old addresses alive.
 - ``sitemap.xml`` and ``llms.txt`` list the pages.
 - The directive ``{chapters}`` lists the chapters with the time that reading them takes and their prerequisites.
 """
@@ -24,7 +25,11 @@ LINES_A_MINUTE = 25
 LONGEST = 200
 """Number of characters of a description, of which search engines show about 160."""
 
-CARD = "_static/card.png"
+CARD = {
+    "file": "_static/card.png",
+    "alt": "What a Bayesian network predicts for two moons, and how sure it is, side by side",
+}
+"""What messengers show of a page for which no card was drawn, and of the first one."""
 
 
 class Chapters(nodes.General, nodes.Element):
@@ -179,7 +184,8 @@ def _head(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
     if doctree is None or pagename not in app.env.all_docs:
         return
     said, title = description(app, pagename), app.env.titles[pagename].astext()
-    address, card = f"{app.config.html_baseurl}{pagename}.html", f"{app.config.html_baseurl}{CARD}"
+    card = CARD if pagename == app.config.root_doc else context.get("card", CARD)
+    address, picture = f"{app.config.html_baseurl}{pagename}.html", f"{app.config.html_baseurl}{card['file']}"
     names = {"description": said, "twitter:card": "summary_large_image"}
     properties = {
         "og:title": title,
@@ -187,18 +193,31 @@ def _head(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
         "og:type": "website" if pagename == app.config.root_doc else "article",
         "og:url": address,
         "og:site_name": app.config.html_title,
-        "og:image": card,
-        "og:image:alt": "What a Bayesian network predicts for two moons, and how sure it is, side by side",
+        "og:image": picture,
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "og:image:alt": card["alt"],
         "og:locale": str(context.get("language") or "en").replace("-", "_"),
     }
     tags = [f'<meta name="{k}" content="{html.escape(v)}">' for k, v in names.items()]
     tags += [f'<meta property="{k}" content="{html.escape(v)}">' for k, v in properties.items()]
-    data = _structured(app, pagename, title, said, address, card)
+    data = _structured(app, pagename, title, said, address, picture)
     said_by_data = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     tags.append(f'<script type="application/ld+json">{said_by_data}</script>')
+    tags += _moved(app, pagename)
     if pagename == app.config.root_doc:
         context["docstitle"] = ""  # its title is the book's: once is enough
     context["metatags"] = context.get("metatags", "") + "\n".join(tags) + "\n"
+
+
+def _moved(app: Sphinx, page: str) -> list[str]:
+    """Send readers of a place that has moved to another page there: an address with a # reaches no server."""
+    moved = about(app).get(page, {}).get("moved", {})
+    places = {place: app.builder.get_relative_uri(page, other) for other, listed in moved.items() for place in listed}
+    if not places:
+        return []
+    goes = f"const to = {json.dumps(places)}[location.hash.slice(1)]; if (to) location.replace(to + location.hash);"
+    return [f"<script>{{ {goes} }}</script>"]
 
 
 def _structured(app: Sphinx, page: str, title: str, said: str, address: str, card: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 - The directive ``{play} digits`` stands where a piece goes. Until its script has started, and where there are no
   scripts, a still picture is there, ``_static/play/digits.png``, with the words for it that the option ``alt`` gives.
 - The modules of ``book/_play`` are bundled into one classic script, because a page that is opened from a disk may load
-  no modules. Only pages with a piece load it.
+  no modules. Only pages with a piece load it, and a piece loads its own data when it comes near the reader's view.
 """
 
 import re
@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 SOURCES = Path(__file__).resolve().parent.parent / "_play"
 ENTRY = "play.js"
 IMPORT = re.compile(r'^import \{ (.+?) \} from "\./([\w-]+\.js)";\n', re.MULTILINE)
-EXPORT = re.compile(r"^export (?:function|const) (\w+)", re.MULTILINE)
+EXPORT = re.compile(r"^export (?:function\*?|const) (\w+)", re.MULTILINE)
 
 
 def bundle(sources: Path = SOURCES) -> str:
@@ -73,8 +73,10 @@ class Play(SphinxDirective):
 
 
 def _begin(self: Any, node: Piece) -> None:
-    label = self.attval(node["label"])
-    self.body.append(f'<div class="play" data-piece="{node["piece"]}" data-label="{label}">\n')
+    piece, label = node["piece"], self.attval(node["label"])
+    top = "../" * self.builder.current_docname.count("/")
+    data = f' data-source="{top}_static/play/{piece}.js"' if _data(piece).exists() else ""
+    self.body.append(f'<div class="play" data-piece="{piece}" data-label="{label}"{data}>\n')
 
 
 def _end(self: Any, node: Piece) -> None:
@@ -92,15 +94,19 @@ def _write(app: Sphinx) -> None:
         (folder / "play.js").write_text(bundle(), encoding="utf-8")
 
 
+def _data(piece: str) -> Path:
+    return SOURCES.parent / "_static" / "play" / f"{piece}.js"
+
+
+def _not_everywhere(app: Sphinx, config: Any) -> None:
+    """Take the data of the pieces off the scripts of all pages: jupyter-book adds whatever lies in ``_static``."""
+    config.html_js_files = [file for file in config.html_js_files if not str(file).startswith("play/")]
+
+
 def _load(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Load the scripts of a page's pieces."""
-    pieces = sorted({place["piece"] for place in doctree.findall(Piece)}) if doctree else []
-    for piece in pieces:
-        if (SOURCES.parent / "_static" / "play" / f"{piece}.js").exists():
-            app.add_js_file(f"play/{piece}.js", loading_method="defer", priority=800)
-    if pieces:
+    """Load the script of a page that has pieces."""
+    if doctree and any(True for _ in doctree.findall(Piece)):
         app.add_js_file("play.js", loading_method="defer", priority=801)
-        app.add_css_file("play.css")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -108,6 +114,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     plain = (_nothing, _nothing)
     app.add_node(Piece, html=(_begin, _end), latex=plain, text=plain)
     app.add_directive("play", Play)
+    app.connect("config-inited", _not_everywhere)
     app.connect("builder-inited", _write)
     app.connect("html-page-context", _load)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,13 +1,14 @@
 // Draw a digit: thirty networks from the posterior answer, a plain network beside them.
 
 import { centred } from "./image.js";
-import { drawNetwork, meanNetwork, patches, probabilities, readLayers } from "./network.js";
+import { drawing, meanNetwork, patches, probabilities, readLayers } from "./network.js";
 import { colour, make, onTheme, percent, slider } from "./page.js";
 import { unpacked } from "./stored.js";
 import { average, decide, decompose, entropy } from "./uncertainty.js";
 
 const SIZE = 280;
 const PEN = 22;
+const PATIENCE = 8; // milliseconds
 const MOST = Math.log(10);
 const KINDS = [
   ["digit", "A test digit"], ["letter", "A letter"], ["shoe", "A shoe"],
@@ -21,15 +22,22 @@ export function answer(networks, plain, image) {
   return { draws, mean: average(draws), doubt: decompose(draws), plain: probabilities(plain, seen) };
 }
 
-/** Draw the networks one by one, with a pause after each, so that the page never stalls. */
+/** Draw the networks bit by bit, with a pause after each few milliseconds, so that the page never stalls. */
 function gather(layers, count, ready) {
   const networks = [];
+  let steps = drawing(layers, 0);
   const next = () => {
-    networks.push(drawNetwork(layers, networks.length));
-    if (networks.length < count) setTimeout(next);
-    else ready(networks);
+    const begun = performance.now();
+    while (performance.now() - begun < PATIENCE) {
+      const step = steps.next();
+      if (!step.done) continue;
+      networks.push(step.value);
+      if (networks.length === count) return ready(networks);
+      steps = drawing(layers, networks.length);
+    }
+    return setTimeout(next);
   };
-  next();
+  setTimeout(next);
 }
 
 /** The sheet to draw on, by mouse, finger or keyboard. */
@@ -136,7 +144,7 @@ function paint(context, image, size) {
   sight.fillStyle = colour("ink");
   sight.fillRect(0, 0, 28, 28);
   const data = sight.getImageData(0, 0, 28, 28);
-  image.forEach((value, i) => (data.data[4 * i + 3] = Math.round(255 * value)));
+  image.forEach((value, i) => { data.data[4 * i + 3] = Math.round(255 * value); });
   sight.putImageData(data, 0, 0);
   context.imageSmoothingEnabled = false;
   context.clearRect(0, 0, size, size);
@@ -173,7 +181,7 @@ function bars() {
       columns.forEach(({ bar, other, dots }, digit) => {
         set(bar, mean[digit]);
         set(other, plain[digit]);
-        dots.forEach((dot, i) => dot.setAttribute("cy", top + high * (1 - draws[i % draws.length][digit])));
+        dots.forEach((dot, i) => { dot.setAttribute("cy", top + high * (1 - draws[i % draws.length][digit])); });
       });
       const best = mean.indexOf(Math.max(...mean));
       svg.setAttribute("aria-label", `Probabilities of the ten digits. The Bayesian network gives ${best} ` +
@@ -199,8 +207,8 @@ function strips() {
     node,
     show({ doubt, plain }) {
       const values = [doubt.aleatoric, doubt.epistemic, entropy(plain)];
-      [open, unknown, other].forEach((span, i) => (span.style.width = `${(100 * Math.max(0, values[i])) / MOST}%`));
-      said.forEach((span, i) => (span.textContent = nats(values[i])));
+      [open, unknown, other].forEach((span, i) => { span.style.width = `${(100 * Math.max(0, values[i])) / MOST}%`; });
+      said.forEach((span, i) => { span.textContent = nats(values[i]); });
     },
   };
 }

@@ -70,7 +70,7 @@ function losses(data) {
   return {
     svg,
     show(chosen, step, said) {
-      lines.forEach((line, i) => line.classList.toggle("play-chosen", i === chosen));
+      lines.forEach((line, i) => { line.classList.toggle("play-chosen", i === chosen); });
       svg.append(lines[chosen], now);
       now.setAttribute("x1", toX(step));
       now.setAttribute("x2", toX(step));
@@ -94,9 +94,11 @@ export function moons(place, data) {
   });
   const play = make("button", { type: "button", onclick: () => (timer ? stop() : begin()) }, "Play");
   const choice = make("fieldset", { class: "play-choice" }, make("legend", {}, "Start"));
-  data.starts.forEach((start, i) => choice.append(make("label", {}, make("input", {
-    type: "radio", name: "play-start", checked: i === 0, onchange: () => { chosen = i; refresh(); },
-  }), ` seed ${start.seed}`)));
+  for (const [i, start] of data.starts.entries()) {
+    choice.append(make("label", {}, make("input", {
+      type: "radio", name: "play-start", checked: i === 0, onchange: () => { chosen = i; refresh(); },
+    }), ` seed ${start.seed}`));
+  }
 
   const stepOf = () => Math.max(1, Math.round((frame / (data.frames - 1)) * data.steps));
   function said() {

@@ -1,9 +1,10 @@
 // The convolutional network of the MNIST chapter, in plain JavaScript, for one image and many draws of its weights.
 // Shapes: 28x28 -> 32 filters of 5x5, pooling, tanh -> 32 filters of 5x5, pooling, tanh -> 256 units, tanh -> 10 classes.
 
-import { normals } from "./noise.js";
+import { fill } from "./noise.js";
 import { numbers } from "./stored.js";
 
+const SLICE = 8192; // normal numbers that are drawn without a pause: even, and a few milliseconds on a phone
 const SIZES = [[32, 25], [32, 800], [256, 512], [10, 256]]; // outputs and inputs of each layer
 
 /** Say where torch's weight number i of a layer goes: pixel by pixel, channels last, so that inner loops run straight. */
@@ -46,10 +47,14 @@ export function meanNetwork(layers) {
   return layers.map((layer, i) => ({ weight: ordered(layer.mean, i), bias: layer.biasMean }));
 }
 
-/** Draw a network: mean plus scale times noise, layer after layer, weights before biases. */
-export function drawNetwork(layers, seed) {
+/** Draw a network in small steps: mean plus scale times noise, layer after layer, weights before biases. */
+export function* drawing(layers, seed) {
   const size = layers.reduce((n, layer) => n + layer.mean.length + layer.biasMean.length, 0);
-  const noise = normals(seed, size);
+  const noise = new Float64Array(size);
+  for (let from = 0; from < size; from += SLICE) {
+    fill(noise, seed, from, Math.min(size, from + SLICE));
+    yield null;
+  }
   let start = 0;
   const drawn = (mean, scale) => {
     const found = new Float64Array(mean.length);
@@ -57,10 +62,21 @@ export function drawNetwork(layers, seed) {
     start += mean.length;
     return found;
   };
-  return layers.map((layer, i) => {
+  const network = [];
+  for (const [i, layer] of layers.entries()) {
     const weight = ordered(drawn(layer.mean, layer.scale), i);
-    return { weight, bias: drawn(layer.biasMean, layer.biasScale) };
-  });
+    network.push({ weight, bias: drawn(layer.biasMean, layer.biasScale) });
+    yield null;
+  }
+  return network;
+}
+
+/** Draw a network at once. */
+export function drawNetwork(layers, seed) {
+  const steps = drawing(layers, seed);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
 }
 
 /** Cut an image into the patches that the first filters see, four in a row for each place that pooling makes of them. */

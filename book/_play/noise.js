@@ -10,14 +10,19 @@ function mixed(bits) {
 
 /** Draw n standard normal numbers; the same seed gives the same numbers. */
 export function normals(seed, n) {
-  const start = mixed((Math.imul(seed, GOLDEN) + 1) >>> 0);
   const drawn = new Float64Array(n);
-  for (let i = 0; i < n; i += 2) {
+  fill(drawn, seed, 0, n);
+  return drawn;
+}
+
+/** Draw the numbers of an array from place `from`, which is even, to before place `n`. */
+export function fill(drawn, seed, from, n) {
+  const start = mixed((Math.imul(seed, GOLDEN) + 1) >>> 0);
+  for (let i = from; i < n; i += 2) {
     const first = (mixed((start + i) >>> 0) + 0.5) / 4294967296;
     const second = (mixed((start + i + 1) >>> 0) + 0.5) / 4294967296;
     const radius = Math.sqrt(-2 * Math.log(first));
     drawn[i] = radius * Math.cos(2 * Math.PI * second);
     if (i + 1 < n) drawn[i + 1] = radius * Math.sin(2 * Math.PI * second);
   }
-  return drawn;
 }

@@ -17,10 +17,18 @@ window.play = {
   answer, average, centred, comparison, decide, decompose, drawNetwork, meanNetwork, normals, posterior, readLayers, unpacked,
 };
 
+/** Load what a piece computes with, by a script: a page that is opened from a disk may fetch nothing. */
+function load(place) {
+  const script = document.createElement("script");
+  script.src = place.dataset.source;
+  script.onload = () => begin(place);
+  document.head.append(script);
+}
+
 function begin(place) {
   const piece = place.dataset.piece;
-  const data = (window.playData || {})[piece];
-  if (!PIECES[piece] || (piece !== "points" && !data)) return; // the still picture stays
+  const data = window.playData?.[piece];
+  if (!PIECES[piece] || (place.dataset.source && !data)) return; // the still picture stays
   place.setAttribute("role", "group");
   place.setAttribute("aria-label", place.dataset.label);
   PIECES[piece](place, data);
@@ -31,10 +39,11 @@ function watch() {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      begin(target);
+      if (target.dataset.source) load(target);
+      else begin(target);
     }
   }, { rootMargin: "400px" });
-  document.querySelectorAll(".play[data-piece]").forEach((place) => near.observe(place));
+  document.querySelectorAll(".play[data-piece]").forEach((place) => { near.observe(place); });
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", watch);

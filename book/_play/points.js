@@ -92,7 +92,7 @@ export function points(place) {
     });
   }
   svg.addEventListener("pointerdown", (event) => {
-    const on = event.target.dataset && event.target.dataset.point;
+    const on = event.target.dataset?.point;
     dragged = on === undefined ? add(place_(event)) : Number(on);
     svg.setPointerCapture(event.pointerId);
     event.preventDefault();

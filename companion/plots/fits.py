@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import head, new_axes
+from companion.plots.style import LINE_COLORS, head, new_axes
 
 __all__ = ["chain_ranks", "elbo_history", "parameter_paths", "weight_traces"]
 
@@ -70,7 +70,8 @@ def elbo_history(
         mean = np.convolve(history, np.ones(window) / window, mode="valid")
         every = max(1, len(history) // 3000)  # more points than pixels only make the picture larger
         ax.plot(np.arange(0, len(history), every), history[::every], color=color, alpha=0.15, linewidth=0.5)
-        ax.plot(np.arange(window - 1, len(history)), mean, color=color, linewidth=1.8, label=name)
+        line = "-" if colors or k < len(LINE_COLORS) else "--"  # where colours begin anew
+        ax.plot(np.arange(window - 1, len(history)), mean, color=color, linestyle=line, linewidth=1.8, label=name)
         tops.append(np.quantile(mean, 0.95))
     ax.set(xlabel=say("step"), ylabel=say(ylabel), title=title or "", ylim=(0, 1.25 * max(tops)))
     ax.legend(loc="upper right")

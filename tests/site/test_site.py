@@ -3,14 +3,15 @@
 `make site` renders it first. Where ``_build/html`` is missing these tests are skipped.
 """
 
-import gzip
 import io
 import json
 import os
+import re
 import xml.etree.ElementTree as Tree
 
 import numpy as np
 import pytest
+import yaml
 from browsing import without
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -18,6 +19,7 @@ from PIL import Image
 from tools import ROOT
 from tools.contents import chapters, first, pages, published
 from tools.play.browser import served
+from tools.site import lighthouse
 
 HTML = ROOT / "_build" / "html"
 ALL = [first(), *pages()]
@@ -64,18 +66,48 @@ def test_every_picture_has_words(page):
 
 
 def test_every_page_says_what_it_is_about_in_words_of_its_own():
-    said = {}
+    said, cards = {}, set()
     for page in ALL:
         head = soup(page).head
         names = {tag.get("name") or tag.get("property"): tag["content"] for tag in head.select("meta[content]")}
         said[page] = names["description"]
         assert 20 <= len(names["description"]) <= 220, page
         assert names["og:url"] == head.select_one("link[rel=canonical]")["href"] == published(page)
-        assert (HTML / names["og:image"].removeprefix(published())).is_file()
+        card = HTML / names["og:image"].removeprefix(published())
+        assert Image.open(card).size == (1200, 630) == (int(names["og:image:width"]), int(names["og:image:height"]))
+        assert card.stat().st_size < (150_000 if page == first() else 90_000), card.name
         data = json.loads(head.select_one('script[type="application/ld+json"]').string)
         assert data["url"] == published(page)
         assert data["name"]
-    assert len(set(said.values())) == len(ALL)
+        cards.add(card.read_bytes())
+    assert len(set(said.values())) == len(cards) == len(ALL)
+
+
+def test_pages_ask_for_one_style_sheet_and_wait_for_no_script():
+    for page in ALL:
+        head = soup(page).head
+        sheets = [link["href"].partition("?")[0] for link in head.select("link[rel=stylesheet]")]
+        assert sheets == ["../" * page.count("/") + "_static/joined.css"], page
+        assert not [script["src"] for script in head.select("script[src]:not([defer]):not([async])")], page
+        assert not head.select('script[src*="play/"], script[src*="searchindex"]'), page
+    style = (HTML / "_static" / "joined.css").read_text(encoding="utf-8")
+    assert "@import" not in style
+    for place in re.findall(r"url\(([^)\"']+)\)", style):
+        if not place.startswith("data:"):
+            assert (HTML / "_static" / re.split("[?#]", place)[0]).is_file(), place
+
+
+def test_pictures_say_how_large_they_are():
+    for page in ("pymc/moons", "mnist/convolutional"):
+        for image in soup(page).select("article img[src$='.png']"):
+            assert int(image["width"]) > 0, image["src"]
+            assert int(image["height"]) > 0, image["src"]
+
+
+def test_cells_that_only_assert_are_folded():
+    folded = [cell.get_text(" ", strip=True) for cell in soup("pymc/moons").select("details.hide")]
+    assert folded
+    assert all("Show what is asserted here" in text and "assert" in text.split("here", 1)[1] for text in folded)
 
 
 def test_the_lists_for_machines_name_every_page():
@@ -96,13 +128,26 @@ def test_the_first_page_lists_every_chapter_with_its_time_and_what_to_read_befor
     assert rows[1].select("td")[3].select_one("a")["href"] == "pymc/moons.html"
 
 
+def moved():
+    about = yaml.safe_load((ROOT / "book" / "_pages.yml").read_text(encoding="utf-8"))
+    told = [(page, entry.get("moved", {})) for page, entry in about.items()]
+    return [(page, other, place) for page, there in told for other, places in there.items() for place in places]
+
+
+def test_places_that_have_moved_are_where_they_are_said_to_be():
+    assert moved()
+    for page, other, place in moved():
+        assert not soup(page).find(id=place), place
+        assert soup(other).find(id=place), place
+
+
 # --- in a browser ---------------------------------------------------------------------------------------
 
 
 def test_the_first_page_is_light_enough(browser, top):
     page = shown(browser, top, first())
     page.wait_for_selector(".play[data-ready=yes]", timeout=60_000)
-    sizes = {answer.url: len(gzip.compress(answer.body(), 6)) for answer in page.sent if answer.ok}
+    sizes = {answer.url: answer.request.sizes()["responseBodySize"] for answer in page.sent if answer.ok}
     assert sum(sizes.values()) < 1_200_000, sorted(sizes.items(), key=lambda item: -item[1])[:5]
     assert not [url for url in sizes if not url.startswith(top)]
     page.context.close()
@@ -137,3 +182,23 @@ def test_on_a_phone_no_page_moves_sideways_and_nothing_is_complained_of(browser,
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 391
     assert page.complaints == []
     page.context.close()
+
+
+def test_old_addresses_of_sections_that_have_moved_lead_to_them(browser, top):
+    page, other, place = moved()[0]
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(f"{top}{page}.html#{place}")
+    tab.wait_for_url(f"{top}{other}.html#{place}")
+    context.close()
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_lighthouse_finds_little_to_mend(browser, top, name):
+    """At least 95 of 100 each; of performance, whatever doesn't depend on what else the machine does."""
+    if lighthouse.program() is None:
+        without("no Lighthouse here: make site installs it, where there is npm")
+    scores, faults = lighthouse.scores(f"{top}{name}.html")
+    print(name, scores)
+    del scores["performance"]
+    assert min(scores.values()) >= 0.95, (scores, faults)

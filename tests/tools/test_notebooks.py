@@ -80,6 +80,7 @@ BREAKAGES = {
         "folder of one machine",
     ),
     "a claim that is not asserted": (lambda nb: nb.cells[2].update(source="x = 1"), "asserts nothing"),
+    "assertions that are not folded": (lambda nb: nb.cells[2].metadata.pop("tags"), "the tag hide-input"),
     "a helper in the notebook": (lambda nb: nb.cells[2].update(source="def f():\n    assert 1"), "defines a function"),
     "outputs that are too large": (lambda nb: nb.metadata.update(padding="x" * 1_600_000), "1.6 MB"),
 }
@@ -94,7 +95,7 @@ def sound(tmp_path):
     notebook.cells = [
         nbformat.v4.new_code_cell(colab.SOURCE, execution_count=1, metadata=colab.METADATA),
         nbformat.v4.new_markdown_cell("# Title"),
-        nbformat.v4.new_code_cell("assert True", execution_count=2),
+        nbformat.v4.new_code_cell("assert True", execution_count=2, metadata={"tags": ["hide-input"]}),
         nbformat.v4.new_code_cell("plot()", execution_count=3, outputs=[figure], metadata=alt),
         nbformat.v4.new_code_cell(
             "versions()", execution_count=4, outputs=[nbformat.v4.new_output("stream", text="python 3.11")]

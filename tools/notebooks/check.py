@@ -6,6 +6,7 @@ twin agree is left to jupytext. The notebooks named are checked, or all of them;
 ``file: cell n: what, what to do``.
 """
 
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def problems(path: Path) -> list[str]:
     except (OSError, ValueError) as error:
         return [f"{name}: cannot be read as a notebook ({error})"]
     found = [*_size(path), *_pairing(path, notebook)]
-    for check in (_metadata, _colab, _execution, _outputs, _claims):
+    for check in (_metadata, _colab, _execution, _outputs, _claims, _folding):
         found += check(notebook)
     return [f"{name}: {line}" for line in found]
 
@@ -118,6 +119,23 @@ def _claims(notebook: NotebookNode) -> Iterator[str]:
     n, last = cells[-1]
     if not VERSIONS.search("\n".join(words(output) for output in last.outputs)):
         yield f"cell {n}: the last code cell must print the versions and the machine"
+
+
+def only_asserts(cell: NotebookNode) -> bool:
+    """Say whether a cell does little but assert, and shows nothing: at least half of its statements are assertions."""
+    if cell.outputs or not ASSERTION.search(cell.source):
+        return False
+    try:
+        statements = ast.parse(cell.source).body
+    except SyntaxError:  # a magic of IPython
+        return False
+    return 2 * sum(isinstance(statement, ast.Assert) for statement in statements) >= len(statements)
+
+
+def _folding(notebook: NotebookNode) -> Iterator[str]:
+    for n, cell in code_cells(notebook):
+        if only_asserts(cell) and not {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", [])):
+            yield f"cell {n}: asserts and shows nothing, give it the tag hide-input so that it folds"
 
 
 def main(arguments: list[str]) -> int:

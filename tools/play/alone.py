@@ -20,9 +20,9 @@ PAGE = """<!doctype html>
 <link rel="stylesheet" href="play.css">
 <title>Pieces to play with</title>
 <style>body {{ font: 16px "DejaVu Sans", sans-serif; }}</style>
-<body>{places}{scripts}
+<body>{places}<script src="play.js"></script>
 """
-PLACE = '<div class="play" data-piece="{0}" data-label="{0}"><img src="{0}.png" alt="what {0} shows"></div>\n'
+PLACE = '<div class="play" data-piece="{0}" data-label="{0}"{1}><img src="{0}.png" alt="what {0} shows"></div>\n'
 
 
 def extension(name: str) -> Any:
@@ -42,7 +42,7 @@ def write_page(folder: Path) -> str:
         for file in FILES.glob(f"{piece}.*"):
             shutil.copy2(file, folder)
     (folder / "play.js").write_text(extension("play").bundle(), encoding="utf-8")
-    scripts = "".join(f'<script src="{name}.js"></script>\n' for name in ("digits", "moons", "play"))
-    places = "".join(PLACE.format(piece) for piece in PIECES)
-    (folder / "pieces.html").write_text(PAGE.format(places=places, scripts=scripts), encoding="utf-8")
+    sources = {piece: f' data-source="{piece}.js"' if (folder / f"{piece}.js").exists() else "" for piece in PIECES}
+    places = "".join(PLACE.format(piece, source) for piece, source in sources.items())
+    (folder / "pieces.html").write_text(PAGE.format(places=places), encoding="utf-8")
     return "pieces.html"

@@ -4,8 +4,11 @@ Any Chromium will do: the one that the variable ``BOOK_BROWSER`` names, or the f
 """
 
 import functools
+import gzip
 import http.server
+import io
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 __all__ = ["chromium", "opened", "served"]
+
+TEXT = re.compile(r"^text/|javascript|json|xml")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -32,8 +37,24 @@ def chromium() -> str | None:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serve files as a web server does, text compressed."""
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+    def send_head(self) -> Any:
+        """Send the head of an answer, and return what follows it."""
+        file = Path(self.translate_path(self.path))
+        kind = self.guess_type(file)
+        if not file.is_file() or not TEXT.search(kind) or "gzip" not in self.headers.get("Accept-Encoding", ""):
+            return super().send_head()
+        body = gzip.compress(file.read_bytes(), 6)
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        return io.BytesIO(body)
 
 
 @contextmanager
