@@ -44,6 +44,7 @@ MANY = 10_000  # images; with more, float32 leaves nothing of a noise of 1e-3, a
 
 FEW = {2000: 0.02, 5000: 0.04}  # images, and the step size of the chains: a relaxation time of 100 and of 125 steps
 LATENT = {"draws": 50, "warmup": 150, "chains": 4}  # of the limit under the model's own likelihood
+COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
 FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
 
 
@@ -144,8 +145,11 @@ def flat(images):
     return images.reshape(len(images), -1).astype(np.float32)
 
 
-def run_latent(given, seed, rows):
-    """Sample the limit at the training images under the model's own likelihood, and carry it to the test images."""
+def run_latent(given, seed, rows, temperature=1.0):
+    """Sample the limit at the training images under the model's own likelihood, and carry it to the test images.
+
+    The likelihood is raised to the power of one over the temperature: at 1 it is the posterior.
+    """
     train, _, test = data(given.tiny, rows)
     x, new = flat(train.x).astype(float), flat(test.x).astype(float)
     kernel = network_kernel(x, x, SCALE, WIDTHS)
@@ -153,7 +157,8 @@ def run_latent(given, seed, rows):
     begun = time.perf_counter()
     with pytensor.config.change_flags(floatX="float32"), pm.Model() as model:
         z = pm.Normal("z", 0, 1, shape=(len(x), 10))  # the values are the factor times these
-        pm.Categorical("y", logit_p=pm.Data("factor", factor.astype(np.float32)) @ z, observed=train.y)
+        logits = pm.Data("factor", factor.astype(np.float32)) @ z
+        pm.Categorical("y", logit_p=logits, observed=train.y, total_size=round(len(x) / temperature))
     own = {"draws": 8, "warmup": 8, "chains": 4} if given.tiny else LATENT
     posterior = sample(model, **own, machine=Machine("cpu", threads=1), seed=seed, progressbar=False)
     row = {"seconds": time.perf_counter() - begun}
@@ -187,6 +192,10 @@ METHODS = {
     **{f"infinite width, {rows:,} images": partial(run_limit, rows=rows) for rows in ROWS},
     **{f"chains, {rows:,} images": partial(run_chains, size=size, rows=rows) for rows, size in FEW.items()},
     **{f"infinite width, {rows:,} images, own likelihood": partial(run_latent, rows=rows) for rows in FEW},
+    **{
+        f"infinite width, {COOLED:,} images, own likelihood, T = {t:g}": partial(run_latent, rows=COOLED, temperature=t)
+        for t in TEMPERATURES
+    },
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
 }
 
