@@ -14,7 +14,7 @@ ROOMS = (
     {"checks", "logs", "compat"},
     {"book"},
     {"datasets"},
-    {"networks"},
+    {"networks", "infinite_width"},
     {"priors"},
     {"machine"},
     {"bridge"},

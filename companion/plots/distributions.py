@@ -1,6 +1,6 @@
 """Figures of how scores and weights are distributed, and of what pruning costs.
 
-Explained in the chapters `book/mnist/convolutional` (scores), `book/mnist/dense` (signal-to-noise ratios and pruning)
+Explained in the chapters `book/mnist/convolutional` (scores), `book/mnist/pruning` (signal-to-noise ratios and pruning)
 and `book/bayes_by_backprop/lenet` (weights).
 """
 

@@ -1,6 +1,6 @@
 """Marginal means and standard deviations of a posterior's values.
 
-Explained in the chapter `book/mnist/dense`, section "Why only 95 %".
+Explained in the chapter `book/mnist/pruning`, section "Why only 95 %".
 """
 
 from __future__ import annotations

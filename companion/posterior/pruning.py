@@ -1,6 +1,6 @@
 """Pruning: the weights that are least surely different from zero become certain to be zero.
 
-Explained in the chapter `book/mnist/dense`, section "Why only 95 %".
+Explained in the chapter `book/mnist/pruning`, section "Why only 95 %".
 """
 
 from __future__ import annotations

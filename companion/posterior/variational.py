@@ -14,6 +14,7 @@ import numpy as np
 import pymc as pm
 import torch
 
+from companion.checks import whole
 from companion.compat import psis_k
 from companion.errors import ModelError
 from companion.machine import BUDGET_BYTES, device_named, seed_for, slices
@@ -31,6 +32,7 @@ from companion.variational import (
     Objective,
     Parameters,
     PointMass,
+    divergence,
     family_named,
     log_weights,
     standard_noise,
@@ -140,6 +142,36 @@ class VariationalPosterior(LoweredPosterior):
             )
         own = self.own_parameters("k-hat")
         return psis_k(log_weights(self.objective, own, self.batches.parts(), draws, seed))
+
+    def divergence(self, draws: int = 20, seed: int = 0) -> tuple[float, float]:
+        r"""Compute the divergence :math:`\mathrm{KL}(q \,\|\, p)` from the prior, at full weight whatever the temperature.
+
+        It is the part of the bound that the weights cost: the ELBO is the expected log likelihood less this.
+
+        Parameters
+        ----------
+        draws
+            Number of draws, 2 or more, over which what has no closed form is averaged: a prior that learned scales
+            make random, or one that isn't normal.
+        seed
+            Seed of the draws.
+
+        Returns
+        -------
+        float, float
+            The divergence in nats, and its standard error: 0 where all of it has a closed form.
+
+        Raises
+        ------
+        ModelError
+            If the posterior is a mixture, or a family without a density: a point, or dropout.
+        """
+        whole("draws", draws, 2)
+        if isinstance(self.objective.family, PointMass | Dropout):
+            raise ModelError(
+                f"the divergence of the family {self.objective.family.name!r}; expected a family with a density."
+            )
+        return divergence(self.objective, self.own_parameters("the divergence"), draws, whole("seed", seed, 0))
 
     def own_parameters(self, what: str) -> Parameters:
         """Give the family's parameters of the only restart that has weight; `what` needs them.

@@ -8,6 +8,7 @@ method without draws are (1, points, classes).
 """
 
 from companion.uncertainty.calibration import Reliability, calibration_floor, reliability
+from companion.uncertainty.certificates import certificate
 from companion.uncertainty.conformal import ConformalBand, ConformalSets, SetScore, conformal_band, conformal_sets
 from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, net_benefit, paid_at, risk_coverage
 from companion.uncertainty.decomposition import Decomposition, decompose_entropy, decompose_variance
@@ -48,6 +49,7 @@ __all__ = [
     "accuracy",
     "brier_score",
     "calibration_floor",
+    "certificate",
     "chi_square",
     "choose_threshold",
     "class_counts",

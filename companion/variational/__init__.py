@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 
 from companion.variational.dropout import Dropout, for_units
 from companion.variational.estimators import Estimator
-from companion.variational.evaluation import elbo, log_weights, shares, standard_noise
+from companion.variational.evaluation import divergence, elbo, log_weights, shares, standard_noise
 from companion.variational.families import (
     EmpiricalBayes,
     Family,
@@ -44,6 +44,7 @@ __all__ = [
     "ScaleUpdate",
     "Terms",
     "best_scale",
+    "divergence",
     "elbo",
     "family_named",
     "for_units",

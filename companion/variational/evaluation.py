@@ -16,7 +16,7 @@ from companion.variational.estimators import Estimator
 from companion.variational.families import Parameters
 from companion.variational.objective import Objective
 
-__all__ = ["elbo", "log_weights", "shares", "standard_noise"]
+__all__ = ["divergence", "elbo", "log_weights", "shares", "standard_noise"]
 
 Data = Mapping[str, torch.Tensor]
 
@@ -67,6 +67,34 @@ def elbo(
         return -np.inf, np.nan
     steadier = min(finite, key=np.std)
     return float(steadier.mean()), float(steadier.std(ddof=1) / np.sqrt(draws))
+
+
+def divergence(objective: Objective, parameters: Parameters, draws: int, seed: int) -> tuple[float, float]:
+    r"""Compute one approximation's divergence :math:`\mathrm{KL}(q \,\|\, p)` from its prior, in nats.
+
+    Parameters
+    ----------
+    objective
+        The objective that was minimised. Temperature and warm-up have no part here.
+    parameters
+        Parameters of one restart.
+    draws
+        Number of draws from the approximation, at least 2, over which what has no closed form is averaged.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    float, float
+        The divergence and its standard error, which is 0 where all of it has a closed form.
+    """
+    exact = dataclasses.replace(objective, estimator=Estimator.REPARAMETERISATION)
+    found = []
+    with torch.no_grad():
+        for i in range(draws):
+            draw = exact.family.draw(parameters, standard_noise(exact, seed, "elbo", i))
+            found.append(float(exact.kl(parameters, draw, exact.layout.split(draw))))
+    return float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws))
 
 
 def log_weights(

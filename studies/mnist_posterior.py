@@ -1,0 +1,216 @@
+"""Ask what the posterior of the dense MNIST network says at temperature 1, where its mean field prunes.
+
+Three chains of stochastic gradient Hamiltonian Monte Carlo move on the post's own model, 784-800-800-10 with N(0, 0.1²)
+on every weight and bias, from draws of the prior, for four relaxation times and then ten more, at each of three step
+sizes. Beside them stands the limit of infinite width of the same prior, by regression on the labels. On a few images,
+where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
+mean field: that tells what the width does from what the likelihood does.
+
+`python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
+core with bfloat16, and 10 GB of memory for the limit on all images; it may be stopped, see `runs`. ``--tiny`` does all
+of it in a minute with few images, and writes no file.
+"""
+
+import time
+from functools import partial
+
+import numpy as np
+import pymc as pm
+import pytensor
+import runs
+from judging import scores
+from mnist_methods import dense_network
+from scipy import linalg, optimize, special
+
+from companion import book, datasets
+from companion.datasets import Observations
+from companion.inference import Checkpoint, Machine, Start, fit, sample
+from companion.infinite_width import network_kernel, regress
+from companion.models import torch_classifier
+from companion.posterior import diagnose
+from companion.prediction import predict
+from companion.priors import Gaussian
+from companion.sampling import SGHMC
+
+SCALE, WIDTHS = 0.1, (800, 800)  # the post's
+CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
+TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
+STEP_SIZES = (0.08, 0.04, 0.02)
+COMPARED = 1000  # test images at which the chains are compared
+ROWS = (2000, 5000, 10_000, 20_000, 50_000)
+NOISES = (1e-3, 1e-2, 1e-1)
+JITTER = 1e-6  # on the diagonal of the kernel
+MANY = 10_000  # images; with more, float32 leaves nothing of a noise of 1e-3, and a decomposition takes minutes
+
+FEW = {2000: 0.02, 5000: 0.04}  # images, and the step size of the chains: a relaxation time of 100 and of 125 steps
+LATENT = {"draws": 50, "warmup": 150, "chains": 4}  # of the limit under the model's own likelihood
+COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
+FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
+
+
+def data(tiny, rows=None):
+    """Training images, or the first of them, validation images and test images."""
+    digits = datasets.mnist()
+    train, validation, test = digits.train, digits.validation, digits.test
+    if tiny:
+        train, validation, test = first(train, 1000), first(test, 200), first(test, 200)
+    return train if rows is None else first(train, rows), validation, test
+
+
+def first(part, rows):
+    return Observations(part.x[:rows], part.y[:rows])
+
+
+def relaxation(step_size, rows):
+    """Number of steps in which a weight that the data leave to its prior relaxes; see `SGHMC`."""
+    return FRICTION * rows * SCALE**2 / step_size
+
+
+def network_model(given, train, seed):
+    return torch_classifier(train, dense_network(seed, (20, 20) if given.tiny else WIDTHS), Gaussian(SCALE))
+
+
+def run_chains(given, seed, size, rows=None):
+    """Sample at one step size; scores of the mixture, of single draws and of single chains, and what the chains say."""
+    train, validation, test = data(given.tiny, rows)
+    model = network_model(given, train, seed)
+    time_steps = 5 if given.tiny else relaxation(size, len(train))
+    begun = time.perf_counter()
+    posterior = sample(
+        model,
+        DRAWS,
+        warmup=round(WARMUP * time_steps),
+        thin=round(TIMES * time_steps / DRAWS),
+        chains=CHAINS,
+        sampler=SGHMC(step_size=size, friction=FRICTION),
+        batch_size=BATCH,
+        start="prior",
+        machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
+        checkpoint=Checkpoint(given.work / f"chain-{size:g}{'' if rows is None else f'-{rows}'}-{seed}", 1000),
+        seed=seed,
+        progressbar=False,
+    )
+    row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": TIMES * time_steps}
+    row |= heat(posterior)
+    for name, part in (("validation", validation), ("test", test)):
+        p = predict(posterior, part.x, draws=CHAINS * DRAWS, seed=seed)
+        row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
+    singles = p.argmax(axis=2) == test.y
+    row |= {"one draw": singles.mean(), "worst draw": singles.mean(1).min()}
+    return row | diagnosed(posterior, test) | norms(posterior)
+
+
+def heat(posterior):
+    """Mean of what the sampler told of its temperature, over chains and draws."""
+    told = posterior.stats.get("temperature")
+    return {} if told is None else {"temperature": float(np.mean(told))}
+
+
+def diagnosed(posterior, test):
+    """R-hat and effective draws of the predicted probabilities, the worst of all that are compared."""
+    found = posterior.diagnose(test.x[:COMPARED], names=[]).loc["predictions"]
+    return {"r_hat": found["r_hat"], "ess": found["ess"]}
+
+
+def norms(posterior):
+    """Mean square of the weights of each parameter over the prior's variance, and its spread over draws."""
+    found = {}
+    for name, draws in posterior.draw(CHAINS * DRAWS, seed=0).items():
+        squares = np.square(draws.reshape(len(draws), -1)).mean(1) / SCALE**2
+        found |= {f"norm {name}": squares.mean(), f"norm spread {name}": squares.std()}
+    return found
+
+
+def run_limit(given, seed, rows):
+    """Regress on the limit; the noise and the sharpness of the probabilities are chosen on validation images."""
+    train, validation, test = data(given.tiny, rows)
+    x, targets = flat(train.x), np.eye(10, dtype=np.float32)[train.y] - np.float32(0.1)
+    begun, best = time.perf_counter(), None
+    new = np.concatenate([flat(validation.x), flat(test.x)])
+    noises = NOISES if rows <= MANY else NOISES[1:2]
+    for noise, mean, evidence in regress(x, targets, new, noises, scale=SCALE, widths=WIDTHS):
+        inside, outside = mean[: len(validation)], mean[len(validation) :]
+        loss = lambda t, m=inside: -special.log_softmax(np.exp(t) * m, 1)[np.arange(len(m)), validation.y].mean()  # noqa: E731
+        found = optimize.minimize_scalar(loss, bounds=(-1, 5), method="bounded")
+        if best is None or found.fun < best[0]:
+            sharp = np.exp(found.x)
+            best = (found.fun, noise, evidence, sharp, [special.softmax(sharp * m, 1)[None] for m in (inside, outside)])
+    _, noise, evidence, sharp, (p, q) = best
+    row = {"seconds": time.perf_counter() - begun, "noise": noise, "evidence": evidence, "sharpness": sharp}
+    row |= {f"validation {k}": v for k, v in scores(p, validation.y).items()}
+    return row | {f"test {k}": v for k, v in scores(q, test.y).items()}
+
+
+def flat(images):
+    return images.reshape(len(images), -1).astype(np.float32)
+
+
+def run_latent(given, seed, rows, temperature=1.0):
+    """Sample the limit at the training images under the model's own likelihood, and carry it to the test images.
+
+    The likelihood is raised to the power of one over the temperature: at 1 it is the posterior.
+    """
+    train, _, test = data(given.tiny, rows)
+    x, new = flat(train.x).astype(float), flat(test.x).astype(float)
+    kernel = network_kernel(x, x, SCALE, WIDTHS)
+    factor = linalg.cholesky(kernel + JITTER * np.eye(len(x)), lower=True)
+    begun = time.perf_counter()
+    with pytensor.config.change_flags(floatX="float32"), pm.Model() as model:
+        z = pm.Normal("z", 0, 1, shape=(len(x), 10))  # the values are the factor times these
+        logits = pm.Data("factor", factor.astype(np.float32)) @ z
+        pm.Categorical("y", logit_p=logits, observed=train.y, total_size=round(len(x) / temperature))
+    own = {"draws": 8, "warmup": 8, "chains": 4} if given.tiny else LATENT
+    posterior = sample(model, **own, machine=Machine("cpu", threads=1), seed=seed, progressbar=False)
+    row = {"seconds": time.perf_counter() - begun}
+    across = linalg.solve_triangular(factor, network_kernel(x, new, SCALE, WIDTHS), lower=True)  # (rows, points)
+    own_variance = np.concatenate([np.diag(network_kernel(a, a, SCALE, WIDTHS)) for a in np.array_split(new, 20)])
+    left = np.sqrt(np.clip(own_variance - (across**2).sum(0), 0, None))
+    rng, draws = np.random.default_rng(seed), posterior.draw(own["draws"] * own["chains"], seed=seed)["z"]
+    means = [across.T @ z for z in draws]
+    p = special.softmax([m + left[:, None] * rng.normal(size=m.shape) for m in means], axis=-1)
+    quiet = special.softmax(means, axis=-1)[:, :COMPARED]
+    found = diagnose({"means": quiet.reshape(len(quiet), -1)}, own["chains"])["means"]
+    row |= {"r_hat": found.r_hat, "ess": found.ess, "one draw": np.mean(p.argmax(2) == test.y)}
+    return row | {f"test {k}": v for k, v in scores(p, test.y).items()}
+
+
+def run_mean_field(given, seed, rows):
+    """Fit the mean field as the dense chapter does, to a few images."""
+    train, _, test = data(given.tiny, rows)
+    own = FIT | ({"steps": 20} if given.tiny else {})
+    posterior = fit(
+        network_model(given, train, seed), **own, machine=Machine("cpu", "bfloat16", threads=1), seed=seed,
+        elbo_draws=20, progressbar=False,
+    )  # fmt: skip
+    p = predict(posterior, test.x, draws=DRAWS, seed=seed)
+    row = {"seconds": posterior.record.seconds, "negative elbo": -posterior.record.elbo / len(train)}
+    return row | {f"test {k}": v for k, v in scores(p, test.y).items()}
+
+
+METHODS = {
+    **{f"chains, step {size:g}": partial(run_chains, size=size) for size in STEP_SIZES},
+    **{f"infinite width, {rows:,} images": partial(run_limit, rows=rows) for rows in ROWS},
+    **{f"chains, {rows:,} images": partial(run_chains, size=size, rows=rows) for rows, size in FEW.items()},
+    **{f"infinite width, {rows:,} images, own likelihood": partial(run_latent, rows=rows) for rows in (*FEW, MANY)},
+    **{
+        f"infinite width, {COOLED:,} images, own likelihood, T = {t:g}": partial(run_latent, rows=COOLED, temperature=t)
+        for t in TEMPERATURES
+    },
+    **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
+}
+
+
+def main():
+    given = runs.parser(__doc__, "mnist_posterior", tiny="few images and steps, to see that it runs").parse_args()
+    given.seeds = 1
+    book.setup()
+    runs.begin(given, "mnist_posterior")
+    runs.complete(given, METHODS, lambda method, seed: METHODS[method](given, seed))
+    if not given.tiny:
+        own = {"scale": SCALE, "batch": BATCH, "friction": FRICTION, "chains": CHAINS, "draws of each": DRAWS}
+        about = {"script": "studies/mnist_posterior.py", "settings": own | {"times": TIMES, "warm-up times": WARMUP}}
+        runs.collect(given, METHODS, "mnist_posterior", about)
+
+
+if __name__ == "__main__":
+    main()
