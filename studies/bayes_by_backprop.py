@@ -88,7 +88,7 @@ METHODS = {
     "learned scales": backprop(LearnedScale(1.0)),
     "start at 0.001": backprop(Gaussian(0.1), start_scale=0.001),
     "start at 0.5": backprop(Gaussian(0.1), start_scale=0.5),
-    "cold": backprop(Gaussian(0.1), temperature=0.05),
+    "tempered": backprop(Gaussian(0.1), temperature=0.05),
     "ensemble of 5": other(alternatives.ensemble, 5 * STEPS, rate=0.003, decay=0.0),
     "MC dropout": other(alternatives.dropout, rate=0.003, draws=DRAWS),
     "Laplace, last layer": other(alternatives.laplace, rate=0.003, draws=DRAWS),

@@ -75,9 +75,9 @@ DENSE = {
     "learned scales, 50 units": engine(
         partial(dense_network, hidden=(50,)), LearnedScale(1.0, **EACH), **LOCAL | {"learning_rate": 0.01}
     ),
-    "cold": engine(dense_network, Gaussian(0.1), **COMMON, temperature=0.05),
-    "cold, 8,000 steps": engine(dense_network, Gaussian(0.1), **COMMON | {"steps": 8000}, temperature=0.05),
-    "mixture of 3, cold": engine(
+    "tempered": engine(dense_network, Gaussian(0.1), **COMMON, temperature=0.05),
+    "tempered, 8,000 steps": engine(dense_network, Gaussian(0.1), **COMMON | {"steps": 8000}, temperature=0.05),
+    "mixture of 3, tempered": engine(
         dense_network, Gaussian(0.1), **COMMON | {"steps": 1667}, restarts=3, keep="mixture", temperature=0.05
     ),
     "plain": other(alternatives.plain, dense_network, 5000, decay=10.0),
@@ -95,15 +95,15 @@ HIERARCHICAL = {
     "a scale for each pixel, 50 units": engine(
         partial(dense_network, hidden=(50,)), RelevanceDetermination(1.0), **LOCAL | {"learning_rate": 0.01}
     ),
-    "learned scales, cold": engine(
+    "learned scales, tempered": engine(
         dense_network, LearnedScale(1.0, **EACH), **COMMON | {"learning_rate": Rates(0.003, 0.005)}, temperature=0.03
     ),
     **{f"fixed at {s}": engine(dense_network, Gaussian(s), **LOCAL) for s in SCALES},
-    "fixed at 0.1, cold": DENSE["cold"],
+    "fixed at 0.1, tempered": DENSE["tempered"],
 }
 
 CONVOLUTION = {"batch_size": 250, "steps": 5000, "learning_rate": Rates(0.005, 0.02), "start": Start(scale=0.03)}
-COLD = CONVOLUTION | {"steps": 8000, "learning_rate": 0.003, "temperature": 0.1}
+TEMPERED = CONVOLUTION | {"steps": 8000, "learning_rate": 0.003, "temperature": 0.1}
 CONVOLUTIONAL = {
     "mean-field, the post's prior": engine(convolutional_network, Gaussian(0.1), 30, **CONVOLUTION),
     "the post's prior and start": engine(
@@ -116,13 +116,13 @@ CONVOLUTIONAL = {
         30,
         **CONVOLUTION | {"start": Start(scale=0.03, map_steps=1000), "steps": 4000},
     ),
-    "cold, 8,000 steps": engine(convolutional_network, FanIn(1.5), 30, **COLD),
+    "tempered, 8,000 steps": engine(convolutional_network, FanIn(1.5), 30, **TEMPERED),
     "learned scales": engine(convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION),
     "learned scales, 50 units": engine(
         partial(convolutional_network, hidden=50), LearnedScale(1.0, start=0.2, **EACH), 30, **CONVOLUTION
     ),
-    "learned scales, cold, 8,000 steps": engine(
-        convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **COLD
+    "learned scales, tempered, 8,000 steps": engine(
+        convolutional_network, LearnedScale(1.0, start=0.2, **EACH), 30, **TEMPERED
     ),
     "learned scales, the post's start": engine(
         convolutional_network, LearnedScale(1.0, **EACH), 30, **CONVOLUTION | {"start": of_the_post}
@@ -134,7 +134,7 @@ CONVOLUTIONAL = {
 # The same run under another name: done once, used twice.
 SAME = {
     ("hierarchical", "fixed at 0.1"): ("dense", "mean-field"),
-    ("hierarchical", "fixed at 0.1, cold"): ("dense", "cold"),
+    ("hierarchical", "fixed at 0.1, tempered"): ("dense", "tempered"),
     ("hierarchical", "learned scales"): ("dense", "learned scales"),
 }
 
@@ -145,8 +145,8 @@ ONCE = {
         "one draw for all rows",
         "the post's start",
         "start at the mode",
-        "cold, 8,000 steps",
-        "mixture of 3, cold",
+        "tempered, 8,000 steps",
+        "mixture of 3, tempered",
         "MC dropout",
         "Laplace, last layer",
         "SGLD",

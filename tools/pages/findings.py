@@ -179,7 +179,7 @@ which data, what else was tried) is in the section. For the figures of the origi
 {doc}`scoreboard`."""
 
 MOONS, CANCER = "pymc/moons", "pymc/breast_cancer"
-DENSE, HIERARCHICAL, CONVOLUTIONAL = "mnist/dense", "mnist/hierarchical", "mnist/convolutional"
+PRUNING, HIERARCHICAL, CONVOLUTIONAL = "mnist/pruning", "mnist/hierarchical", "mnist/convolutional"
 REGRESSION, BAND, LENET = "bayes_by_backprop/regression", "bayes_by_backprop/band", "bayes_by_backprop/lenet"
 DESIGN = "bayes_by_backprop/design_choices"
 PERCENT = r"([\d.]+)%"
@@ -249,7 +249,7 @@ FINDINGS = [
         'off["HMC"] < 3 * error.mean()',
     ),
     Finding(
-        DENSE,
+        PRUNING,
         "mnist-pruning",
         "A dense mean-field network on MNIST switches most of itself off: {} % of the weights of its first layer and "
         "{} % of its second fall back to the prior.",
@@ -257,12 +257,12 @@ FINDINGS = [
         "np.concatenate([kl.ravel() for kl in told.values()]).mean() < 0.1",
     ),
     Finding(
-        DENSE,
+        PRUNING,
         "mnist-remedies",
         "A temperature of 0.05 mends the accuracy, {} % instead of {} %, at the price of the bound: {} nats an image, "
         "more than guessing costs.",
-        (rf"^cold +0\.05 +{PERCENT}", rf"^mean-field +1 +{PERCENT}", r"^cold +0\.05 .* ([\d.]+) *$"),
-        'correct["cold"] > 0.98 > 0.97 > correct["mean-field"]',
+        (rf"^tempered +0\.05 +{PERCENT}", rf"^mean-field +1 +{PERCENT}", r"^tempered +0\.05 .* ([\d.]+) *$"),
+        'correct["tempered"] > 0.98 > 0.97 > correct["mean-field"]',
     ),
     Finding(
         HIERARCHICAL,

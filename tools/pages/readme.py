@@ -89,7 +89,7 @@ RACES = (
 HARD = (  # method of the study of dense networks on MNIST, and what it is
     ("mean-field", "1.3 million weights, mean-field"),
     ("learned scales, 50 units", "one hidden layer of 50 units, mean-field, learned scales"),
-    ("cold", "1.3 million weights, mean-field, each image counted 20 times (temperature 0.05)"),
+    ("tempered", "1.3 million weights, mean-field, each image counted 20 times (temperature 0.05)"),
     ("plain", "1.3 million weights, not Bayesian"),
 )
 UNITS = ("%", "nats", "s")
