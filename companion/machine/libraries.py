@@ -100,11 +100,11 @@ class Library:
             raise LibraryError(why or "its process ended without a word")
         try:
             os.utime(self._place)  # those that are not used go first
-            run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(self._place), 1).run
+            run: Function = torch._C._aoti.AOTIModelContainerRunnerCpu(str(self._place), 1).run
         except (AttributeError, OSError, RuntimeError) as error:
             self._place.unlink(missing_ok=True)
             raise LibraryError(f"{type(error).__name__}: {error}") from error
-        return run  # type: ignore[no-any-return]
+        return run
 
     def _last_words(self) -> str:
         """Give the last error that the building process wrote, and remove its folder."""

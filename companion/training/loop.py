@@ -279,8 +279,9 @@ class Training(Generic[Task]):
     def _begins_whole(self, traced: Gradient, data: Mapping[str, torch.Tensor], arguments: Tensors, steps: int) -> bool:
         """Begin to build the whole step of a small model, and wait for it where it was asked for."""
         setting, adam = self._setting(traced), self._adam()
-        small = isinstance(traced, torch.fx.GraphModule) and largest(traced) <= _SMALL
-        if setting is False or adam is None or not small:
+        if setting is False or adam is None or not isinstance(traced, torch.fx.GraphModule):
+            return False
+        if largest(traced) > _SMALL:
             return False
         if setting == "auto" and fastest_of(traced, arguments) * steps < _WORTH_IT_S:
             return False

@@ -6,8 +6,7 @@ in `book/reference/how_a_fit_works`, section "The machine".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,18 +21,6 @@ __all__ = ["WholeStep"]
 Tensors = Sequence[torch.Tensor]
 
 _ASK_EVERY = 20  # steps
-
-
-@dataclass
-class _Counts:
-    """Numbers of tensors of each kind among the arguments of a step, after the settings and the noise."""
-
-    parameters: int
-
-    def parts(self, rest: Tensors) -> tuple[Tensors, Tensors, Tensors, Tensors, Tensors]:
-        """Divide the rest: parameters, Adam's means, squares and counts of steps, data."""
-        n = self.parameters
-        return rest[:n], rest[n : 2 * n], rest[2 * n : 3 * n], rest[3 * n : 4 * n], rest[4 * n :]
 
 
 class WholeStep:
@@ -73,9 +60,9 @@ class WholeStep:
         self._noise = noise
         arguments = self._arguments(data)
         self._kinds = [t.shape for t in data.values()]
-        graph = _traced(gradient, _Counts(len(optimiser.rates)), arguments)
+        graph = _traced(gradient, len(optimiser.rates), arguments)
         self._library: Library | None = Library(graph, arguments, threads)
-        self._run = None
+        self._run: Callable[[list[torch.Tensor]], list[torch.Tensor]] | None = None
         self._asked = 0
 
     def ready(self, *, wait: bool = False) -> bool:
@@ -129,16 +116,17 @@ class WholeStep:
         return [self._settings, self._noise, *self._optimiser.all_tensors(), *rows]
 
 
-def _traced(gradient: GraphModule, counts: _Counts, arguments: Tensors) -> GraphModule:
+def _traced(gradient: GraphModule, count: int, arguments: Tensors) -> GraphModule:
     """Trace gradient and Adam (Kingma and Ba 2015) into one graph, which gives the losses."""
     beta, beta_of_squares, epsilon = Adam.BETAS[0], Adam.BETAS[1], Adam.EPSILON
 
     def step(settings: torch.Tensor, noise: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor]:
-        parameters, means, squares, taken, data = counts.parts(rest)
+        parameters, means, squares, taken = (rest[k * count : (k + 1) * count] for k in range(4))
+        data = rest[4 * count :]
         loss, gradients = gradient(settings[0].to(noise.dtype), noise, *parameters, *data)
-        for k, (p, mean, square, count, g) in enumerate(zip(parameters, means, squares, taken, gradients, strict=True)):
-            count.add_(1)
-            t = count.double()
+        for k, (p, mean, square, done, g) in enumerate(zip(parameters, means, squares, taken, gradients, strict=True)):
+            done.add_(1)
+            t = done.double()
             mean.lerp_(g, 1 - beta)
             square.mul_(beta_of_squares).addcmul_(g, g, value=1 - beta_of_squares)
             size = (settings[1 + k] / (1 - beta**t)).to(p.dtype)
