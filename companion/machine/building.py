@@ -42,6 +42,6 @@ def build(folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if hasattr(os, "nice"):
+    if sys.argv[3] == "beside" and hasattr(os, "nice"):
         os.nice(19)  # the fit goes first
     build(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -41,8 +41,8 @@ class LibraryError(Exception):
 class Library:
     """The shared library of a graph: found among those that were kept, or built beside whatever goes on.
 
-    Building takes a quarter of a minute of one core, with the lowest priority. It ends by itself, also after the
-    process that asked for it, so that the next one finds the library.
+    Building takes a quarter of a minute of one core. It ends by itself, also after the process that asked for it, so
+    that the next one finds the library.
 
     Parameters
     ----------
@@ -52,15 +52,20 @@ class Library:
         Example of its arguments. The library is for their shapes, strides and dtypes, and checks none of them.
     threads
         Number of threads that it computes with.
+    beside
+        Whether it is built beside something else, and so with the lowest priority.
     """
 
-    def __init__(self, graph: GraphModule, arguments: Sequence[torch.Tensor], threads: int) -> None:
+    def __init__(
+        self, graph: GraphModule, arguments: Sequence[torch.Tensor], threads: int, *, beside: bool = False
+    ) -> None:
         folder = cache_dir() / "compiled"
         self._place = folder / f"{_key(graph, arguments, threads)}.so"
         self._process: subprocess.Popen[bytes] | None = None
         self._work: Path | None = None
         if self._place.exists():
             return
+        priority = "beside" if beside else "first"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _make_room(folder)
@@ -68,7 +73,7 @@ class Library:
             torch.save((graph, [t.detach() for t in arguments], threads), self._work / "graph.pt")
             with (self._work / "errors.txt").open("wb") as errors:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", str(_BUILDER), str(self._work), str(self._place)],
+                    [sys.executable, "-P", str(_BUILDER), str(self._work), str(self._place), priority],
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
                     start_new_session=True,  # a Ctrl-C ends the fit, not this
                 )  # fmt: skip

@@ -285,11 +285,12 @@ class Training(Generic[Task]):
             return False
         if setting == "auto" and fastest_of(traced, arguments) * steps < _WORTH_IT_S:
             return False
+        waits = setting != "auto"
         try:
-            self._whole = WholeStep(traced, adam, self.noise, data, self.threads or 1)
+            self._whole = WholeStep(traced, adam, self.noise, data, self.threads or 1, beside=not waits)
         except LibraryError as error:
             self._give_up(error)
-        return self._is_whole(wait=setting != "auto") or self._whole is not None
+        return self._is_whole(wait=waits) or self._whole is not None
 
     def _is_whole(self, *, wait: bool = False) -> bool:
         """Whether the next step can be taken as a whole; one that can't be built is given up."""

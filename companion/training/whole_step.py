@@ -38,6 +38,8 @@ class WholeStep:
         Data of one step.
     threads
         Number of threads that it computes with.
+    beside
+        Whether the fit goes on while it is built, and so goes first.
 
     Raises
     ------
@@ -52,6 +54,8 @@ class WholeStep:
         noise: torch.Tensor,
         data: Mapping[str, torch.Tensor],
         threads: int,
+        *,
+        beside: bool,
     ) -> None:
         self._optimiser = optimiser
         # the weight of the KL divergence, and the rate of each parameter
@@ -61,7 +65,7 @@ class WholeStep:
         arguments = self._arguments(data)
         self._kinds = [t.shape for t in data.values()]
         graph = _traced(gradient, len(optimiser.rates), arguments)
-        self._library: Library | None = Library(graph, arguments, threads)
+        self._library: Library | None = Library(graph, arguments, threads, beside=beside)
         self._run: Callable[[list[torch.Tensor]], list[torch.Tensor]] | None = None
         self._asked = 0
 

@@ -61,8 +61,10 @@ class Late:
     """A library that is built when it is asked for the third time, and computes what its graph does."""
 
     asked = 3
+    beside = None
 
-    def __init__(self, graph, arguments, threads):
+    def __init__(self, graph, arguments, threads, *, beside):
+        Late.beside = beside
         self._graph, self._count = graph, itertools.count(1)
 
     def done(self) -> bool:
@@ -132,6 +134,7 @@ def test_a_long_fit_starts_plain_and_goes_over_when_the_library_is_there(plain, 
     assert all(compiled for step, compiled in seen.items() if step >= first)
     assert not any(compiled for step, compiled in seen.items() if step < first)
     assert gone_over.record.compiled
+    assert Late.beside, "the fit goes first"
     np.testing.assert_array_equal(gone_over.record.losses[: first - 1], plain.record.losses[: first - 1])
     np.testing.assert_allclose(gone_over.record.losses, plain.record.losses, rtol=1e-9)
 
@@ -175,6 +178,7 @@ def test_where_none_can_be_built_the_gradient_alone_may_be_compiled(setting, pla
     monkeypatch.setattr(loop, "faster", no_faster)
     without = fit(regression(), STEPS, machine=setting, **QUICK)
     assert asked == [setting.compile]
+    assert Late.beside == (setting is AUTO), "who waits for it wants it soon"
     assert not without.record.compiled
     np.testing.assert_array_equal(without.record.losses, plain.record.losses)
 
@@ -182,7 +186,7 @@ def test_where_none_can_be_built_the_gradient_alone_may_be_compiled(setting, pla
 @pytest.mark.parametrize("other", [{"learning_rate": Rates(0.01, 0.01, "sgd")}, {"family": "map", "draws": 1}])
 def test_only_adam_is_taken_as_a_whole(other, monkeypatch) -> None:
     made = []
-    monkeypatch.setattr(whole_step, "Library", lambda *given: made.append(given) or Late(*given))
+    monkeypatch.setattr(whole_step, "Library", lambda *given, **how: made.append(given) or Late(*given, **how))
     monkeypatch.setattr(loop, "_WORTH_IT_S", 0.0)
     monkeypatch.setattr(loop, "faster", lambda function, *args, **kwargs: (function, False))
     fit(regression(), 5, machine=COMPILED, **QUICK, **other)
@@ -208,7 +212,7 @@ def test_a_library_is_for_one_graph_with_its_constants_shapes_and_threads(tmp_pa
         (1.0, torch.ones(2).double(), 1), (1.0, torch.ones(4)[::2], 1), (1.0, torch.ones(2), 2),
     ]:  # fmt: skip
         Library(graph_of(constant), [like], threads)
-    places = [command[-1] for command in commands]
+    places = [command[4] for command in commands]
     assert places[0] == places[1]
     assert len(set(places)) == 6
 
