@@ -81,8 +81,7 @@ class Ours:
             for _ in range(n):
                 if self.training.step == self.training.settings.steps:
                     self.training.step = 0
-                loss, gradients, _ = self.training.averaged()
-                self.training.update(loss, gradients)
+                self.training.take()
 
     def losses(self, n: int) -> np.ndarray:
         with torch.no_grad():

@@ -38,7 +38,8 @@ _ALIASES = _VIEWS | {
     operator.getitem,
 }
 _ADDING = frozenset({_aten.add.Tensor, _aten.sub.Tensor, _aten.add.Scalar, _aten.sub.Scalar})
-_SCALING = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.mul.Scalar, _aten.div.Scalar})
+_SCALING = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.mul.Scalar, _aten.div.Scalar, _aten.pow.Tensor_Scalar})
+_UNDONE_BY_THEMSELVES = frozenset({_aten.neg.default, _aten.t.default})
 _BOTH_WAYS = frozenset({_aten.add.Tensor, _aten.mul.Tensor})  # the neutral number may stand first
 
 # The same operations by a shorter way. Each takes what the operation takes, in the same order.
@@ -173,7 +174,7 @@ def _fold(module: GraphModule) -> bool:
 
 
 def _without_neutral(module: GraphModule) -> bool:
-    """Remove views of the same shape, sums with zero and products with one."""
+    """Remove views of the same shape, sums with zero, products with one, first powers and what undoes itself."""
     changed = False
     for node in _pure(module):
         same = _unchanged(module, node)
@@ -187,6 +188,8 @@ def _unchanged(module: GraphModule, node: Node) -> Node | None:
     first, *rest = node.args or (None,)
     if node.target in _VIEWS:
         return first if isinstance(first, Node) else None
+    if node.target in _UNDONE_BY_THEMSELVES and isinstance(first, Node) and first.target is node.target:
+        return first.args[0] if isinstance(first.args[0], Node) else None
     if node.target is _aten.permute.default:
         order: Any = rest[0]
         return first if isinstance(first, Node) and list(order) == sorted(order) else None

@@ -8,15 +8,19 @@ from companion.machine.compilation import compiled, faster
 from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
 from companion.machine.guarding import guard
+from companion.machine.libraries import Library, LibraryError
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
 from companion.machine.seeds import generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
+from companion.machine.timing import fastest_of
 from companion.machine.work import Work
 
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
+    "Library",
+    "LibraryError",
     "Machine",
     "Precision",
     "Work",
@@ -25,6 +29,7 @@ __all__ = [
     "device_named",
     "draws_at_once",
     "faster",
+    "fastest_of",
     "fill_normal",
     "generator_for",
     "guard",

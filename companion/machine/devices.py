@@ -46,9 +46,11 @@ class Machine:
     precision
         Numbers to compute with: a name of `Precision`.
     compile
-        Whether to compile the gradient with `torch.compile`. "auto" does so where that is measured to be faster and the
-        fit is long enough to earn the compilation's time back. "kernels" compiles without making a CUDA graph on a GPU,
-        which takes less memory.
+        Whether to compile. On a processor, the steps of a small model are compiled as a whole, and what was compiled is
+        kept for later fits and processes; of all others, the gradient, with `torch.compile`. "auto" compiles where the
+        fit is long enough to earn the compilation's time back: small models in the background, so that the first steps
+        are not compiled, and others where it is measured to be faster. "kernels" compiles without making a CUDA graph
+        on a GPU, which takes less memory.
     threads
         Number of the processor's threads that a fit uses. "auto" measures whether several of them, as many as torch
         uses in the session, are faster than one.

@@ -76,9 +76,11 @@ class Rows:
             rng = np.random.default_rng(seed_for(self.seed, "independent rows", step, self.rank))
             return rng.choice(self.total, self.batch, replace=False, shuffle=False)
         first = (step * self.world + self.rank) * self.batch
-        positions = np.arange(first, first + self.batch)
-        epochs = positions // self.total
-        parts = [self._permutation(e)[positions[epochs == e] % self.total] for e in np.unique(epochs)]
+        past = first + self.batch
+        parts = [
+            self._permutation(e)[max(first - e * self.total, 0) : past - e * self.total]
+            for e in range(first // self.total, (past - 1) // self.total + 1)
+        ]
         rows: np.ndarray = np.concatenate(parts)
         return rows
 

@@ -5,6 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +18,18 @@ from tqdm import tqdm
 
 from companion.bridge import largest
 from companion.errors import CompanionError, InferenceError, first_line
-from companion.machine import faster, generator_for, reseed, seed_for, threads_worth
+from companion.machine import LibraryError, faster, fastest_of, generator_for, reseed, seed_for, threads_worth
 from companion.training import checkpoints
 from companion.training.batches import Batches
 from companion.training.distributed import Processes
 from companion.training.divergence import Snapshot, alive, diagnosis
 from companion.training.interrupting import interrupts
-from companion.training.optimisers import optimiser_for
+from companion.training.optimisers import Adam, optimiser_for
 from companion.training.schedules import schedule_named, warm_up
 from companion.training.settings import Settings
 from companion.training.task import Collector, TrainingObjective
 from companion.training.travel import Drift, Travel
+from companion.training.whole_step import WholeStep
 from companion.variational import Gradient, Parameters
 
 __all__ = ["Halted", "Training"]
@@ -36,7 +38,15 @@ Tensors = tuple[torch.Tensor, ...]
 Callback = Callable[[int, "Training[Any]"], None]
 Task = TypeVar("Task", bound=TrainingObjective)
 
+_log = logging.getLogger(__name__)
+
 _CHECK_EVERY = 100
+
+# Numbers in the largest tensor of a step that is compiled as a whole: beyond, calls cost little beside the work.
+_SMALL = 2**18
+
+# Building a step takes a quarter of a minute; a fit shorter than this has no use for it.
+_WORTH_IT_S = 20.0
 
 
 class Halted(Exception):  # noqa: N818  (it never leaves the package: fit turns it into an InferenceError)
@@ -88,6 +98,8 @@ class Training(Generic[Task]):
         self._schedule = schedule_named(s.schedule)
         self._optimiser = optimiser_for(self.objective, s, self.parameters)
         self._gradient: Gradient | None = None
+        self._whole: WholeStep | None = None
+        self._without_whole = False
         self._interrupted = threading.Event()
         self._why = "interrupted"
         self._under_way = 0
@@ -149,8 +161,7 @@ class Training(Generic[Task]):
     def _advance(self) -> bool:
         """Take one step, tell the callback, and say whether that was the last one."""
         self._under_way = self.step + 1
-        loss, gradients, stop = self.averaged()
-        self.update(loss, gradients)
+        stop = self.take()
         if self.callback is not None and self.group.first:
             try:
                 self.callback(self.step, self)
@@ -171,6 +182,21 @@ class Training(Generic[Task]):
             + (", and the checkpoint before it is kept." if self.folder is not None else ".")
         )
 
+    def take(self) -> bool:
+        """Take one step, as a whole where that is compiled by now, and say whether any process was interrupted."""
+        if self._gradient is None and self._at_once():
+            data = self._given(self.step)
+            self._compute(data, self._arguments(data))
+        if self._is_whole():
+            data = self._given(self.step)
+            if self._whole is not None and self._whole.fits(data):
+                rate = self._schedule(self.step / self.settings.steps)
+                self._done(self._whole.take(data, float(self._kl_weight), rate))
+                return self._interrupted.is_set()
+        loss, gradients, stop = self.averaged()
+        self.update(loss, gradients)
+        return stop
+
     def averaged(self) -> tuple[torch.Tensor, Tensors, bool]:
         """Compute this step's losses (restarts,) and gradients over all processes, and whether any was interrupted."""
         loss, gradients = self.evaluate(self.step)
@@ -184,6 +210,10 @@ class Training(Generic[Task]):
     def update(self, loss: torch.Tensor, gradients: Tensors) -> None:
         """Let the optimiser follow the gradients, and count the step."""
         self._optimiser.follow(gradients, self.step, self._schedule(self.step / self.settings.steps), self._kl_weight)
+        self._done(loss)
+
+    def _done(self, loss: torch.Tensor) -> None:
+        """Count a step whose parameters are there."""
         self.objective.settle(self.parameters)
         self.losses[self.step] = loss
         self.step += 1
@@ -193,32 +223,93 @@ class Training(Generic[Task]):
 
     def evaluate(self, step: int) -> tuple[torch.Tensor, Tensors]:
         """Compute this process's losses (restarts,) and gradients at a step, from the parameters as they are."""
+        data = self._given(step)
+        arguments = self._arguments(data)
+        return self._compute(data, arguments)(*arguments)
+
+    def _given(self, step: int) -> Mapping[str, torch.Tensor]:
+        """Give the data of a step, and set its noise and its weight of the KL divergence."""
         s, rank = self.settings, self.group.rank
         data = self.batches.at(step)  # first: a torch.utils.data.DataLoader that begins takes a random number
         self.noise.normal_(generator=generator_for(self.device, s.seed, "noise", step, rank))
         if self.objective.draws_inside:  # such as the layers' noise
             reseed(self.device, seed_for(s.seed, "layers", step, rank))
         self._kl_weight.fill_(s.temperature * warm_up(step / s.steps, s.kl_warmup))
-        arguments = (self._kl_weight, self.noise, *self.parameters.values(), *data.values())
-        return self._compute(data, arguments)(*arguments)
+        return data
 
-    def _compute(self, data: Mapping[str, torch.Tensor], arguments: tuple[torch.Tensor, ...]) -> Gradient:
+    def _arguments(self, data: Mapping[str, torch.Tensor]) -> Tensors:
+        return (self._kl_weight, self.noise, *self.parameters.values(), *data.values())
+
+    def _compute(self, data: Mapping[str, torch.Tensor], arguments: Tensors) -> Gradient:
         """Trace the gradient at the first step, and compile it where that is faster."""
         if self._gradient is None:
             traced = self.objective.gradient(self.parameters, self.noise, data)
             left = self.settings.steps - self.step
-            setting = self.compile
-            if self.compiled is not None:  # as before the checkpoint
-                setting = self.compiled and (setting if setting == "kernels" else True)
-            if not isinstance(traced, torch.fx.GraphModule):  # a loop in Python: nothing to compile
-                setting = False
             torch.set_num_threads(self._threads(traced, arguments, left))
-            found, quick = faster(traced, arguments, setting=setting, steps=left, device=self.device)
-            self.compiled = self.group.all(quick, self.step)
-            self._gradient = found if self.compiled else traced
+            self._gradient = traced
+            if not self._begins_whole(traced, data, arguments, left):
+                found, quick = faster(traced, arguments, setting=self._setting(traced), steps=left, device=self.device)
+                self.compiled = self.group.all(quick, self.step)
+                self._gradient = found if self.compiled else traced
             if self.objective.draws_inside:
                 reseed(self.device, seed_for(self.settings.seed, "layers", self.step, self.group.rank))
         return self._gradient
+
+    def _setting(self, traced: Gradient) -> str | bool:
+        """Say what decides on compilation: what was chosen before the checkpoint, or what is asked for."""
+        if not isinstance(traced, torch.fx.GraphModule):  # a loop in Python: nothing to compile
+            return False
+        if self.compiled is None:
+            return self.compile
+        return self.compiled and (self.compile if self.compile == "kernels" else True)
+
+    # --- whole steps ------------------------------------------------------------------------------------
+
+    def _at_once(self) -> bool:
+        """Whether the very next step is to be a compiled one, if it can be."""
+        return self._adam() is not None and bool(
+            self.compiled if self.compiled is not None else self.compile != "auto" and self.compile
+        )
+
+    def _adam(self) -> Adam | None:
+        """Give the optimiser if it is Adam, and nothing comes between a gradient from the processor and its step."""
+        apart = self.device.type != "cpu" or self.group.world > 1 or self.objective.draws_inside or self._without_whole
+        return self._optimiser if isinstance(self._optimiser, Adam) and not apart else None
+
+    def _begins_whole(self, traced: Gradient, data: Mapping[str, torch.Tensor], arguments: Tensors, steps: int) -> bool:
+        """Begin to build the whole step of a small model, and wait for it where it was asked for."""
+        setting, adam = self._setting(traced), self._adam()
+        if setting is False or adam is None or not isinstance(traced, torch.fx.GraphModule):
+            return False
+        if largest(traced) > _SMALL:
+            return False
+        if setting == "auto" and fastest_of(traced, arguments) * steps < _WORTH_IT_S:
+            return False
+        waits = setting != "auto"
+        try:
+            self._whole = WholeStep(traced, adam, self.noise, data, self.threads or 1, beside=not waits)
+        except LibraryError as error:
+            self._give_up(error)
+        return self._is_whole(wait=waits) or self._whole is not None
+
+    def _is_whole(self, *, wait: bool = False) -> bool:
+        """Whether the next step can be taken as a whole; one that can't be built is given up."""
+        if self._whole is None:
+            return False
+        try:
+            ready = self._whole.ready(wait=wait)
+        except LibraryError as error:
+            self._give_up(error)
+            return False
+        if ready and not self.compiled:
+            _log.info("steps are compiled as a whole from step %d on", self.step)
+            self.compiled = True
+        return ready
+
+    def _give_up(self, error: LibraryError) -> None:
+        """Do without, and let the gradient alone be compiled where that is worth it."""
+        _log.info("the step can't be compiled as a whole: %s", error)
+        self._whole, self._gradient, self._without_whole = None, None, True
 
     def _threads(self, traced: Gradient, arguments: Sequence[torch.Tensor], steps: int) -> int:
         """Decide how many threads the steps use, once for a fit and all that goes on from its checkpoints."""

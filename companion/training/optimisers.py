@@ -16,7 +16,7 @@ from companion.training.settings import Settings
 from companion.training.task import TrainingObjective
 from companion.variational import Parameters
 
-__all__ = ["Ivon", "Optimiser", "TorchOptimiser", "WindowedAdagrad", "optimiser_for"]
+__all__ = ["Adam", "Ivon", "Optimiser", "TorchOptimiser", "WindowedAdagrad", "optimiser_for"]
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -100,6 +100,39 @@ class TorchOptimiser:
             p = self._parameters[name]
             at = "cpu" if entry == "step" and p.device.type == "cpu" else p.device
             self._own.state[p][entry] = tensor.clone().to(at)
+
+
+class Adam(TorchOptimiser):
+    """Adam by torch's fused kernel, with what a compiled step needs to take its place.
+
+    Attributes
+    ----------
+    rates
+        Rate of each parameter, in their order.
+    """
+
+    BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+    def __init__(self, parameters: Parameters, rates: Mapping[str, float]) -> None:
+        super().__init__(
+            lambda groups, lr: torch.optim.Adam(groups, lr=lr, betas=self.BETAS, eps=self.EPSILON, fused=True),
+            parameters,
+            rates,
+        )
+        self.rates = [rates[name] for name in parameters]
+
+    def all_tensors(self) -> list[torch.Tensor]:
+        """List all parameters, then Adam's means, squares and counts of steps; zeros where it took no step yet."""
+        states = [self._state(p) for p in self._parameters.values()]
+        moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "step") for state in states]
+        return [*self._parameters.values(), *moments]
+
+    def _state(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+        state: dict[str, torch.Tensor] = self._own.state[parameter]
+        if not state:
+            state |= {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        return state
 
 
 class WindowedAdagrad:
@@ -213,7 +246,7 @@ def optimiser_for(objective: TrainingObjective, settings: Settings, parameters: 
         return Ivon(parameters, settings.learning_rate, settings.scale_rate, settings.temperature)
     rates = {n: settings.scale_rate if objective.is_scale(n) else settings.learning_rate for n in parameters}
     if name is OptimiserName.ADAM:
-        return TorchOptimiser(lambda groups, lr: torch.optim.Adam(groups, lr=lr, fused=True), parameters, rates)
+        return Adam(parameters, rates)
     if name is OptimiserName.WINDOWED_ADAGRAD:
         return WindowedAdagrad(parameters, rates, settings.epsilon)
     per_row = {n: rate / (objective.row_count) for n, rate in rates.items()}

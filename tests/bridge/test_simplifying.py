@@ -50,6 +50,10 @@ def test_a_gradient_stays_what_it_is_in_half_the_operations() -> None:
         (lambda x: (x.double() * 1).sum(), 2),  # the cast stays
         (lambda x: (x * torch.ones(2, 1)).sum(), 2),  # the shape changes
         (lambda x: (x / x).sum(), 2),
+        (lambda x: (x**1.0).sum(), 1),
+        (lambda x: (x**2.0).sum(), 2),
+        (lambda x: (-(-x)).sum(), 1),
+        (lambda x: x.view(3, 1).t().t().sum(), 2),
     ],
 )
 def test_what_computes_nothing_goes(function, left) -> None:

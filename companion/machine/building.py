@@ -1,0 +1,47 @@
+"""Build a shared library of a traced graph: a program that `companion.machine.libraries` starts beside a fit.
+
+It imports torch alone. Explained in `book/reference/how_a_fit_works`, section "The machine".
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+__all__ = ["build"]
+
+# The compiler's own probes of the processor's instructions take longer than the graph; optimising the C++ around its
+# kernels gains nothing that can be measured.
+_OPTIONS = {"cpp.vec_isa_ok": True, "aot_inductor.compile_wrapper_opt_level": "O0"}
+
+
+def build(folder: Path, out: Path) -> None:
+    """Compile the graph in a folder, and move the library to its place as a whole.
+
+    Parameters
+    ----------
+    folder
+        Folder with ``graph.pt``: the graph, an example of its arguments, and the number of threads.
+    out
+        Place of the library.
+    """
+    import torch  # takes seconds
+    import torch._inductor
+
+    graph, arguments, threads = torch.load(folder / "graph.pt", weights_only=False)  # this machine's own, just written
+    for node in graph.graph.nodes:
+        node.meta.clear()  # each constant brings a mode of fake tensors with it, and those clash
+    torch.set_num_threads(threads)
+    options = {**_OPTIONS, "aot_inductor.output_path": str(folder / "library.so")}
+    with torch.no_grad():
+        built = torch._inductor.aot_compile(graph, tuple(arguments), options=options)
+    Path(str(built)).replace(out)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[3] == "beside" and hasattr(os, "nice"):
+        os.nice(19)  # the fit goes first
+    build(Path(sys.argv[1]), Path(sys.argv[2]))

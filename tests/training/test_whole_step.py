@@ -1,0 +1,232 @@
+"""A small model's step as one call of a library: the same steps, kept for the next fit, and nothing lost without it."""
+
+import itertools
+import subprocess
+import types
+
+import numpy as np
+import pymc as pm
+import pytest
+import torch
+
+from companion.errors import InferenceError
+from companion.inference import Checkpoint, Machine, Rates, fit
+from companion.machine import Library, LibraryError
+from companion.training import Training, loop, whole_step
+
+X = np.random.default_rng(0).normal(size=(60, 3))
+Y = X @ [1.0, -2.0, 0.5] + np.random.default_rng(1).normal(size=60)
+STEPS = 120
+QUICK = {"restarts": 2, "seed": 1, "progressbar": False, "elbo_draws": 4, "batch_size": 20}
+PLAIN, COMPILED, AUTO = (Machine("cpu", "float64", compile, threads=1) for compile in (False, True, "auto"))
+
+
+def regression() -> pm.Model:
+    with pm.Model() as model:
+        w, s = pm.Normal("w", 0, 1, shape=3), pm.HalfNormal("s", 1)
+        pm.Normal("obs", pm.Data("x", X) @ w, s, observed=pm.Data("y", Y))
+    return model
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    """A folder of libraries; the first fit builds the one that all others of this file find, in about 15 s."""
+    folder = tmp_path_factory.mktemp("libraries")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMPANION_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def built(libraries):
+    return fit(regression(), STEPS, machine=COMPILED, **QUICK)
+
+
+@pytest.fixture
+def none_is_built(libraries, built, monkeypatch):
+    """Libraries are found, not built."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a library was built a second time")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return fit(regression(), STEPS, machine=PLAIN, **QUICK)
+
+
+class Late:
+    """A library that is built when it is asked for the third time, and computes what its graph does."""
+
+    asked = 3
+    beside = None
+
+    def __init__(self, graph, arguments, threads, *, beside):
+        Late.beside = beside
+        self._graph, self._count = graph, itertools.count(1)
+
+    def done(self) -> bool:
+        return next(self._count) >= self.asked
+
+    def load(self):
+        return lambda arguments: self._graph(*arguments)
+
+
+def test_the_steps_are_the_same_but_for_rounding(built, plain, libraries) -> None:
+    assert (built.record.compiled, plain.record.compiled) == (True, False)
+    np.testing.assert_allclose(built.record.losses, plain.record.losses, rtol=1e-9)
+    for name, parameter in plain.parameters.items():
+        torch.testing.assert_close(built.parameters[name], parameter, rtol=1e-9, atol=1e-9)
+    assert [path.suffix for path in (libraries / "compiled").iterdir()] == [".so"], "nothing else is left behind"
+
+
+def test_the_next_fit_finds_the_library_whatever_its_rates_and_length(none_is_built) -> None:
+    how = {
+        "machine": COMPILED,
+        "learning_rate": Rates(0.02, 0.005),
+        "temperature": 0.5,
+        "schedule": "one-cycle",
+        **QUICK,
+    }
+    found, wanted = fit(regression(), 90, **how), fit(regression(), 90, **how | {"machine": PLAIN})
+    assert found.record.compiled
+    np.testing.assert_allclose(found.record.losses, wanted.record.losses, rtol=1e-9)
+
+
+@pytest.mark.parametrize("at", [1, 40])
+def test_a_fit_that_was_stopped_ends_bit_for_bit_where_it_would_have(at, built, none_is_built, tmp_path) -> None:
+    def stop(step, state):
+        if step == at:
+            raise StopIteration
+
+    stopped = fit(regression(), STEPS, machine=COMPILED, checkpoint=tmp_path, callback=stop, **QUICK)
+    assert stopped.record.stopped == f"stopped by the callback after step {at} of 120"
+    resumed = fit(regression(), STEPS, machine=AUTO, checkpoint=tmp_path, **QUICK)
+    assert resumed.record.compiled, "the checkpoint says so"
+    np.testing.assert_array_equal(resumed.record.losses, built.record.losses)
+    for name, parameter in built.parameters.items():
+        assert torch.equal(resumed.parameters[name], parameter)
+
+
+def test_restarts_that_diverge_end_with_the_last_good_state(none_is_built) -> None:
+    with pytest.raises(InferenceError, match="in every restart that was left") as caught:
+        fit(regression(), 300, machine=COMPILED, learning_rate=1e200, **QUICK)
+    assert torch.isfinite(caught.value.posterior.parameters["mean"]).all()
+
+
+def test_a_long_fit_starts_plain_and_goes_over_when_the_library_is_there(plain, monkeypatch) -> None:
+    seen = {}
+    monkeypatch.setattr(whole_step, "Library", Late)
+    monkeypatch.setattr(loop, "_WORTH_IT_S", 0.0)
+    take = Training.take
+
+    def watched(self):
+        stop = take(self)
+        seen[self.step] = self.compiled
+        return stop
+
+    monkeypatch.setattr(Training, "take", watched)
+    gone_over = fit(regression(), STEPS, machine=AUTO, **QUICK)
+    first = min(step for step, compiled in seen.items() if compiled)
+    assert 1 < first < STEPS
+    assert all(compiled for step, compiled in seen.items() if step >= first)
+    assert not any(compiled for step, compiled in seen.items() if step < first)
+    assert gone_over.record.compiled
+    assert Late.beside, "the fit goes first"
+    np.testing.assert_array_equal(gone_over.record.losses[: first - 1], plain.record.losses[: first - 1])
+    np.testing.assert_allclose(gone_over.record.losses, plain.record.losses, rtol=1e-9)
+
+
+def test_a_short_fit_stays_plain_even_where_a_library_is_there(plain, none_is_built) -> None:
+    short = fit(regression(), STEPS, machine=AUTO, **QUICK)
+    assert not short.record.compiled
+    np.testing.assert_array_equal(short.record.losses, plain.record.losses)
+
+
+def test_a_checkpoint_before_the_library_is_there_leaves_it_open(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(whole_step, "Library", type("Never", (Late,), {"asked": 10**9}))
+    monkeypatch.setattr(loop, "_WORTH_IT_S", 0.0)
+    first = fit(regression(), STEPS, machine=AUTO, checkpoint=Checkpoint(tmp_path, 50), callback=_stop_at_60, **QUICK)
+    assert not first.record.compiled
+    monkeypatch.setattr(whole_step, "Library", type("AtOnce", (Late,), {"asked": 1}))
+    assert fit(regression(), STEPS, machine=AUTO, checkpoint=Checkpoint(tmp_path, 50), **QUICK).record.compiled
+
+
+def _stop_at_60(step, state) -> None:
+    if step == 60:
+        raise StopIteration
+
+
+@pytest.mark.parametrize("setting", [COMPILED, AUTO])
+def test_where_none_can_be_built_the_gradient_alone_may_be_compiled(setting, plain, monkeypatch) -> None:
+    class Broken(Late):
+        asked = 2
+
+        def load(self):
+            raise LibraryError("there is no compiler")
+
+    asked = []
+
+    def no_faster(function, arguments, *, setting, steps, device):
+        asked.append(setting)
+        return function, False
+
+    monkeypatch.setattr(whole_step, "Library", Broken)
+    monkeypatch.setattr(loop, "_WORTH_IT_S", 0.0)
+    monkeypatch.setattr(loop, "faster", no_faster)
+    without = fit(regression(), STEPS, machine=setting, **QUICK)
+    assert asked == [setting.compile]
+    assert Late.beside == (setting is AUTO), "who waits for it wants it soon"
+    assert not without.record.compiled
+    np.testing.assert_array_equal(without.record.losses, plain.record.losses)
+
+
+@pytest.mark.parametrize("other", [{"learning_rate": Rates(0.01, 0.01, "sgd")}, {"family": "map", "draws": 1}])
+def test_only_adam_is_taken_as_a_whole(other, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(whole_step, "Library", lambda *given, **how: made.append(given) or Late(*given, **how))
+    monkeypatch.setattr(loop, "_WORTH_IT_S", 0.0)
+    monkeypatch.setattr(loop, "faster", lambda function, *args, **kwargs: (function, False))
+    fit(regression(), 5, machine=COMPILED, **QUICK, **other)
+    assert len(made) == (0 if "learning_rate" in other else 1)
+
+
+# --- libraries --------------------------------------------------------------------------------------------------------
+
+
+def graph_of(constant: float) -> torch.fx.GraphModule:
+    held = torch.tensor([constant, 2.0])
+    return torch.fx.experimental.proxy_tensor.make_fx(lambda x: (x * held,))(torch.ones(2))
+
+
+def test_a_library_is_for_one_graph_with_its_constants_shapes_and_threads(tmp_path, monkeypatch) -> None:
+    commands = []
+    monkeypatch.setenv("COMPANION_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda command, **how: commands.append(command) or types.SimpleNamespace(poll=lambda: 0)
+    )
+    for constant, like, threads in [
+        (1.0, torch.ones(2), 1), (1.0, torch.ones(2), 1), (1.5, torch.ones(2), 1), (1.0, torch.ones(3, 2), 1),
+        (1.0, torch.ones(2).double(), 1), (1.0, torch.ones(4)[::2], 1), (1.0, torch.ones(2), 2),
+    ]:  # fmt: skip
+        Library(graph_of(constant), [like], threads)
+    places = [command[4] for command in commands]
+    assert places[0] == places[1]
+    assert len(set(places)) == 6
+
+
+def test_a_library_that_can_t_be_built_or_read_says_why(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("COMPANION_CACHE_DIR", str(tmp_path))
+    graph = torch.fx.experimental.proxy_tensor.make_fx(lambda x: x * 2)(torch.ones(2))  # its output isn't a tuple
+    with pytest.raises(LibraryError, match="AssertionError: Graph output must be a tuple"):
+        Library(graph, [torch.ones(2)], 1).load()
+    assert not list((tmp_path / "compiled").iterdir()), "the builder's folder is gone"
+
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **how: types.SimpleNamespace(poll=lambda: 0, wait=int))
+    place = Library(graph_of(1.0), [torch.ones(2)], 1)._place
+    place.write_bytes(b"cut off")
+    with pytest.raises(LibraryError):
+        Library(graph_of(1.0), [torch.ones(2)], 1).load()
+    assert not place.exists(), "the next fit builds it anew"
