@@ -52,7 +52,7 @@ def test_a_gradient_stays_what_it_is_in_half_the_operations() -> None:
         (lambda x: (x / x).sum(), 2),
         (lambda x: (x**1.0).sum(), 1),
         (lambda x: (x**2.0).sum(), 2),
-        (lambda x: (-(-x)).sum(), 1),
+        (lambda x: x.neg().neg().sum(), 1),
         (lambda x: x.view(3, 1).t().t().sum(), 2),
     ],
 )
