@@ -5,9 +5,10 @@ Explained in the chapter `book/mnist/posterior`, section "A certificate".
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import rel_entr
 
 from companion.checks import whole
 from companion.errors import ModelError
@@ -76,6 +77,11 @@ def certificate(divergence: float, errors: np.ndarray, rows: int, *, delta: floa
 
 def _largest(share: float, nats: float) -> float:
     """Find the largest probability whose Bernoulli law is within so many nats of that of a share."""
-    excess = lambda p: float(rel_entr(share, p) + rel_entr(1 - share, 1 - p)) - nats  # noqa: E731
+
+    def excess(p: float) -> float:
+        return sum(a * math.log(a / b) for a, b in ((share, p), (1 - share, 1 - p)) if a > 0) - nats
+
     top = 1 - 1e-15
-    return 1.0 if share >= top or excess(top) <= 0 else float(brentq(excess, share, top, xtol=1e-12))
+    if share >= top or excess(top) <= 0:
+        return 1.0
+    return float(brentq(excess, share, top, xtol=1e-12))
