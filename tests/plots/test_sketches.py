@@ -16,7 +16,7 @@ def test_a_network_has_a_circle_for_each_unit_and_a_line_for_each_weight() -> No
     assert {layer[:, 1].mean() for layer in circles} == {2.0}, "every layer is centred"
 
 
-@pytest.mark.parametrize("widths, names", [([3], ["x"]), ([2, 0, 1], list("abc")), ([2, 1], ["x"])])
+@pytest.mark.parametrize(("widths", "names"), [([3], ["x"]), ([2, 0, 1], list("abc")), ([2, 1], ["x"])])
 def test_a_network_needs_layers_of_units_with_names(widths: list[int], names: list[str]) -> None:
     with pytest.raises(ModelError, match="expected at least two layers"):
         plots.network_sketch(widths, names)
