@@ -35,6 +35,7 @@ KNOWN: dict[str, dict[str, str]] = {
         "14,745,600": "(2^5 5!)^2",
         "780": "40 * 39 / 2",
         "1.009": "r_hat of the chains in moons.npz",
+        "15": "118.6 - 103.3, of the table of causes",
         "400": "read off the figure of sixteen starts",
         "190": "read off the figure of sixteen starts",
         "30,000": "steps in pymc/moons",
