@@ -1,7 +1,7 @@
 """Networks: plain `torch.nn.Module` objects, with no randomness but their starting weights.
 
 What makes them Bayesian is a prior from `companion.priors` and a bridge from `companion.bridge`. Explained in the
-chapters `book/pymc/moons`, section "The same model, in torch", `book/mnist/convolutional` and
+chapters `book/pymc/moons_posterior`, section "The same model, in torch", `book/mnist/convolutional` and
 `book/bayes_by_backprop/lenet`.
 """
 

@@ -6,6 +6,7 @@ from them (three seeds), and the loss after every 1,000 steps of each optimiser,
 """
 
 import time
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -20,19 +21,17 @@ from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.prediction import grid, predict
 from companion.priors import Gaussian
+from companion.variational import FullRank
 
 NUTS = {"draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.95}
 WEIGHTS = ("w_in_1", "w_1_2", "w_2_out")
 
 FIT = {"steps": 3000, "restarts": 8, "learning_rate": 0.03, "schedule": "one-cycle", "keep": "mixture"}
-FAMILIES = ("mean-field", "full-rank")
+# Full rank starts where a mean-field fit ended: with that fit's settings it ends a hundred nats above what it contains
+FULL_RANK = {"steps": 1500, "learning_rate": 0.01, "schedule": "one-cycle", "draws": 8}
 CHAINS = {"draws": 400, "warmup": 800, "chains": 16}
-ONE = ", one unit"
-CAUSES = [
-    *(f"{family}{how}" for family in FAMILIES for how in ("", ONE, ", mixture")),
-    "chains" + ONE,
-    "chains",
-]
+ONE, MIXED = ", one unit", ", mixture"
+CAUSES = [*(family + how for family in ("mean-field", "full-rank") for how in ("", ONE, MIXED)), "chains" + ONE, "NUTS"]
 DRAWS, SEEDS_OF_CAUSES = 800, 3
 
 EVERY = 1000
@@ -51,7 +50,7 @@ AS_PRINTED = "AdaGrad 0.001, 500 rows"  # the original's settings
 STARTS = 10
 METHODS = [*CAUSES, *TRIED]
 LIMITS = dict.fromkeys(CAUSES, SEEDS_OF_CAUSES) | {"Adam 0.001, 500 rows": 5, "Adam 0.01, 500 rows": 5}
-LIMITS |= {"chains": 1, "chains" + ONE: 1}
+LIMITS |= {"full-rank" + MIXED: 1, "chains" + ONE: 1, "NUTS": 1}
 
 
 @cache
@@ -89,14 +88,6 @@ def reference():
     print(about, "divergences:", arrays["diverging"].sum(axis=1), flush=True)
 
 
-@cache
-def nuts_mean():
-    """Predictive mean of NUTS on the plane (10000,)."""
-    stored = shelf.load_result("moons_nuts").arrays
-    draws = {name: stored[name].reshape(-1, *stored[name].shape[2:]).astype(float)[::4] for name in WEIGHTS}
-    return outputs(draws.values(), plane()[0])[0].mean(axis=0)
-
-
 def outputs(weights, x):
     """Probabilities (draws, points) and contributions of the second layer's units to the logit (draws, units)."""
     w_1, w_2, w_3 = (np.asarray(w, dtype=np.float32) for w in weights)
@@ -105,22 +96,35 @@ def outputs(weights, x):
     return p, np.abs(units * w_3[:, None]).mean(axis=1)
 
 
-def judged(posterior):
-    """Say how sure a posterior is in each zone, how far its mean is from that of NUTS, and how many units carry it."""
-    drawn = posterior.draw(DRAWS, 0)
-    weights = drawn["0.weight"].swapaxes(1, 2), drawn["2.weight"].swapaxes(1, 2), drawn["4.weight"][:, 0]
+@cache
+def nuts():
+    """Every fourth draw of NUTS, and the predictive mean on the plane (10000,)."""
+    stored = shelf.load_result("moons_nuts").arrays
+    draws = [stored[name].reshape(-1, *stored[name].shape[2:]).astype(float)[::4] for name in WEIGHTS]
+    return draws, outputs(draws, plane()[0])[0].mean(axis=0)
+
+
+def drawn(posterior, draws):
+    """Draw the three weights, laid out as in the model of PyMC."""
+    found = posterior.draw(draws, 0)
+    return found["0.weight"].swapaxes(1, 2), found["2.weight"].swapaxes(1, 2), found["4.weight"][:, 0]
+
+
+def judged(weights):
+    """Say how sure networks are in each zone, how far their mean is from that of NUTS, and how many units they use."""
     p, _ = outputs(weights, plane()[0])
     _, carried = outputs(weights, data().train.x)
     share = carried / carried.sum(axis=1, keepdims=True)
-    held_out = predict(posterior, data().test.x, draws=DRAWS)
+    held_out, _ = outputs(weights, data().test.x)
+    probabilities = np.stack([1 - held_out, held_out], axis=-1)
     row = {
         "units": (1 / (share**2).sum(axis=1)).mean(),
-        "accuracy": uncertainty.accuracy(held_out, data().test.y),
-        "log score": uncertainty.log_score(held_out, data().test.y),
+        "accuracy": uncertainty.accuracy(probabilities, data().test.y),
+        "log score": uncertainty.log_score(probabilities, data().test.y),
     }
     for zone, inside in zones().items():
         row[f"sd, {zone}"] = p.std(axis=0)[inside].mean()
-        row[f"gap, {zone}"] = np.abs(p.mean(axis=0) - nuts_mean())[inside].mean()
+        row[f"gap, {zone}"] = np.abs(p.mean(axis=0) - nuts()[1])[inside].mean()
     return row
 
 
@@ -129,26 +133,58 @@ def network_with(second, seed):
     return torch_classifier(data().train, network, Gaussian(scale=1.0))
 
 
+COMMON = {"machine": "cpu", "progressbar": False}
+
+
 @cache
-def fitted(family, second, seed):
-    return fit(
-        network_with(second, seed), family=family, **FIT, machine="cpu", elbo_draws=1000, seed=seed, progressbar=False
-    )
+def mean_field(second, seed):
+    return fit(network_with(second, seed), **FIT, **COMMON, elbo_draws=1000, seed=seed)
+
+
+@dataclass(frozen=True)
+class FullRankFrom(FullRank):
+    """Full rank whose scales start at given values instead of one for all."""
+
+    name: str = "full-rank-from"
+    scales: tuple[float, ...] = ()
+
+    def start(self, mean, scale):
+        return super().start(mean, scale) | {"log_scale": torch.tensor(self.scales).to(mean).log()}
+
+
+@cache
+def full_rank(second, seed, restart):
+    begun = mean_field(second, seed).restart(restart).draw(4000, seed)
+    model = network_with(second, seed)
+    scales = np.concatenate([begun[rv.name].std(axis=0).ravel() for rv in model.free_RVs])
+    family = FullRankFrom(scales=tuple(map(float, scales)))
+    centre = {name: draws.mean(axis=0) for name, draws in begun.items()}
+    return fit(model, family=family, **FULL_RANK, **COMMON, start=centre, elbo_draws=1000, seed=seed)
 
 
 def cause(method, seed):
+    if method == "NUTS":
+        return judged(nuts()[0]) | {"seconds": shelf.load_result("moons_nuts").about["CPU seconds"]}
     second = 1 if method.endswith(ONE) else 5
-    kind = method.split(",")[0]
-    if kind == "chains":
-        found = sample(network_with(second, seed), **CHAINS, machine="cpu", seed=seed, progressbar=False)
-        r_hat = float(found.diagnose(plane()[0][::37])["r_hat"].max())
-        return judged(found) | {"r_hat": r_hat, "seconds": found.record.seconds}
-    every = fitted(kind, second, seed)
-    if method.endswith("mixture"):
-        return judged(every.mixture()) | {"seconds": every.record.seconds}
-    best = every.best()
-    row = {"loss": -best.record.elbo, "loss_se": best.record.elbo_se, "seconds": every.record.seconds}
-    return judged(best) | row | {"k_hat": best.k_hat(4000)}
+    if method.startswith("chains"):
+        found = sample(network_with(second, seed), **CHAINS, **COMMON, seed=seed)
+        checked = found.diagnose(plane()[0][::37]).loc["predictions"]
+        checks = {"r_hat": checked.r_hat, "ess": checked.ess, "divergences": found.health().divergences.sum()}
+        return judged(drawn(found, DRAWS)) | checks | {"seconds": found.record.seconds}
+    every = mean_field(second, seed)
+    if method.startswith("mean-field"):
+        fits = [every.restart(r) for r in range(FIT["restarts"])]
+        seconds = every.record.seconds
+    else:
+        starts = range(FIT["restarts"]) if method.endswith(MIXED) else [every.record.restarts["elbo"].argmax()]
+        fits = [full_rank(second, seed, int(r)) for r in starts]
+        seconds = every.record.seconds + sum(found.record.seconds for found in fits)
+    if method.endswith(MIXED):
+        parts = [drawn(found, DRAWS // len(fits)) for found in fits]
+        return judged([np.concatenate(same) for same in zip(*parts, strict=True)]) | {"seconds": seconds}
+    best = max(fits, key=lambda found: found.record.elbo)
+    row = {"loss": -best.record.elbo, "loss_se": best.record.elbo_se, "seconds": seconds}
+    return judged(drawn(best, DRAWS)) | row | {"k_hat": best.k_hat(4000)}
 
 
 def steps_of(method, seed):
@@ -177,7 +213,7 @@ def main():
         reference()
     runs.restore(given, "moons")
     runs.complete(given, METHODS, run, limits=LIMITS)
-    settings = {"fit": runs.described(FIT), "chains": runs.described(CHAINS), "draws": DRAWS}
+    settings = {"mean-field": runs.described(FIT), "full-rank": FULL_RANK, "chains": CHAINS, "draws": DRAWS}
     runs.collect(given, METHODS, "moons", {"script": "studies/moons.py", **settings})
 
 

@@ -1,7 +1,7 @@
 """Automatic differentiation variational inference with PyMC: as PyMC does it.
 
-Explained in the chapter `book/pymc/moons`, sections "ADVI" and "Several starts". The algorithm is that of
-Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as PyMC implements it.
+Explained in the chapter `book/pymc/moons`, sections "ADVI" and "Start, optimiser, rate or steps?". The algorithm is
+that of Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as PyMC implements it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from companion.plots.images import filters_with_uncertainty, image_grid, image_p
 from companion.plots.labels import confusion_matrix
 from companion.plots.language import words
 from companion.plots.scores import decision_curves, interval_plot, reliability_diagram, risk_coverage
+from companion.plots.sketches import network_sketch, reparameterisation_sketch
 from companion.plots.style import CLASS_COLORS, use_style
 from companion.plots.surfaces import probability_surface, uncertainty_surface
 
@@ -30,12 +31,14 @@ __all__ = [
     "image_predictions",
     "interval_plot",
     "model_graph",
+    "network_sketch",
     "parameter_paths",
     "predicted_labels",
     "probability_surface",
     "pruning_curve",
     "regression_band",
     "reliability_diagram",
+    "reparameterisation_sketch",
     "risk_coverage",
     "score_histograms",
     "snr_histogram",

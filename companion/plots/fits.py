@@ -1,6 +1,6 @@
 """Figures of how a fit went, and of the weights that it found.
 
-Explained in the chapter `book/pymc/moons`, sections "ADVI" and "For fun: the weights".
+Explained in the chapters `book/pymc/moons`, section "ADVI", and `book/pymc/moons_posterior` (ranks of chains, weights).
 """
 
 from __future__ import annotations

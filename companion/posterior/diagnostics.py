@@ -1,6 +1,6 @@
 """Agreement of several chains of a sampler: R-hat and effective sample sizes.
 
-Explained in the chapter `book/pymc/moons`, section "Is it true?".
+Explained in the chapter `book/pymc/moons_posterior`, section "The reference".
 """
 
 from __future__ import annotations

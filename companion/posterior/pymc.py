@@ -1,6 +1,6 @@
 """Posteriors that PyMC finds: its variational approximations, and the draws of its samplers.
 
-Explained in the chapter `book/pymc/moons`, sections "ADVI" and "Is it true?".
+Explained in the chapters `book/pymc/moons`, section "ADVI", and `book/pymc/moons_posterior`, section "The reference".
 """
 
 from __future__ import annotations

@@ -176,14 +176,14 @@ ROWS = [
         "loss (negative ELBO) after 30,000 steps",
         "nats",
         131.92,
-        Printed(rf"^\d +{NUMBER} +[\d.]+% +[\d.]+ +[\d.]+%$", every=True),
+        Stored("moons", of_method("loss", "AdaGrad 0.001, 500 rows")),
     ),
     Row(
         MOONS,
         "held-out accuracy after 30,000 steps",
         "%",
         94.2,
-        Printed(rf"^\d +[\d.]+ +{NUMBER}% +[\d.]+ +[\d.]+%$", every=True),
+        Stored("moons", of_method("accuracy", "AdaGrad 0.001, 500 rows", 100)),
         points=500,
     ),
     Row(
