@@ -5,7 +5,7 @@ companion/shelf/files/uci.npz, of which the chapter `book/beyond/uci` makes its 
 a block an array (methods, blocks), with a method's name preceded by that of its table.
 
 What is chosen is chosen for each split by itself, by the mean log density of a fifth of its training rows: the prior's
-width and the kind of noise by a small ensemble, and for the sampler by short chains; the rate of dropout, and the trees.
+width and the kind of noise by a small ensemble, and for the sampler by short chains; dropout's rate and noise, and the trees.
 """
 
 import time
@@ -27,10 +27,10 @@ LARGE = ("kin8nm", "power-plant")
 TABLES = ("yacht", "energy", "concrete", *LARGE, "wine-quality-red")
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 MEMBERS, FIELDS = 5, 3  # of an ensemble, and of a mixture of mean fields
-TRIAL = {"warmup": 300, "draws": 10, "chains": 2}  # of chains by which the sampler's candidate is chosen
+TRIAL = {"warmup": 200, "draws": 10, "chains": 2}  # of chains by which the sampler's candidate is chosen
 SETTINGS = {
-    "small": {"steps": 1500, "batch": None, "choice": 1000, "mean field": 2500, "warmup": 800, "draws": 40},
-    "large": {"steps": 6000, "batch": 256, "choice": 2000, "mean field": 6000, "warmup": 0, "draws": 0},
+    "small": {"steps": 1500, "batch": None, "choice": 1000, "mean field": 2000, "warmup": 700, "draws": 30},
+    "large": {"steps": 5000, "batch": 256, "choice": 1500, "mean field": 4000, "warmup": 0, "draws": 0},
     "tiny": {"steps": 30, "batch": None, "choice": 20, "mean field": 30, "warmup": 40, "draws": 4},
 }
 MACHINE = Machine("cpu", "float32", compile=False, threads=1)
@@ -50,7 +50,7 @@ class Block:
         self.own = SETTINGS["tiny" if tiny else "large" if table in LARGE else "small"]
         self.train, self.test = networks.parts(table, self.splits)
         self.inner, self.judge = networks.parts(table, self.splits, inner=True)
-        self.seed = block
+        self.seed, self.sampled = block, table in SAMPLED
         self.candidates, self.of_sampler = [], []
 
     def choose(self, kept):
@@ -120,7 +120,7 @@ def choice(block):
         **COMMON
     )  # fmt: skip
     scores = {"ensemble": scored(found, chains)}
-    if block.own["warmup"]:
+    if block.sampled:
         sampled = sample(model, sampler="mclmc", start=found, seed=block.seed, **TRIAL, **COMMON)
         scores["sampler"] = scored(sampled, chains * TRIAL["draws"])
     return scores
@@ -141,7 +141,7 @@ def boosting(block):
 
 
 def dropout(block):
-    """Choose each split's rate, and fit again to all of its training rows."""
+    """Choose each split's rate and kind of noise, and fit again to all of its training rows."""
     splits, rates = len(block.splits), rivals.RATES
     spread = np.repeat(np.arange(splits), len(rates))
     own = block.own["steps"], block.own["batch"], block.seed
@@ -205,20 +205,22 @@ NETWORKS = {
     "sampler": sampler,
     "mean field": mean_field,
     "mixture of mean fields": mixture,
-    "Laplace": laplace_approximation,
 }
-RIVALS = {"linear regression": linear, "boosted quantiles": boosting, "MC dropout": dropout}
-METHODS = NETWORKS | RIVALS | {"low rank": low_rank}
-BLOCKS_OF = {"low rank": 1}  # methods that are too dear for all blocks
-LEFT_OUT = {table: ("sampler", "Laplace", "low rank") for table in LARGE}
+RIVALS = {"linear regression": linear, "MC dropout": dropout, "boosted quantiles": boosting}
+LATE = {"Laplace": laplace_approximation, "low rank": low_rank}
+METHODS = NETWORKS | RIVALS | LATE
+BLOCKS_OF = {"low rank": 1, "Laplace": 1}  # methods that are too dear for all blocks
+SAMPLED = ("yacht", "energy", "concrete")
+LEFT_OUT = {table: ("sampler", "Laplace", "low rank") for table in TABLES if table not in SAMPLED}
 
 
 def jobs():
     """Every pair of a table and a method, after the choice of the table's networks."""
     return {
         f"{table}: {method}": (table, method)
+        for methods in (("choice", *NETWORKS, *RIVALS), LATE)
         for table in TABLES
-        for method in ("choice", *METHODS)
+        for method in methods
         if method not in LEFT_OUT.get(table, ())
     }
 

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
+from torch.nn.functional import softplus
 from uci_networks import HIDDEN, multiplied
 
 from companion.uncertainty import PredictiveDistribution
 
-RATES = (0.005, 0.02, 0.1)
+RATES = tuple(product((0.005, 0.05), (False, True)))  # of dropped units, and whether the noise depends on the inputs
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 TREES = (25, 50, 100, 200)
 WIDTHS = (0.5, 1.0, 2.0)
@@ -76,13 +77,15 @@ def kernels(y, quantiles, width):
 
 
 class Dropout:
-    """Networks with dropped hidden units, one for each pair of a split and a rate; Student's t as noise.
+    """Networks with dropped hidden units, one for each pair of a split and one of `RATES`; Student's t as noise.
 
     As Gal and Ghahramani (2016): points for weights, a mask for each row, and weight decay (a normal prior of width 3).
     """
 
     def __init__(self, rows, rates, steps, batch, seed):
-        self.y, self.rates = rows.y, torch.tensor(rates, dtype=torch.float32)[:, None, None]
+        self.y, self.logs = rows.y, multiplied(rows.y)
+        self.rates = torch.tensor([rate for rate, _ in rates], dtype=torch.float32)[:, None, None]
+        self.depends = torch.tensor([depends for _, depends in rates], dtype=torch.float32)[:, None]
         target = np.log(rows.y) if multiplied(rows.y) else rows.y
         self.centre, self.spread = target.mean(axis=0), target.std(axis=0)
         x = torch.tensor(rows.x, dtype=torch.float32).swapaxes(0, 1)
@@ -93,8 +96,8 @@ class Dropout:
         self.weights = [
             (normal(count, features, HIDDEN) / features**0.5).requires_grad_(),
             normal(count, 1, HIDDEN).requires_grad_(),
-            (normal(count, HIDDEN, 1) / HIDDEN**0.5).requires_grad_(),
-            torch.zeros(count, 1, 1).requires_grad_(),
+            (normal(count, HIDDEN, 2) / HIDDEN**0.5).requires_grad_(),
+            torch.zeros(count, 1, 2).requires_grad_(),
         ]
         self.noise = [torch.full((count, 1), v).requires_grad_() for v in (-0.7, 2.0)]
         self._fit(x, t, steps, batch)
@@ -105,30 +108,35 @@ class Dropout:
         points = x.shape[1]
         for _ in range(steps):
             keep = slice(None) if batch is None else torch.randint(points, (batch,), generator=self.generator)
-            loss = -self._noise().log_prob(t[:, keep] - self._output(x[:, keep])).mean(dim=1).sum()
+            location, sigma = self._output(x[:, keep])
+            loss = -self._law(location, sigma).log_prob(t[:, keep]).mean(dim=1).sum()
             decay = sum((w**2).sum() for w in self.weights) / (2 * 9 * points)
             optimiser.zero_grad()
             (loss + decay).backward()
             optimiser.step()
             schedule.step()
 
-    def _noise(self):
-        return torch.distributions.StudentT(2 + self.noise[1].exp(), 0.0, self.noise[0].exp())
+    def _law(self, location, sigma):
+        if self.logs:
+            return torch.distributions.Normal(location, sigma)
+        return torch.distributions.StudentT(2 + self.noise[1].exp(), location, sigma)
 
     def _output(self, x):
         w_in, b_in, w_out, b_out = self.weights
         hidden = torch.tanh(torch.baddbmm(b_in, x, w_in))
         kept = torch.rand(hidden.shape, generator=self.generator) >= self.rates
-        return torch.baddbmm(b_out, hidden * kept / (1 - self.rates), w_out)[..., 0]
+        location, more = torch.baddbmm(b_out, hidden * kept / (1 - self.rates), w_out).unbind(dim=-1)
+        sigma = self.noise[0].exp() * (1 - self.depends + self.depends * softplus(more) / np.log(2))
+        return location, sigma
 
     @torch.no_grad()
     def distributions(self, x_new):
         """Distribution for each network, at (points, networks, features)."""
         x = torch.tensor(x_new, dtype=torch.float32).swapaxes(0, 1)
-        out = np.stack([self._output(x).numpy() for _ in range(MASKS)])
-        sigma, freedom = self.noise[0].exp().numpy()[:, 0] * self.spread, 2 + self.noise[1].exp().numpy()[:, 0]
-        full = [
-            (out[:, k] * self.spread[k] + self.centre[k], *(np.full(out[:, k].shape, a[k]) for a in (sigma, freedom)))
-            for k in range(len(sigma))
-        ]
-        return [predictive(self.y[:, k], *parameters) for k, parameters in enumerate(full)]
+        out = [np.stack(o) for o in zip(*[[part.numpy() for part in self._output(x)] for _ in range(MASKS)], strict=True)]
+        freedom = 2 + self.noise[1].exp().numpy()[:, 0]
+        found = []
+        for k, spread in enumerate(self.spread):
+            location, sigma = out[0][:, k] * spread + self.centre[k], out[1][:, k] * spread
+            found.append(predictive(self.y[:, k], location, sigma, np.full_like(sigma, freedom[k])))
+        return found
