@@ -10,7 +10,6 @@ import numpy as np
 import pymc as pm
 
 from companion import datasets
-from companion.uncertainty import PredictiveDistribution
 
 HIDDEN = 50
 SPAN = 100  # a target that spans more than two orders of magnitude has noise that multiplies
@@ -56,7 +55,9 @@ def parts(table, splits, inner=False):
             first = round(0.8 * len(train))
             train, test = (datasets.Measurements(train.x[k], train.y[k]) for k in (slice(first), slice(first, None)))
         pairs.append((train, test))
-    return [Rows(np.stack([p.x for p in side], 1), np.stack([p.y for p in side], 1)) for side in zip(*pairs, strict=True)]
+    return [
+        Rows(np.stack([p.x for p in side], 1), np.stack([p.y for p in side], 1)) for side in zip(*pairs, strict=True)
+    ]
 
 
 def network(rows, candidates):

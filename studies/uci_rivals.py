@@ -1,4 +1,4 @@
-"""Rivals of the regression benchmark: linear regression, gradient boosting by quantiles, and MC dropout in plain torch."""
+"""Rivals of the regression benchmark: linear regression, gradient boosting by quantiles, MC dropout in plain torch."""
 
 from itertools import product
 
@@ -13,14 +13,14 @@ from companion.uncertainty import PredictiveDistribution
 
 RATES = tuple(product((0.005, 0.05), (False, True)))  # of dropped units, and whether the noise depends on the inputs
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
-TREES = (25, 50, 100, 200)
+TREES = (25, 50, 100)
 WIDTHS = (0.5, 1.0, 2.0)
 COPIES = 200  # of a distribution that has no draws: the scores estimate from draws
 MASKS = 100
 
 
 def predictive(y, location, sigma, freedom=None):
-    """Distribution of measurements (draws, points) whose location and width are those of the target, or its logarithm."""
+    """Distribution of measurements (draws, points); location and width are those of the target, or of its logarithm."""
     if multiplied(y):
         return PredictiveDistribution("LogNormalRV", {"mu": location, "sigma": sigma})
     if freedom is None:
@@ -45,8 +45,8 @@ def linear(x, y, x_new):
 def boosting(inner, judge, train, x_new):
     """Trees for five quantiles; each quantile is a normal kernel, as wide as it is far from its neighbours.
 
-    ``inner``, ``judge`` and ``train`` are pairs (x, y). The number of trees and the kernels' width are chosen by the log
-    density of ``judge``; returns the distribution, and the scores of the choices.
+    ``inner``, ``judge`` and ``train`` are pairs (x, y). The number of trees and the kernels' width are chosen by the
+    log density of ``judge``; returns the distribution, and the scores of the choices.
     """
     x, y = judge
     staged = [list(model.staged_predict(x)) for model in trees(*inner, max(TREES))]
@@ -91,7 +91,7 @@ class Dropout:
         x = torch.tensor(rows.x, dtype=torch.float32).swapaxes(0, 1)
         t = torch.tensor((target - self.centre) / self.spread, dtype=torch.float32).T
         self.generator = torch.Generator().manual_seed(seed)
-        count, points, features = x.shape
+        count, features = len(x), x.shape[2]
         normal = lambda *shape: torch.randn(*shape, generator=self.generator)  # noqa: E731
         self.weights = [
             (normal(count, features, HIDDEN) / features**0.5).requires_grad_(),
@@ -133,7 +133,9 @@ class Dropout:
     def distributions(self, x_new):
         """Distribution for each network, at (points, networks, features)."""
         x = torch.tensor(x_new, dtype=torch.float32).swapaxes(0, 1)
-        out = [np.stack(o) for o in zip(*[[part.numpy() for part in self._output(x)] for _ in range(MASKS)], strict=True)]
+        out = [
+            np.stack(o) for o in zip(*[[part.numpy() for part in self._output(x)] for _ in range(MASKS)], strict=True)
+        ]
         freedom = 2 + self.noise[1].exp().numpy()[:, 0]
         found = []
         for k, spread in enumerate(self.spread):
