@@ -5,7 +5,7 @@ companion/shelf/files/uci.npz, of which the chapter `book/beyond/uci` makes its 
 a block an array (methods, blocks), with a method's name preceded by that of its table.
 
 What is chosen is chosen for each split by itself, by the mean log density of a fifth of its training rows: the prior's
-width and the kind of noise by a small ensemble, and for the sampler by short chains; dropout's rate and noise; the trees.
+width and the kind of noise by a small ensemble, for the sampler by short chains; dropout's rate and noise; the trees.
 """
 
 import time
