@@ -23,15 +23,32 @@ from companion.inference import Machine, Rates, Start, ensemble, fit, laplace, s
 from companion.uncertainty import predictive_distribution
 
 BLOCK, BLOCKS = 5, 4  # splits that are run side by side, and blocks of them
-LARGE = ("kin8nm", "power-plant")
-TABLES = ("yacht", "energy", "concrete", *LARGE, "wine-quality-red")
+TABLES = ("yacht", "energy", "concrete", "kin8nm", "power-plant", "wine-quality-red")
+KINDS = {"yacht": "yacht", "kin8nm": "large", "power-plant": "large"}  # the others are small
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 MEMBERS, FIELDS = 5, 3  # of an ensemble, and of a mixture of mean fields
-TRIAL = {"warmup": 200, "draws": 10, "chains": 2}  # of chains by which the sampler's candidate is chosen
+TRIAL = {"draws": 10, "chains": 2}  # of chains by which the sampler's candidate is chosen
 SETTINGS = {
-    "small": {"steps": 1500, "batch": None, "choice": 1000, "mean field": 2000, "warmup": 700, "draws": 30},
-    "large": {"steps": 3000, "batch": 256, "choice": 800, "mean field": 3000, "warmup": 0, "draws": 0},
-    "tiny": {"steps": 30, "batch": None, "choice": 20, "mean field": 30, "warmup": 40, "draws": 4},
+    "yacht": {
+        "steps": 1500,
+        "batch": None,
+        "choice": 1000,
+        "mean field": 2000,
+        "trial": 300,
+        "warmup": 700,
+        "draws": 30,
+    },
+    "small": {
+        "steps": 4000,
+        "batch": 128,
+        "choice": 2000,
+        "mean field": 3000,
+        "trial": 100,
+        "warmup": 500,
+        "draws": 25,
+    },
+    "large": {"steps": 4000, "batch": 256, "choice": 1500, "fields": 3000, "trial": 0, "warmup": 0, "draws": 0},
+    "tiny": {"steps": 30, "batch": None, "choice": 20, "fields": 30, "trial": 20, "warmup": 40, "draws": 4},
 }
 MACHINE = Machine("cpu", "float32", compile=False, threads=1)
 COMMON = {"machine": MACHINE, "progressbar": False}
@@ -47,7 +64,7 @@ class Block:
 
     def __init__(self, table, block, tiny):
         self.splits = list(range(BLOCK * block, BLOCK * (block + 1)))[: 2 if tiny else None]
-        self.own = SETTINGS["tiny" if tiny else "large" if table in LARGE else "small"]
+        self.own = SETTINGS["tiny" if tiny else KINDS.get(table, "small")]
         self.train, self.test = networks.parts(table, self.splits)
         self.inner, self.judge = networks.parts(table, self.splits, inner=True)
         self.seed, self.sampled = block, table in SAMPLED
@@ -70,7 +87,7 @@ class Block:
     @cached_property
     def mean_fields(self):
         return fit(
-            networks.network(self.train, self.candidates), self.own["mean field"], restarts=FIELDS, keep="mixture",
+            networks.network(self.train, self.candidates), self.own["fields"], restarts=FIELDS, keep="mixture",
             batch_size=self.own["batch"], start=Start("prior", scale=0.02), learning_rate=Rates(0.01, 0.02),
             elbo_draws=4, seed=self.seed, **COMMON
         )  # fmt: skip
@@ -124,7 +141,8 @@ def choice(block):
     )  # fmt: skip
     scores = {"ensemble": scored(found, chains)}
     if block.sampled:
-        sampled = sample(model, sampler="mclmc", start=found, seed=block.seed, **TRIAL, **COMMON)
+        warmup = block.own["trial"]
+        sampled = sample(model, warmup=warmup, sampler="mclmc", start=found, seed=block.seed, **TRIAL, **COMMON)
         scores["sampler"] = scored(sampled, chains * TRIAL["draws"])
     return scores
 
@@ -165,7 +183,10 @@ def sampler(block):
     model = networks.network(block.train, block.of_sampler)
     start = block.members
     if block.of_sampler != block.candidates:
-        start = ensemble(model, block.own["choice"], members=MEMBERS, start="prior", seed=block.seed, **COMMON)
+        start = ensemble(
+            model, block.own["steps"], members=MEMBERS, start="prior", batch_size=block.own["batch"], seed=block.seed,
+            **COMMON
+        )  # fmt: skip
     found = sample(
         model,
         draws,
@@ -203,7 +224,7 @@ def low_rank(block):
     found = []
     for k in range(len(block.splits)):
         posterior = fit(
-            block.alone(k), block.own["mean field"], family="low-rank:5", start=Start("prior", scale=0.02),
+            block.alone(k), block.own["fields"], family="low-rank:5", start=Start("prior", scale=0.02),
             learning_rate=0.005, elbo_draws=4, seed=block.seed, **COMMON
         )  # fmt: skip
         found.append(predictive_distribution(posterior, block.test.of([k]).x, DRAWS, block.seed).of_target(0))
