@@ -29,25 +29,9 @@ LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 MEMBERS, FIELDS = 5, 3  # of an ensemble, and of a mixture of mean fields
 TRIAL = {"draws": 10, "chains": 2}  # of chains by which the sampler's candidate is chosen
 SETTINGS = {
-    "yacht": {
-        "steps": 1500,
-        "batch": None,
-        "choice": 1000,
-        "mean field": 2000,
-        "trial": 300,
-        "warmup": 700,
-        "draws": 30,
-    },
-    "small": {
-        "steps": 4000,
-        "batch": 128,
-        "choice": 2000,
-        "mean field": 3000,
-        "trial": 100,
-        "warmup": 500,
-        "draws": 25,
-    },
-    "large": {"steps": 4000, "batch": 256, "choice": 1500, "fields": 3000, "trial": 0, "warmup": 0, "draws": 0},
+    "yacht": {"steps": 1500, "batch": None, "choice": 1000, "fields": 2000, "trial": 300, "warmup": 700, "draws": 30},
+    "small": {"steps": 2500, "batch": 128, "choice": 2000, "fields": 2000, "trial": 100, "warmup": 500, "draws": 25},
+    "large": {"steps": 3000, "batch": 256, "choice": 1000, "fields": 2000, "trial": 0, "warmup": 0, "draws": 0},
     "tiny": {"steps": 30, "batch": None, "choice": 20, "fields": 30, "trial": 20, "warmup": 40, "draws": 4},
 }
 MACHINE = Machine("cpu", "float32", compile=False, threads=1)
@@ -58,7 +42,7 @@ DRAWS = 100  # of a variational posterior's member
 SHOWN = ("log density", "rmse", "crps", "inside 50 %", "inside 95 %")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=len(TABLES))  # the rounds come back to a block
 class Block:
     """Five splits of a table: their rows, what is chosen for each, and the fits that several methods start from."""
 
@@ -67,15 +51,14 @@ class Block:
         self.own = SETTINGS["tiny" if tiny else KINDS.get(table, "small")]
         self.train, self.test = networks.parts(table, self.splits)
         self.inner, self.judge = networks.parts(table, self.splits, inner=True)
-        self.seed, self.sampled = block, table in SAMPLED
+        self.seed = block
         self.candidates, self.of_sampler = [], []
 
     def choose(self, kept):
         """Take the candidate with the highest score for each split, from the row of the choice."""
-        for by, chosen in (("ensemble", self.candidates), ("sampler", self.of_sampler)):
-            for k in range(len(self.splits)):
-                scores = [kept.get(f"{by}, candidate {c}, {k}", np.nan) for c in range(len(CANDIDATES))]
-                chosen.append(None if np.isnan(scores).all() else CANDIDATES[int(np.nanargmax(scores))])
+        places = range(len(self.splits))
+        scores = np.array([[kept[f"candidate {c}, {k}"] for k in places] for c in range(len(CANDIDATES))])
+        return [CANDIDATES[c] for c in scores.argmax(axis=0)]
 
     @cached_property
     def members(self):
@@ -120,31 +103,35 @@ def judged(predictive, y):
     } | {f"below {level:g}": (below <= level).mean() for level in LEVELS}
 
 
-def choice(block):
-    """Score each candidate on a fifth of the training rows, by an ensemble of two and by chains that start there.
-
-    Returns the scores of both, (candidates, splits). Where nothing is to be sampled, a single network chooses.
-    """
-    count, splits = len(CANDIDATES), len(block.splits)
-    spread = np.repeat(np.arange(splits), count)
+def tried(block):
+    """Every candidate of every split side by side, and the ensemble of two that tries them."""
+    splits = len(block.splits)
+    spread = np.repeat(np.arange(splits), len(CANDIDATES))
     model = networks.network(block.inner.of(spread), list(CANDIDATES) * splits)
-    judge = block.judge.of(spread)
-
-    def scored(posterior, draws):
-        found = predictive_distribution(posterior, judge.x, draws, block.seed).log_density(judge.y)
-        return found.mean(axis=0).reshape(splits, count).T
-
-    chains = TRIAL["chains"] if block.sampled else 1
     found = ensemble(
-        model, block.own["choice"], members=chains, start="prior", batch_size=block.own["batch"], seed=block.seed,
-        **COMMON
+        model, block.own["choice"], members=TRIAL["chains"], start="prior", batch_size=block.own["batch"],
+        seed=block.seed, **COMMON
     )  # fmt: skip
-    scores = {"ensemble": scored(found, chains)}
-    if block.sampled:
-        warmup = block.own["trial"]
-        sampled = sample(model, warmup=warmup, sampler="mclmc", start=found, seed=block.seed, **TRIAL, **COMMON)
-        scores["sampler"] = scored(sampled, chains * TRIAL["draws"])
-    return scores
+    return model, found, block.judge.of(spread)
+
+
+def candidates_scored(block, posterior, judge, draws):
+    """Mean log density of the rows that judge, (candidates, splits)."""
+    found = predictive_distribution(posterior, judge.x, draws, block.seed).log_density(judge.y)
+    return found.mean(axis=0).reshape(-1, len(CANDIDATES)).T
+
+
+def choice(block):
+    """Score each candidate by an ensemble of two."""
+    _, found, judge = tried(block)
+    return candidates_scored(block, found, judge, TRIAL["chains"])
+
+
+def choice_of_chains(block):
+    """Score each candidate by short chains that start at an ensemble's members."""
+    model, start, judge = tried(block)
+    found = sample(model, warmup=block.own["trial"], sampler="mclmc", start=start, seed=block.seed, **TRIAL, **COMMON)
+    return candidates_scored(block, found, judge, TRIAL["chains"] * TRIAL["draws"])
 
 
 def linear(block):
@@ -167,8 +154,8 @@ def dropout(block):
     spread = np.repeat(np.arange(splits), len(rates))
     more = block.own["batch"], block.seed
     judge = block.judge.of(spread)
-    tried = rivals.Dropout(block.inner.of(spread), rates * splits, block.own["choice"], *more).distributions(judge.x)
-    scores = np.array([d.log_density(judge.y[:, k]).mean() for k, d in enumerate(tried)]).reshape(splits, -1)
+    trial = rivals.Dropout(block.inner.of(spread), rates * splits, block.own["choice"], *more).distributions(judge.x)
+    scores = np.array([d.log_density(judge.y[:, k]).mean() for k, d in enumerate(trial)]).reshape(splits, -1)
     best = [rates[k] for k in scores.argmax(axis=1)]
     return rivals.Dropout(block.train, best, block.own["steps"], *more).distributions(block.test.x)
 
@@ -231,29 +218,39 @@ def low_rank(block):
     return found
 
 
-NETWORKS = {
+CHOICES = {"choice": choice, "choice of chains": choice_of_chains}
+RIVALS = {"linear regression": linear, "MC dropout": dropout, "boosted quantiles": boosting}
+METHODS = {
     "deep ensemble": deep_ensemble,
-    "sampler": sampler,
+    "linear regression": linear,
     "mean field": mean_field,
     "mixture of mean fields": mixture,
+    "MC dropout": dropout,
+    "sampler": sampler,
+    "boosted quantiles": boosting,
+    "Laplace": laplace_approximation,
+    "low rank": low_rank,
 }
-RIVALS = {"linear regression": linear, "MC dropout": dropout, "boosted quantiles": boosting}
-LATE = {"Laplace": laplace_approximation, "low rank": low_rank}
-METHODS = NETWORKS | RIVALS | LATE
-FIRST = ("choice", "deep ensemble", "sampler", "linear regression")
+ROUNDS = (  # what is run first on every table, and so on
+    ("choice", "deep ensemble", "linear regression", "mean field", "mixture of mean fields", "MC dropout"),
+    ("choice of chains", "sampler"),
+    ("boosted quantiles",),
+    ("Laplace",),
+    ("low rank",),
+)
 BLOCKS_OF = {"low rank": 1, "Laplace": 1}  # methods that are too dear for all blocks
-SAMPLED = ("yacht", "energy", "concrete")
-LEFT_OUT = {table: ("sampler", "Laplace", "low rank") for table in TABLES if table not in SAMPLED}
+SAMPLED = ("yacht", "energy", "concrete")  # tables that are small enough for what is dear
+DEAR = ("choice of chains", "sampler", "Laplace", "low rank")
 
 
 def jobs():
-    """Every pair of a table and a method, after the choice of the table's networks."""
+    """Every pair of a table and a method or a choice, in the order in which they are run."""
     return {
         f"{table}: {method}": (table, method)
-        for methods in (FIRST, [m for m in METHODS if m not in (*FIRST, *LATE)], LATE)
+        for methods in ROUNDS
         for table in TABLES
         for method in methods
-        if method not in LEFT_OUT.get(table, ())
+        if method not in DEAR or table in SAMPLED
     }
 
 
@@ -262,15 +259,13 @@ def run(given, name, number):
     table, method = jobs()[name]
     block = Block(table, number, given.tiny)
     began = time.process_time()
-    if method == "choice":
-        row = {
-            f"{by}, candidate {c}, {k}": score
-            for by, scores in choice(block).items()
-            for (c, k), score in np.ndenumerate(scores)
-        }
+    if method in CHOICES:
+        row = {f"candidate {c}, {k}": score for (c, k), score in np.ndenumerate(CHOICES[method](block))}
         return row | {"cpu seconds": time.process_time() - began}
     if method not in RIVALS and not block.candidates:
-        block.choose(runs.kept(given, f"{table}: choice", number))
+        block.candidates = block.choose(runs.kept(given, f"{table}: choice", number))
+    if method == "sampler":
+        block.of_sampler = block.choose(runs.kept(given, f"{table}: choice of chains", number))
     found = METHODS[method](block)
     scores = [judged(d, block.test.y[:, k]) for k, d in enumerate(found)]
     row = {f"{score}, {k}": value for k, own in enumerate(scores) for score, value in own.items()}
