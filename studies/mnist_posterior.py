@@ -191,7 +191,7 @@ METHODS = {
     **{f"chains, step {size:g}": partial(run_chains, size=size) for size in STEP_SIZES},
     **{f"infinite width, {rows:,} images": partial(run_limit, rows=rows) for rows in ROWS},
     **{f"chains, {rows:,} images": partial(run_chains, size=size, rows=rows) for rows, size in FEW.items()},
-    **{f"infinite width, {rows:,} images, own likelihood": partial(run_latent, rows=rows) for rows in (*FEW, MANY)},
+    **{f"infinite width, {rows:,} images, own likelihood": partial(run_latent, rows=rows) for rows in FEW},
     **{
         f"infinite width, {COOLED:,} images, own likelihood, T = {t:g}": partial(run_latent, rows=COOLED, temperature=t)
         for t in TEMPERATURES

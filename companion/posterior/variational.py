@@ -144,7 +144,7 @@ class VariationalPosterior(LoweredPosterior):
         return psis_k(log_weights(self.objective, own, self.batches.parts(), draws, seed))
 
     def divergence(self, draws: int = 20, seed: int = 0) -> tuple[float, float]:
-        r"""Compute the divergence :math:`\mathrm{KL}(q \,\|\, p)` from the prior, whatever the temperature of the fit was.
+        r"""Compute the divergence :math:`\mathrm{KL}(q \,\|\, p)` from the prior, at full weight.
 
         It is the part of the bound that the weights cost: the ELBO is the expected log likelihood less this.
 
