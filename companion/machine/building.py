@@ -30,7 +30,8 @@ def build(folder: Path, out: Path) -> None:
     import torch  # takes seconds
     import torch._inductor
 
-    graph, arguments, threads = torch.load(folder / "graph.pt", weights_only=False)  # this machine's own, just written
+    # This machine's own file, just written.
+    graph, arguments, threads = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
     for node in graph.graph.nodes:
         node.meta.clear()  # each constant brings a mode of fake tensors with it, and those clash
     torch.set_num_threads(threads)

