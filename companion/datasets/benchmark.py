@@ -11,8 +11,9 @@ from enum import StrEnum
 import numpy as np
 
 from companion.checks import choice, whole
+from companion.datasets.columns import NumberColumn
 from companion.datasets.curves import Measurements
-from companion.datasets.encoding import Encoding, NumberColumn
+from companion.datasets.encoding import Encoding
 from companion.datasets.files import fetch
 from companion.datasets.measured import MeasuredTable
 from companion.datasets.registry import REGISTRY
