@@ -82,8 +82,8 @@ help:  ## list these targets
 
 # Programs of npm: Lighthouse, for the tests of the site, and Biome. Without npm nothing is installed, and a note says so.
 .venv/.lighthouse: | .venv/.made
-	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix .venv/lighthouse $(LIGHTHOUSE) >&2 \
-	  && touch $@; else echo "note: no npm here, so that Lighthouse measures nothing" >&2; fi
+	@if command -v npm >/dev/null && npm install --silent --no-audit --no-fund --prefix .venv/lighthouse $(LIGHTHOUSE) >&2; \
+	  then touch $@; else echo "note: npm is missing or reaches no registry, so that Lighthouse measures nothing" >&2; fi
 
 .venv/.biome: | .venv/.made
 	@npm install --silent --no-audit --no-fund --prefix .venv/biome $(BIOME) >&2

@@ -26,6 +26,7 @@ SMALL = {
     "sampling",
     "bench",
     "estimators",
+    "infinite_width",
 }
 ROOMS = {room for room in PLACE if not room.startswith("_")}
 

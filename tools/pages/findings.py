@@ -194,11 +194,11 @@ FINDINGS = [
             rf"^after 30,000 steps: loss {NUMBER}, accuracy {PERCENT}",
             rf"^after 70,000 steps: loss {NUMBER}, accuracy {PERCENT}",
         ),
-        "len(advi.hist) == 70_000 and after < 130",
+        "len(advi.hist) == 70_000 and later < 130",
     ),
     Finding(
         NUTS,
-        "moons-nuts",
+        "moons-verdict",
         "Far from the data, networks drawn from the mean-field posterior agree too much: their standard deviation is "
         "{} times that of NUTS. Amid the data it is {} times.",
         (r"^far from them \(beyond 1\) +[\d.]+ +([\d.]+) *$", r"^amid the data \(up to 0.25\) +[\d.]+ +([\d.]+) *$"),
