@@ -105,7 +105,7 @@ def test_pictures_say_how_large_they_are():
 
 
 def test_cells_that_only_assert_are_folded():
-    folded = [cell.get_text(" ", strip=True) for cell in soup("pymc/moons").select("details.hide")]
+    folded = [cell.get_text(" ", strip=True) for cell in soup("mnist/convolutional").select("details.hide")]
     assert folded
     assert all("Show what is asserted here" in text and "assert" in text.split("here", 1)[1] for text in folded)
 
