@@ -20,9 +20,9 @@ import pytensor
 import runs
 from judging import scores
 from mnist_methods import dense_network
-from scipy import linalg, optimize, special
+from scipy import linalg, special
 
-from companion import book, datasets
+from companion import book, datasets, uncertainty
 from companion.datasets import Observations
 from companion.inference import Checkpoint, Machine, Start, fit, sample
 from companion.infinite_width import network_kernel, regress
@@ -129,13 +129,13 @@ def run_limit(given, seed, rows):
     new = np.concatenate([flat(validation.x), flat(test.x)])
     noises = NOISES if rows <= MANY else NOISES[1:2]
     for noise, mean, evidence in regress(x, targets, new, noises, scale=SCALE, widths=WIDTHS):
-        inside, outside = mean[: len(validation)], mean[len(validation) :]
-        loss = lambda t, m=inside: -special.log_softmax(np.exp(t) * m, 1)[np.arange(len(m)), validation.y].mean()  # noqa: E731
-        found = optimize.minimize_scalar(loss, bounds=(-1, 5), method="bounded")
-        if best is None or found.fun < best[0]:
-            sharp = np.exp(found.x)
-            best = (found.fun, noise, evidence, sharp, [special.softmax(sharp * m, 1)[None] for m in (inside, outside)])
-    _, noise, evidence, sharp, (p, q) = best
+        both = special.softmax(mean, axis=1)[None]
+        scaling = uncertainty.temperature_scaling(both[:, : len(validation)], validation.y)
+        p, q = np.split(scaling.apply(both), [len(validation)], axis=1)
+        loss = uncertainty.log_score(p, validation.y)
+        if best is None or loss < best[0]:
+            best = loss, noise, evidence, 1 / scaling.temperature, p, q
+    _, noise, evidence, sharp, p, q = best
     row = {"seconds": time.perf_counter() - begun, "noise": noise, "evidence": evidence, "sharpness": sharp}
     row |= {f"validation {k}": v for k, v in scores(p, validation.y).items()}
     return row | {f"test {k}": v for k, v in scores(q, test.y).items()}

@@ -54,13 +54,12 @@ def elbo(
     """
     draws = draws if objective.noise_size else 2  # those of a point are all the same
     with torch.no_grad():
-        flat = [objective.family.draw(parameters, standard_noise(objective, seed, "elbo", i)) for i in range(draws)]
+        flat = _drawn(objective, parameters, draws, seed)
         likelihood = _log_likelihoods(objective, flat, parts)
         # Both estimates are unbiased: the closed form varies less for wide networks, the other one where q fits well.
         estimates = [
-            likelihood - [float(exact.kl(parameters, draw, exact.layout.split(draw))) for draw in flat]
+            likelihood - _costs(objective, parameters, estimator, flat)
             for estimator in (Estimator.REPARAMETERISATION, Estimator.STICKING_THE_LANDING)
-            for exact in [dataclasses.replace(objective, estimator=estimator)]
         ]
     finite = [e for e in estimates if np.isfinite(e).all()]
     if not finite:
@@ -88,13 +87,23 @@ def divergence(objective: Objective, parameters: Parameters, draws: int, seed: i
     float, float
         The divergence and its standard error, which is 0 where all of it has a closed form.
     """
-    exact = dataclasses.replace(objective, estimator=Estimator.REPARAMETERISATION)
-    found = []
     with torch.no_grad():
-        for i in range(draws):
-            draw = exact.family.draw(parameters, standard_noise(exact, seed, "elbo", i))
-            found.append(float(exact.kl(parameters, draw, exact.layout.split(draw))))
-    return float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws))
+        flat = _drawn(objective, parameters, draws, seed)
+        found = _costs(objective, parameters, Estimator.REPARAMETERISATION, flat)
+    return float(found.mean()), float(found.std(ddof=1) / np.sqrt(draws))
+
+
+def _drawn(objective: Objective, parameters: Parameters, draws: int, seed: int) -> list[torch.Tensor]:
+    """Draw unconstrained values from an approximation."""
+    return [objective.family.draw(parameters, standard_noise(objective, seed, "elbo", i)) for i in range(draws)]
+
+
+def _costs(
+    objective: Objective, parameters: Parameters, estimator: Estimator, flat: Iterable[torch.Tensor]
+) -> np.ndarray:
+    """Estimate the divergence from the prior at each draw, (draws,), in nats."""
+    exact = dataclasses.replace(objective, estimator=estimator)
+    return np.array([float(exact.kl(parameters, draw, exact.layout.split(draw))) for draw in flat])
 
 
 def log_weights(
