@@ -9,7 +9,7 @@
 # Settings:  PYTHON=/path/to/python3   which Python makes .venv (`make clean` first, when there is one)
 #            NB=book/pymc/moons.ipynb  one notebook only, for `make execute`
 #            PORT=8000                 for `make serve`
-#            WORKERS=2                 how many unit tests run at a time
+#            WORKERS=2                 how many unit tests, or notebooks, run at a time
 #            BENCH=--tiny              options of `make bench`; see benchmarks/README.md
 #            PATHS=companion/priors    files and folders for `make english`
 #            LOCK="--upgrade --pre"    instead of the lock: the newest releases, or what is about to be one (`make clean` first)
@@ -116,7 +116,7 @@ serve: book  ## render, then serve the book on http://localhost:8000 (PORT=...)
 # What only a browser can tell: no white boxes in dark mode, nothing wider than a phone. Needs a Chromium, and npm for
 # Lighthouse.
 site: book .venv/.test .venv/.lighthouse  ## render the book, and look at it in a real browser
-	@BOOK_RENDERED=1 .venv/bin/python -m pytest tests/site/test_site.py
+	@BOOK_RENDERED=1 .venv/bin/python -m pytest tests/site/test_site.py tests/site/test_pdf.py
 
 # Needs a Chromium. Rendered first, printed then: the pages as they are, one behind the other.
 pdf: book .venv/.test  ## render the book, and print it to _build/book.pdf
@@ -137,11 +137,11 @@ changed: .venv/.tools  ##ci list the pages that differ from BASE=origin/main
 # The book comes first: the tests of the site look at it.
 test: .venv/.test .venv/.lighthouse  ## render the book, run the unit tests, and every notebook against its stored outputs
 	@command -v g++ >/dev/null || echo "note: no C++ compiler found (g++); PyTensor works without it but many times" \
-	  "slower. Debian and Ubuntu: apt install g++ libopenblas-dev"
+	  "slower. Debian and Ubuntu: apt install g++"
 	@echo "running the unit tests, then every notebook (35 minutes) ..."
 	@code=0; $(MAKE) --no-print-directory book || code=$$?; $(MAKE) --no-print-directory unit || code=$$?; $(MAKE) --no-print-directory notebooks || code=$$?; exit $$code
 
-# Two at a time, each on one core: most tests are too small for more. Notebooks keep all cores, as their readers have them.
+# Two at a time, each on one core: most tests are too small for more.
 # worksteal: each begins with its half of the files in order, so that fits which tests share are made once, and one that
 # has ended takes half of what the other has left.
 unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
@@ -151,8 +151,10 @@ unit: .venv/.test  ## run the unit tests only (WORKERS=2 at a time)
 fuzz: .venv/.test  ## try many more tables and images than the unit tests do, for about ten minutes
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m hypothesis --hypothesis-profile=long
 
+# Two at a time, too: a second core makes one notebook only a little faster. One that is named keeps all cores.
 notebooks: .venv/.test  ## run every notebook against its stored outputs (NB=one.ipynb)
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL)
+	@$(if $(NB),,OMP_NUM_THREADS=1) PYDEVD_DISABLE_FILE_VALIDATION=1 .venv/bin/python -m pytest $(or $(NB),book) $(NBVAL) \
+	  $(if $(NB),,-n $(WORKERS) --dist loadscope)
 
 chapters: .venv/.tools  ##ci list the notebooks, as a job hands them on to others
 	@$(TOOLS) chapters

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from companion.versions import machine, versions
+from companion.versions import installed, machine
 
 __all__ = ["Report", "Target"]
 
@@ -144,9 +144,7 @@ def _summarised(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    for line in versions().splitlines():
-        name, _, value = line.partition(" ")
-        yield name, value.strip()
+    yield from installed().items()
     for name in _PEERS:
         try:
             yield name, version(name)

@@ -1,6 +1,7 @@
 """Measure what fits and predictions cost on this machine, in a few minutes: the command `companion bench`.
 
-Explained in the book's page on what each chapter takes (`book/reference/runs`).
+Explained in the book's page on what each chapter takes (`book/reference/runs`), section "What fits cost on a
+GPU".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Set up a notebook so that its outputs hold what it says itself, and not what other libraries say on a first run.
 
-Called first in every chapter, beginning with `book/pymc/moons`.
+Called first in every chapter, beginning with `book/pymc/moons`, section "Setting up".
 """
 
 from __future__ import annotations

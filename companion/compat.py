@@ -41,6 +41,7 @@ def plot_trace(data: Any, names: list[str], labels: Sequence[str] = ("weight", "
     axes = az.plot_trace(data, var_names=names, compact=True, figsize=(7.2, 1.9 * len(names)))
     for density, trace in axes:  # ArviZ 1 labels them by itself
         density.set(xlabel=labels[0], ylabel=labels[1])
+        density.locator_params(axis="x", nbins=5)  # else long numbers of narrow densities overlap
         trace.set(xlabel=labels[2], ylabel=labels[0])
     return axes
 

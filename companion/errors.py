@@ -1,8 +1,7 @@
 """The errors and warnings of the companion: each says what was given, what was expected and what to do next.
 
 All errors derive from `CompanionError`, so that ``except CompanionError`` catches every error that the companion raises
-on purpose, and nothing else. Listed on the page `book/reference/api/others`; the data page (`book/reference/data`) says
-what to do when a file can't be had.
+on purpose, and nothing else. Listed on the page `book/reference/api/others`, section "Errors and warnings".
 """
 
 from __future__ import annotations

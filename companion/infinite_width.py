@@ -4,7 +4,8 @@ Explained in the chapter `book/mnist/posterior`, section "The limit of infinite 
 
 Under independent normal weights and biases the outputs of a network become a Gaussian process as its hidden layers
 widen, with the sum of the variances that reach a unit held fixed (Neal 1996; Lee et al. 2018; Matthews et al. 2018).
-Regression on that process is the posterior of the limit, without any approximation.
+Regression on that process is the posterior of the limit, without any approximation. Under a classifier's own likelihood
+the limit is sampled.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+import pymc as pm
+import torch
+from pytensor.configdefaults import config
+from scipy import linalg, special
 
 from companion.checks import positive, whole
 from companion.errors import DataError, ModelError
+from companion.inference import Machine, sample
 
-__all__ = ["LimitRegression", "network_kernel", "regress"]
+__all__ = ["LimitDraws", "LimitRegression", "network_kernel", "regress", "sample_limit"]
 
 _ORDER = 41  # highest degree of the Hermite series of tanh that is told apart
 _NODES = 200
 _STRIP = 1000  # rows of a matrix that are computed at a time
+_JITTER = 1e-6  # on the diagonal of a kernel that is decomposed
 
 
 class LimitRegression(NamedTuple):
@@ -41,6 +47,27 @@ class LimitRegression(NamedTuple):
     noise: float
     mean: np.ndarray
     evidence: float
+
+
+class LimitDraws(NamedTuple):
+    """Draws of the limit's logits at new inputs.
+
+    Attributes
+    ----------
+    means
+        Means of the logits (draws, points, classes), given each draw of the logits at the training inputs; chain after
+        chain.
+    left
+        Standard deviation that is left of each point's logits (points,), the same for every class and draw.
+    """
+
+    means: np.ndarray
+    left: np.ndarray
+
+    def probabilities(self, seed: int = 0) -> np.ndarray:
+        """Draw the logits once for each draw, and give their class probabilities (draws, points, classes)."""
+        noise = np.random.default_rng(seed).standard_normal(self.means.shape, dtype=self.means.dtype)
+        return special.softmax(self.means + self.left[:, None] * noise, axis=2)
 
 
 def _hermite(deviation: np.ndarray) -> np.ndarray:
@@ -197,3 +224,82 @@ def regress(
         )
         mean = np.concatenate(list(strips))
         yield LimitRegression(noise, mean, float(evidence - 0.5 * targets.size * np.log(2 * np.pi)))
+
+
+def sample_limit(
+    x: np.ndarray,
+    labels: np.ndarray,
+    new: np.ndarray,
+    *,
+    scale: float,
+    widths: Sequence[int],
+    classes: int = 10,
+    draws: int = 50,
+    warmup: int = 150,
+    chains: int = 4,
+    temperature: float = 1.0,
+    machine: str | torch.device | Machine = "auto",
+    seed: int = 0,
+    progressbar: bool = False,
+) -> LimitDraws:
+    r"""Sample the limit's posterior under a softmax likelihood, and carry it to new inputs.
+
+    With the Cholesky factor :math:`L` of the kernel at the training inputs, the model is
+
+    .. math::
+
+        z \sim \mathcal{N}(0, 1), \qquad y_n \sim \operatorname{Categorical}(\operatorname{softmax}((L z)_n)),
+
+    with a column of :math:`z` for each class. `companion.inference.sample` draws from it.
+
+    Parameters
+    ----------
+    x, labels
+        Training inputs (rows, features), and labels (rows,) from 0 to ``classes - 1``.
+    new
+        Inputs (points, features) to predict at.
+    scale, widths
+        Prior of the network; see `network_kernel`.
+    classes
+        Number of classes.
+    draws, warmup, chains, machine, seed, progressbar
+        Settings of `companion.inference.sample`, with the same meaning.
+    temperature
+        The likelihood is raised to the power of one over this: 1 is the posterior, below 1 a tempered one.
+
+    Returns
+    -------
+    LimitDraws
+        ``chains * draws`` draws.
+
+    Raises
+    ------
+    DataError
+        If the labels don't fit the inputs or the classes, or inputs and new ones differ in their features.
+    ModelError
+        If the temperature is not positive, or a setting of the prior or of the sampler is out of range.
+
+    Notes
+    -----
+    Rasmussen and Williams (2006), "Gaussian processes for machine learning", sections 2.2 and 3.3. A step multiplies by
+    a matrix (rows, rows): some seconds for 2,000 rows, and not for more than some 10,000.
+    """
+    labels, power = np.asarray(labels), 1 / positive("temperature", temperature)
+    if labels.shape != (len(x),) or not np.isin(labels, np.arange(classes)).all():
+        raise DataError(
+            f"labels have the shape {labels.shape} and lie between {labels.min(initial=0)} and {labels.max(initial=0)}"
+            f"; expected ({len(x)},), one for each row, from 0 to {classes - 1}."
+        )
+    x, new = np.asarray(x, dtype=float), np.asarray(new, dtype=float)
+    factor = linalg.cholesky(network_kernel(x, x, scale, widths) + _JITTER * np.eye(len(x)), lower=True)
+    with config.change_flags(floatX="float32"), pm.Model() as model:
+        z = pm.Normal("z", 0, 1, shape=(len(x), classes))
+        logits = pm.Data("factor", factor.astype(np.float32)) @ z
+        pm.Categorical("y", logit_p=logits, observed=labels, total_size=round(power * len(x)))
+    posterior = sample(model, draws, warmup=warmup, chains=chains, machine=machine, seed=seed, progressbar=progressbar)
+    across = linalg.solve_triangular(factor, network_kernel(x, new, scale, widths), lower=True)  # (rows, points)
+    strips = (new[at : at + _STRIP] for at in range(0, len(new), _STRIP))
+    own = np.concatenate([np.diag(network_kernel(strip, strip, scale, widths)) for strip in strips])
+    left = np.sqrt(np.clip(own - (across**2).sum(axis=0), 0, None)).astype(np.float32)
+    means = np.array([across.T @ z for z in posterior.draw(chains * draws, seed=seed)["z"]], dtype=np.float32)
+    return LimitDraws(means, left)

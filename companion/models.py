@@ -24,6 +24,11 @@ from companion.priors import Prior
 
 __all__ = ["Likelihood", "binary_classifier", "network", "torch_classifier", "torch_regression"]
 
+_MOST_COUNTS = 1000
+"""Larger counts are so close to a normal distribution that the zeros among them tell of something else."""
+_MOST_TIMES = 100
+"""Measurements above 0 that differ by a larger factor have noise that multiplies: their logarithms are modelled."""
+
 
 class Likelihood(StrEnum):
     """Distribution of a measurement around what a network says."""
@@ -36,6 +41,26 @@ class Likelihood(StrEnum):
     """Noise that multiplies: for measurements above 0 whose scatter grows with their size, such as prices."""
     COUNTS = "counts"
     """Whole numbers from 0, scattered as counts are or more: a negative binomial distribution."""
+
+    @classmethod
+    def of(cls, y: np.ndarray) -> Likelihood:
+        """Choose the distribution that measurements ask for by themselves.
+
+        Parameters
+        ----------
+        y
+            Measurements, of any shape.
+
+        Returns
+        -------
+        Likelihood
+            `COUNTS` for whole numbers from 0, some of them 0, none as large as 1,000; `LOG_NORMAL` for numbers above 0
+            of which the largest is more than a hundred times the smallest; `NORMAL` for all others.
+        """
+        y = np.asarray(y)
+        if (y >= 0).all() and (y == np.floor(y)).all() and (y == 0).any() and y.max() < _MOST_COUNTS:
+            return cls.COUNTS
+        return cls.LOG_NORMAL if (y > 0).all() and y.max() > _MOST_TIMES * y.min() else cls.NORMAL
 
 
 def binary_classifier(

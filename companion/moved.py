@@ -1,6 +1,7 @@
 """Old import lines, which still work and say what the new line is.
 
-The rooms of the package were laid out anew in version 0.2: see `CHANGELOG.md` and `book/reference/how_a_fit_works`.
+The rooms of the package were laid out anew before version 0.1.0: `CHANGELOG.md` says what moved. Explained in
+`book/reference/how_a_fit_works`, section "The rooms".
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MOVED_MODULES = {
     "companion.results": "companion.shelf.results",
     "companion.released": "companion.shelf.released",
     "companion.bayes_by_backprop.trained": "companion.priors.trained",
+    "companion.datasets.download": "companion.datasets.downloads",
+    "companion.datasets.notices": "companion.errors",
+    "companion.datasets.spreadsheets": "companion.datasets.tables",
     "companion.inference.allocation": "companion.machine.malloc",
     "companion.inference.batches": "companion.training.batches",
     "companion.inference.checkpoints": "companion.training.checkpoints",
@@ -46,6 +50,7 @@ MOVED_MODULES = {
     "companion.inference.training": "companion.training.loop",
     "companion.inference.trend": "companion.posterior.losses",
     "companion.inference.variational": "companion.posterior.variational",
+    "companion.priors.parameters": "companion.priors.parameter",
 }
 """Old name of a module to its new name."""
 
@@ -61,12 +66,25 @@ MOVED_NAMES = {
     "companion.bayes_by_backprop": dict.fromkeys(
         ("TrainedLocation", "TrainedPrior", "TrainedScaleMixture"), "companion.priors"
     ),
+    "companion.bridge.density": {"Observed": "companion.bridge.graph"},
+    "companion.inference.estimators": dict.fromkeys(
+        ("Gaussian", "LayerNoise", "layer_weights", "noise_for"), "companion.variational"
+    ),
+    "companion.inference.objective": {"objective_for": "companion.training"},
+    "companion.inference.pruning": dict.fromkeys(("Moments", "moments"), "companion.posterior"),
+    "companion.inference.settings": dict.fromkeys(("PRECISIONS", "device_named", "has_bfloat16"), "companion.machine"),
 }
-"""Room to the names that it no longer offers, each with the room that does."""
+"""Room or module to the names that it no longer offers, each with the place that does."""
+
+_RECORD = "every posterior's record is a companion.posterior.Record"
+_FIT = "fit_advi returns the posterior, and its record is a companion.posterior.Record"
 
 GONE = {
-    ("companion.inference", "Fit"): "fit_advi returns the posterior, and its record is a companion.posterior.Record",
-    ("companion.bayes_by_backprop", "PyroRecord"): "every posterior's record is a companion.posterior.Record",
+    ("companion.inference", "Fit"): _FIT,
+    ("companion.inference.advi", "Fit"): _FIT,
+    ("companion.inference.schedules", "SCHEDULES"): "the names of the schedules are companion.training.ScheduleShape",
+    ("companion.bayes_by_backprop", "PyroRecord"): _RECORD,
+    ("companion.bayes_by_backprop.posterior", "PyroRecord"): _RECORD,
 }
 """Names without a successor, with what took their place."""
 
@@ -74,15 +92,17 @@ _RENAMED = {"companion.results": {"load": "load_result", "write": "write_result"
 
 
 def moved_name(room: str, name: str) -> Any:
-    """Give what a room used to offer, with a warning that names the new import line.
+    """Give what a room or a module used to offer, with a warning that names the new import line.
 
     Raises
     ------
+    ImportError
+        If nothing took its place. An `AttributeError` would lose its words in a line ``from ... import ...``.
     AttributeError
-        If the room never offered it.
+        If it was never offered there.
     """
     if (room, name) in GONE:
-        raise AttributeError(f"{room}.{name} is gone: {GONE[room, name]}.")
+        raise ImportError(f"{room}.{name} is gone: {GONE[room, name]}.")
     home = MOVED_NAMES.get(room, {}).get(name)
     if home is None:
         raise AttributeError(f"module {room!r} has no attribute {name!r}")
@@ -104,6 +124,15 @@ class _Finder(MetaPathFinder):
         return ModuleSpec(fullname, _Mover()) if fullname in MOVED_MODULES else None
 
 
+class _Room(ModuleType):
+    """A room in which a function keeps its name when an old module of the same name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = name in vars(self) or name in MOVED_NAMES.get(self.__name__, {})
+        if not (own and isinstance(value, ModuleType) and f"{self.__name__}.{name}" in MOVED_MODULES):
+            super().__setattr__(name, value)
+
+
 class _Mover(Loader):
     """Loads the module that took an old one's place, and gives it the old name as well."""
 
@@ -115,6 +144,10 @@ class _Mover(Loader):
         alias = ModuleType(spec.name, module.__doc__)
         alias.__dict__.update({k: v for k, v in vars(module).items() if not k.startswith("__") or k == "__all__"})
         alias.__dict__.update({old: getattr(module, n) for old, n in _RENAMED.get(spec.name, {}).items()})
+        alias.__dict__["__getattr__"] = lambda name: moved_name(spec.name, name)
+        room = sys.modules[spec.name.rpartition(".")[0]]
+        if type(room) is ModuleType:
+            room.__class__ = _Room
         return alias
 
     def exec_module(self, module: ModuleType) -> None:

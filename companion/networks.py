@@ -1,8 +1,7 @@
 """Networks: plain `torch.nn.Module` objects, with no randomness but their starting weights.
 
 What makes them Bayesian is a prior from `companion.priors` and a bridge from `companion.bridge`. Explained in the
-chapters `book/pymc/moons_posterior`, section "The same model, in torch", `book/mnist/convolutional` and
-`book/bayes_by_backprop/lenet`.
+chapters `book/mnist/convolutional`, section "The network", and `book/bayes_by_backprop/lenet`, section "The network".
 """
 
 from __future__ import annotations

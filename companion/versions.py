@@ -58,7 +58,9 @@ def by_name(text: str) -> dict[str, str]:
 def machine() -> str:
     """Describe the machine by its processor, the cores that this process may use, its system and torch's GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, {platform.system()} {platform.machine()}, {_gpu()}"
+    return (
+        f"{_processor()}, {cores} core{'' if cores == 1 else 's'}, {platform.system()} {platform.machine()}, {_gpu()}"
+    )
 
 
 def _version(package: str) -> str:

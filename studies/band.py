@@ -3,7 +3,8 @@
 `python studies/band.py` takes some minutes on one core and writes companion/shelf/files/band.npz, of which the chapter
 `book/bayes_by_backprop/band` makes its tables. Parts can be run one by one: "settings" fits the post's data by its
 settings and by gentler ones, "noise" holds the noise fixed at nine values, "points" adds data, "sines" fits twenty data
-sets of one sine, and "prior" three hundred data sets whose true curves are drawn from the prior.
+sets of one sine, and "prior" three hundred data sets whose true curves are drawn from the prior; "exercises" is
+the fits of its exercises.
 
 A fit here is Bayes by Backprop as `companion.bayes_by_backprop.fit` does it, written for many data sets in one batch of
 matrices. "check" compares the two on one data set.
@@ -14,16 +15,19 @@ import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pymc as pm
 import runs
 import torch
 from scipy import stats
 from torch.nn.functional import softplus
 
-from companion import book, datasets, shelf, uncertainty
+from companion import book, datasets, inference, shelf, uncertainty
 from companion.bayes_by_backprop import Regression, fit, to_bayesian
+from companion.bridge import bayesian
 from companion.inference import Start
 from companion.networks import dense
 from companion.priors import Gaussian, TrainedLocation
+from companion.variational import FullRank, LowRank
 
 GRID = np.linspace(-1.5, 1.5, 151, dtype=np.float32)[:, None]
 TRUTH = datasets.sinusoid_truth(GRID[:, 0])
@@ -31,6 +35,7 @@ INSIDE = np.abs(GRID[:, 0]) <= 0.5
 ENDS = [0, -1]
 DRAWS = 500
 SINES, TRUTHS = 20, 300
+FITS, WAVES = 16, 3  # fits of the last layer alone; starts that follow the wave
 NOISES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 POINTS = (32, 320, 3200)
 HALF_LOG_2PI = float(np.log(2 * np.pi) / 2)
@@ -254,6 +259,12 @@ def check():
             dtype=np.float32,
         )
         print(name, np.round(found[f"check, {name}"], 2), flush=True)
+    for name, seeds in {"one start": [0] * FITS, "its own start": range(FITS)}.items():
+        how = replace(GENTLE, last_layer=True)
+        fits, x, y = fit_many(how, np.tile(data.y, (FITS, 1)), seeds=seeds, seed=1)
+        here = judged(fits, x, y, np.tile(TRUTH, (FITS, 1)), np.ones(FITS))
+        found[f"check, last layer, {name}"] = np.array([here["complexity"] + here["likelihood cost"], here["noise"]])
+        print(name, np.round(found[f"check, last layer, {name}"], 2), flush=True)
     return found
 
 
@@ -281,16 +292,17 @@ def settings():
 def noise():
     """The best bound against the noise, held fixed: complexity and likelihood cost (noises, starts)."""
     data = datasets.sinusoid()
-    trained, _, _ = fit_many(replace(GENTLE, steps=3000), data.y[None], noise=0.5)
+    trained, _, _ = fit_many(replace(GENTLE, steps=3000), np.tile(data.y, (WAVES, 1)), noise=0.5)
     usual = start_of((0, 1))
     starts = [torch.cat([u, t.detach()]) for u, t in zip(usual, trained.means, strict=True)]
+    n = len(starts[0])
     means = [s.repeat(len(NOISES), *([1] * (s.dim() - 1))) for s in starts]
-    each = np.repeat(NOISES, 3)
-    fits, x, y = fit_many(replace(GENTLE, steps=5000), np.tile(data.y, (len(each), 1)), noise=each, means=means)
+    each = np.repeat(NOISES, n)
+    fits, x, y = fit_many(replace(GENTLE, steps=20_000), np.tile(data.y, (len(each), 1)), noise=each, means=means)
     scores = judged(fits, x, y, np.tile(TRUTH, (len(each), 1)), np.ones(len(each)))
-    bound = (scores["complexity"] + scores["likelihood cost"]).reshape(-1, 3)
+    bound = (scores["complexity"] + scores["likelihood cost"]).reshape(-1, n)
     print("free energy:", np.round(bound, 1), flush=True)
-    return {"noises": np.array(NOISES)} | {f"noise, {key}": a.reshape(-1, 3) for key, a in scores.items()}
+    return {"noises": np.array(NOISES)} | {f"noise, {key}": a.reshape(-1, n) for key, a in scores.items()}
 
 
 def points():
@@ -353,7 +365,41 @@ def prior():
     return found
 
 
-PARTS = {"check": check, "noise": noise, "sines": sines, "prior": prior, "points": points, "settings": settings}
+def exercises():
+    """The fits of the chapter's exercises: trained means under three scales, and two families with correlations."""
+    data, found = datasets.sinusoid(), {}
+    for scale in (1, 0.3, 0.1):
+        model = Regression(to_bayesian(dense(1, 20, 20, 1), TrainedLocation(float(scale))), noise="learned")
+        p = fit(
+            model, data, 1500, learning_rate=0.03, schedule="cosine", estimator="local", start=Start(scale=0.02),
+            elbo_draws=20, seed=0, machine="cpu", progressbar=False,
+        )  # fmt: skip
+        draws = p.draw(DRAWS, 0)
+        spread = p.predict(GRID, draws).std(axis=0)
+        wider = spread[ENDS].mean() / spread[INSIDE].mean()
+        found[f"exercises, scale {scale}"] = np.array([-p.record.elbo, draws["noise"].mean(), wider])
+    with pm.Model() as correlated:
+        inputs, noise = pm.Data("x", data.x), pm.HalfNormal("noise", 1.0)
+        output = bayesian(dense(1, 20, 20, 1), Gaussian(1.0), inputs)
+        pm.Normal("y", output[:, 0], noise, observed=data.y)
+    for name, family in {"low rank": LowRank(20), "full rank": FullRank()}.items():
+        p = inference.fit(
+            correlated, steps=2000, family=family, learning_rate=0.01, schedule="cosine", progressbar=False
+        )
+        found[f"exercises, {name}"] = np.array([-p.record.elbo, p.draw(DRAWS, 0)["noise"].mean()])
+    print({name: np.round(a, 2) for name, a in found.items()}, flush=True)
+    return found
+
+
+PARTS = {
+    "exercises": exercises,
+    "check": check,
+    "noise": noise,
+    "sines": sines,
+    "prior": prior,
+    "points": points,
+    "settings": settings,
+}
 
 
 def main():

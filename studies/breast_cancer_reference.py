@@ -1,11 +1,12 @@
-"""Sample the posteriors behind the breast-cancer chapter, and ask whether the model or the approximation hedges.
+"""Sample posteriors of the breast-cancer networks, and find whether prior, units or approximation make them hedge.
 
-`python studies/breast_cancer_reference.py` takes about five minutes on one core and writes
+`python studies/breast_cancer_reference.py` takes a quarter of an hour on one quiet core and writes
 companion/shelf/files/breast_cancer_reference.npz. Parts can be run one by one: "logistic" samples Bayesian logistic
 regression on the twenty splits of `studies/breast_cancer.py`; "networks, post" fits and samples the post's network on
-the first three splits with all 30 features; "NUTS" samples it by PyMC on the first of them, as a reference for our
-sampler. By name alone, "networks, wide output" and "networks, learned scales" do the same for one with a wider prior on
-its output weights, and for the chapter's second network; the stored file doesn't hold them yet.
+the first three splits with all 30 features; "networks, wide output" and "networks, unbounded units" do the same for two
+networks that differ from it in one thing each, and "networks, learned scales" for the chapter's second network; "NUTS"
+samples the post's network by PyMC on the first split, as a reference for our sampler, and logistic regression beside
+it, estimates both log scores from the training half alone (PSIS-LOO), and checks both on labels drawn from them.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import pymc as pm
 import torch
 from breast_cancer import FEATURES, NETWORKS, SETTINGS, SPLITS
-from scipy.special import expit
+from scipy.special import expit, log_expit, logit
 
 from companion import book, datasets, shelf
 from companion.inference import Start, fit, sample
@@ -34,6 +35,7 @@ FITTED_DRAWS = 2000
 # above the loss of mean-field, which it contains
 FULL_RANK = {"family": "full-rank", "steps": 4000, "learning_rate": 0.002, "restarts": 1, "draws": 8}
 FULL_RANK_SCALE = 0.6
+EVERY = 4  # of the draws, one in so many is checked against labels drawn anew
 NAMED = 6  # held-out masses whose draws are kept, evenly spaced from the surest benign to the surest malignant
 
 
@@ -51,23 +53,31 @@ def logistic(x, y):
     return model
 
 
-def wide_output(data, seed):
-    """Lay out the post's network with a wider prior on the weights of its output, and nothing else changed."""
+def changed(data, seed, sd=1.0, unit=pm.math.tanh):
+    """Lay out the post's network with another prior on the weights of its output, or with other units."""
     given = binary_classifier(data, seed=seed)
     start = {rv.name: given.rvs_to_initial_values[rv] for rv in given.free_RVs}
     with pm.Model() as model:
         x, labels = pm.Data("x", data.x), pm.Data("labels", data.y)
         w = {
-            name: pm.Normal(name, 0, WIDE if name == "w_2_out" else 1, shape=value.shape, initval=value)
+            name: pm.Normal(name, 0, sd if name == "w_2_out" else 1, shape=value.shape, initval=value)
             for name, value in start.items()
         }
-        hidden = pm.math.tanh(pm.math.tanh(x @ w["w_in_1"]) @ w["w_1_2"])
-        p = pm.Deterministic("p", pm.math.sigmoid(hidden @ w["w_2_out"]))
+        p = pm.Deterministic("p", pm.math.sigmoid(unit(unit(x @ w["w_in_1"]) @ w["w_1_2"]) @ w["w_2_out"]))
         pm.Bernoulli("y", p, observed=labels)
     return model
 
 
-MODELS = {"post": NETWORKS["post"], "wide output": wide_output, "learned scales": NETWORKS["learned scales"]}
+def relu(sums):
+    return pm.math.maximum(sums, 0)
+
+
+MODELS = {
+    "post": NETWORKS["post"],
+    "wide output": partial(changed, sd=WIDE),
+    "unbounded units": partial(changed, unit=relu),
+    "learned scales": NETWORKS["learned scales"],
+}
 
 
 def split_of(count, seed):
@@ -113,7 +123,7 @@ def sample_logistic():
 def approximations(name, split, seed):
     """Yield the name, the posterior and the number of draws of each approximation of a network's posterior."""
     common = {**SETTINGS, "seed": seed, "machine": "cpu", "progressbar": False}
-    if name == "post":  # the density of learned scales has no sensible mode: it grows without end at zero
+    if name != "learned scales":  # their density has no sensible mode: it grows without end at zero
         yield "mode", fit(MODELS[name](split.train, seed), **(common | {"family": "map"})), 1
     mean_field = fit(MODELS[name](split.train, seed), **common)
     yield "mean-field", mean_field, FITTED_DRAWS
@@ -159,6 +169,24 @@ def compare_networks(name):
     return arrays, {**settings, "runs": checks}
 
 
+def leave_one_out(logits, labels):
+    """Estimate the log score of each training mass from the other masses (PSIS-LOO): nats and Pareto k, (2, rows).
+
+    By the log-odds of the draws (chains, draws, rows): PyMC's own log likelihood refuses models with starting values.
+    """
+    likelihood = {"y": log_expit(np.where(labels == 1, 1, -1) * logits)}
+    found = az.loo(az.from_dict(posterior={"logits": logits}, log_likelihood=likelihood), pointwise=True)
+    return np.stack([found.loo_i.values, found.pareto_k.values]).astype(np.float32)
+
+
+def replicated(logits, labels):
+    """Log score of the observed labels, and of labels drawn anew, by each draw of (draws, rows): (2, draws)."""
+    drawn = np.random.default_rng(0).random(logits.shape) < expit(logits)
+    observed = np.broadcast_to(labels, logits.shape)
+    scores = [log_expit(np.where(of == 1, 1, -1) * logits).mean(axis=1) for of in (observed, drawn)]
+    return np.stack(scores).astype(np.float32)
+
+
 def reference():
     """Sample the post's network by NUTS, as a PyMC user would, and keep what is needed to judge it."""
     split = split_of(30, 0)
@@ -166,6 +194,8 @@ def reference():
         begun = time.process_time()
         data = pm.sample(**NUTS, cores=1, random_seed=0, progressbar=False)
         seconds = time.process_time() - begun
+        logits = logit(data["posterior"]["p"].values)
+        left_out = leave_one_out(logits, split.train.y)
         pm.set_data({"x": split.test.x, "labels": split.test.y}, model=model)
         predicted = pm.sample_posterior_predictive(data, var_names=["p"], random_seed=0, progressbar=False)
     p = predicted["posterior_predictive"]["p"].values  # (chains, draws, points)
@@ -196,6 +226,35 @@ def reference():
         ),  # (points,)
         "NUTS, named": named,  # rows of the held-out half
         "NUTS, draws": p[..., named].astype(np.float32),  # (chains, draws, named)
+        "NUTS, energy": stats["energy"].values.astype(np.float32),  # (chains, draws)
+        "NUTS, left out": left_out,  # log score in nats and Pareto k of the training masses (2, rows)
+        "NUTS, replicated": replicated(logits.reshape(-1, logits.shape[-1])[::EVERY], split.train.y),
+        "NUTS, output weights": data["posterior"]["w_2_out"].values.astype(np.float16),  # (chains, draws, units)
+    }
+    beside, plain = plain_reference(split)
+    return arrays | beside, {**said, "logistic": plain}
+
+
+def plain_reference(split):
+    """Sample logistic regression on the same split by the same settings of NUTS."""
+    with pm.Model():
+        w, b = pm.Normal("w", 0, 1, shape=split.train.x.shape[1]), pm.Flat("b", initval=0)
+        pm.Bernoulli("y", logit_p=split.train.x @ w + b, observed=split.train.y)
+        begun = time.process_time()
+        data = pm.sample(**NUTS, cores=1, random_seed=0, progressbar=False)
+        seconds = time.process_time() - begun
+    said = {
+        "CPU seconds": round(seconds, 1),
+        "divergences": int(data["sample_stats"]["diverging"].sum()),
+        "R-hat": round(float(az.rhat(data).to_array().max()), 4),
+        "ESS": round(float(az.ess(data).to_array().min())),
+    }
+    w, b = (data["posterior"][name].values for name in ("w", "b"))
+    trained, tested = (np.einsum("pf,cdf->cdp", half.x, w) + b[..., None] for half in (split.train, split.test))
+    arrays = {
+        "NUTS, left out, logistic": leave_one_out(trained, split.train.y),  # as of the network (2, rows)
+        "NUTS, replicated, logistic": replicated(trained.reshape(-1, trained.shape[-1])[::EVERY], split.train.y),
+        "NUTS, mean, logistic": expit(tested).mean(axis=(0, 1)),  # (points,)
     }
     return arrays, said
 
@@ -204,7 +263,7 @@ def main():
     parts = {f"networks, {name}": partial(compare_networks, name) for name in MODELS}
     parts |= {"NUTS": reference, "logistic": sample_logistic}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["networks, post", "NUTS", "logistic"])
+    parser.add_argument("parts", nargs="*", default=list(parts))
     book.setup()
     torch.set_num_threads(1)
     path = shelf.FILES / "breast_cancer_reference.npz"

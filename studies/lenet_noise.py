@@ -7,6 +7,8 @@ divergence by ten. `python studies/lenet_noise.py` takes a quarter of an hour on
 
 import numpy as np
 import runs
+import torch
+from torch.func import functional_call
 
 from companion import datasets, shelf
 from companion.bayes_by_backprop import BayesianModule, Classifier, fit
@@ -36,6 +38,7 @@ METHODS = {
     "divided by 50,000": {"temperature": IMAGES / 50_000},
     "the prior": {"steps": 1},
 }
+HIDDEN = 10  # draws with which hidden units are looked at
 LIMITS = {"reparameterisation": 1, "batches of 128": 1, "divided by 50,000": 1}
 
 
@@ -70,6 +73,19 @@ def largest(row, step, kind, p):
     row[f"step {step}, {kind}, below 0.2"] = np.mean(confidence < CUT_OFF)
 
 
+def switched_on(posterior, x, seed):
+    """Share of the last hidden layer's units that are above zero, over draws and images."""
+    front = posterior.model.network.module[:-1]
+    names = dict(front.named_parameters())
+    drawn = {name: torch.as_tensor(a) for name, a in posterior.draw(HIDDEN, seed).items() if name in names}
+    with torch.no_grad():
+        found = [
+            functional_call(front, {name: a[k] for name, a in drawn.items()}, (torch.as_tensor(x),)) > 0
+            for k in range(HIDDEN)
+        ]
+    return float(torch.stack(found).double().mean())
+
+
 def run(method, seed, kept):
     """Fit once; scores as plain numbers. The bars of the first seed are kept for the chapter's pictures."""
     own, images, row, bars = noise(seed), shown(seed), {}, {}
@@ -85,6 +101,7 @@ def run(method, seed, kept):
             p = posterior.predictive(images[kind], DRAWS, seed)
             largest(row, step, kind, p)
             if step in (EARLY, STEPS):
+                row[f"step {step}, {kind}, units on"] = switched_on(posterior, images[kind][:IMAGES], seed)
                 bars[f"step {step}, {kind}"] = p[:, :IMAGES].astype(np.float16)
 
     rows = own

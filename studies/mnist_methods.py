@@ -58,7 +58,7 @@ def of_the_post(model, seed):
     return Start(values, scale=1.0)
 
 
-# Local reparameterisation takes twice as long a step: half the steps are the same budget.
+# A step of local reparameterisation takes longer, so that it has half the steps.
 COMMON = {"batch_size": 500, "steps": 5000, "learning_rate": 0.003, "start": Start(scale=0.01)}
 LOCAL = COMMON | {"steps": 2500, "estimator": "local", "learning_rate": 0.005}
 EACH = {"each": "parameter"}

@@ -15,17 +15,15 @@ import time
 from functools import partial
 
 import numpy as np
-import pymc as pm
-import pytensor
 import runs
 from judging import scores
 from mnist_methods import dense_network
-from scipy import linalg, special
+from scipy import special
 
 from companion import book, datasets, uncertainty
 from companion.datasets import Observations
 from companion.inference import Checkpoint, Machine, Start, fit, sample
-from companion.infinite_width import network_kernel, regress
+from companion.infinite_width import regress, sample_limit
 from companion.models import torch_classifier
 from companion.posterior import diagnose
 from companion.prediction import predict
@@ -39,7 +37,6 @@ STEP_SIZES = (0.08, 0.04, 0.02)
 COMPARED = 1000  # test images at which the chains are compared
 ROWS = (2000, 5000, 10_000, 20_000, 50_000)
 NOISES = (1e-3, 1e-2, 1e-1)
-JITTER = 1e-6  # on the diagonal of the kernel
 MANY = 10_000  # images; with more, float32 leaves nothing of a noise of 1e-3, and a decomposition takes minutes
 
 FEW = {2000: 0.02, 5000: 0.04}  # images, and the step size of the chains: a relaxation time of 100 and of 125 steps
@@ -151,26 +148,16 @@ def run_latent(given, seed, rows, temperature=1.0):
     The likelihood is raised to the power of one over the temperature: at 1 it is the posterior.
     """
     train, _, test = data(given.tiny, rows)
-    x, new = flat(train.x).astype(float), flat(test.x).astype(float)
-    kernel = network_kernel(x, x, SCALE, WIDTHS)
-    factor = linalg.cholesky(kernel + JITTER * np.eye(len(x)), lower=True)
-    begun = time.perf_counter()
-    with pytensor.config.change_flags(floatX="float32"), pm.Model() as model:
-        z = pm.Normal("z", 0, 1, shape=(len(x), 10))  # the values are the factor times these
-        logits = pm.Data("factor", factor.astype(np.float32)) @ z
-        pm.Categorical("y", logit_p=logits, observed=train.y, total_size=round(len(x) / temperature))
     own = {"draws": 8, "warmup": 8, "chains": 4} if given.tiny else LATENT
-    posterior = sample(model, **own, machine=Machine("cpu", threads=1), seed=seed, progressbar=False)
-    row = {"seconds": time.perf_counter() - begun}
-    across = linalg.solve_triangular(factor, network_kernel(x, new, SCALE, WIDTHS), lower=True)  # (rows, points)
-    own_variance = np.concatenate([np.diag(network_kernel(a, a, SCALE, WIDTHS)) for a in np.array_split(new, 20)])
-    left = np.sqrt(np.clip(own_variance - (across**2).sum(0), 0, None))
-    rng, draws = np.random.default_rng(seed), posterior.draw(own["draws"] * own["chains"], seed=seed)["z"]
-    means = [across.T @ z for z in draws]
-    p = special.softmax([m + left[:, None] * rng.normal(size=m.shape) for m in means], axis=-1)
-    quiet = special.softmax(means, axis=-1)[:, :COMPARED]
-    found = diagnose({"means": quiet.reshape(len(quiet), -1)}, own["chains"])["means"]
-    row |= {"r_hat": found.r_hat, "ess": found.ess, "one draw": np.mean(p.argmax(2) == test.y)}
+    begun = time.perf_counter()
+    found = sample_limit(
+        flat(train.x), train.y, flat(test.x), scale=SCALE, widths=WIDTHS, temperature=temperature, **own,
+        machine=Machine("cpu", threads=1), seed=seed,
+    )  # fmt: skip
+    row, p = {"seconds": time.perf_counter() - begun}, found.probabilities(seed)
+    quiet = special.softmax(found.means[:, :COMPARED], axis=-1)
+    agree = diagnose({"means": quiet.reshape(len(quiet), -1)}, own["chains"])["means"]
+    row |= {"r_hat": agree.r_hat, "ess": agree.ess, "one draw": np.mean(p.argmax(2) == test.y)}
     return row | {f"test {k}": v for k, v in scores(p, test.y).items()}
 
 

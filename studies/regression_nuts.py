@@ -2,9 +2,9 @@
 
 `python studies/regression_nuts.py` takes some minutes for each data set and writes
 companion/shelf/files/regression_nuts.npz, on which the chapter `book/bayes_by_backprop/band` draws. Parts can be run
-one by one: "0" to "5" are seeds of data sets, sampled in PyMC by four chains; "Pyro" samples the first of them in
-Pyro, to see whether two programs agree. The model is the same in all: 481 weights and biases with standard normal
-priors, and half-normal noise.
+one by one: "0" to "4" are seeds of data sets, sampled in PyMC by four chains; "companion" samples the first of them by
+the companion's own sampler, and "Pyro" in Pyro, to see whether three programs agree. The model is the same in all: 481
+weights and biases with standard normal priors, and half-normal noise.
 """
 
 import argparse
@@ -17,14 +17,16 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC, NUTS
 
-from companion import book, datasets, shelf, uncertainty
+from companion import book, datasets, inference, shelf, uncertainty
 from companion.networks import dense
 from companion.posterior import diagnose
 
 CHAINS, SEED = 4, 0
 SETTINGS = {"warmup": 700, "draws": 1200, "depth": 10, "accept": 0.9}
 PYRO = {"warmup": 600, "draws": 1000, "depth": 7, "accept": 0.9}  # in two chains
-DATA_SEEDS = tuple(range(6))
+OWN = {"warmup": 1000, "draws": 1500}  # in sixteen chains
+CHAINS_OF = {"Pyro": 2, "companion": 16}
+DATA_SEEDS = tuple(range(5))
 KEPT = 2000  # draws of the noise that are stored
 GRID = np.linspace(-1.5, 1.5, 151, dtype=np.float32)[:, None]
 POINTS = {"x = -1.5": 0, "x = 0": 75, "x = 1.5": 150}  # where the chains are compared
@@ -44,14 +46,20 @@ def network(x, w, relu):
     return (hidden @ w["4.weight"].T + w["4.bias"])[:, 0]
 
 
-def by_pymc(data, warmup, draws, depth, accept):
-    """Draws (chains * draws, ...) by name, and what the sampler says of itself."""
+def model_of(data):
+    """Write the model in PyMC."""
     start = {name: p.detach().numpy() for name, p in dense(1, 20, 20, 1, seed=SEED).named_parameters()}
-    with pm.Model():
+    with pm.Model() as model:
         w = {name: pm.Normal(name, 0, 1, shape=shape, initval=start[name]) for name, shape in SHAPES.items()}
         noise = pm.HalfNormal("noise", 1.0)
         mean = network(pm.math.constant(data.x.astype(float)), w, lambda a: pm.math.maximum(a, 0))
         pm.Normal("y", mean, noise, observed=data.y.astype(float))
+    return model
+
+
+def by_pymc(data, warmup, draws, depth, accept):
+    """Draws (chains * draws, ...) by name, and what the sampler says of itself."""
+    with model_of(data):
         step = {"max_treedepth": depth, "target_accept": accept}
         found = pm.sample(draws, tune=warmup, chains=CHAINS, cores=1, random_seed=SEED, nuts=step, progressbar=False)
     values = {name: found["posterior"][name].values for name in (*SHAPES, "noise")}
@@ -61,6 +69,15 @@ def by_pymc(data, warmup, draws, depth, accept):
         "paths at the cap": round(float(stats["reached_max_treedepth"].mean()), 4),
     }
     return {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}, said
+
+
+def by_companion(data, warmup, draws):
+    """Draws by the companion's chains side by side, which learn a common path length."""
+    found = inference.sample(
+        model_of(data), draws, warmup=warmup, chains=CHAINS_OF["companion"], seed=SEED, progressbar=False
+    )
+    said = {"divergences": int(found.health().divergences.sum()), "chains": len(found.chains), "sampler": "chees-hmc"}
+    return {name: found.draws[name] for name in (*SHAPES, "noise")}, said | OWN
 
 
 def by_pyro(data, warmup, draws, depth, accept):
@@ -89,9 +106,11 @@ def curves(draws, x):
 
 def reference(part, settings):
     """Sample one data set: summaries of its curves on the grid, and diagnostics."""
-    begun, chains = time.process_time(), 2 if part == "Pyro" else CHAINS
+    begun, chains = time.process_time(), CHAINS_OF.get(part, CHAINS)
     if part == "Pyro":
         draws, said = by_pyro(datasets.sinusoid(), **PYRO)
+    elif part == "companion":
+        draws, said = by_companion(datasets.sinusoid(), **OWN)
     else:
         draws, said = by_pymc(datasets.sinusoid(seed=int(part)), **settings)
         said |= settings
@@ -120,7 +139,7 @@ def reference(part, settings):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", default=[*map(str, DATA_SEEDS), "Pyro"])
+    parser.add_argument("parts", nargs="*", default=[*map(str, DATA_SEEDS), *CHAINS_OF])
     parser.add_argument(
         "--anew", action="store_true", help="run the parts named again, though the stored file holds them"
     )
@@ -142,7 +161,7 @@ def main():
         print(part, of_part, flush=True)
         arrays, said = arrays | found, said | {part: of_part}
         about = {"script": "studies/regression_nuts.py", "chains": CHAINS, "seeds": [SEED]}
-        about |= {"settings": SETTINGS, "settings, Pyro": PYRO, "parts": said}
+        about |= {"settings": SETTINGS, "settings, Pyro": PYRO, "settings, companion": OWN, "parts": said}
         shelf.write_result(path, arrays, about)
 
 

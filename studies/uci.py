@@ -19,13 +19,18 @@ import uci_rivals as rivals
 from uci_networks import CANDIDATES
 
 from companion import book, uncertainty
+from companion.errors import InferenceError
 from companion.inference import Machine, Rates, Start, ensemble, fit, laplace, sample
+from companion.posterior import diagnose
 from companion.uncertainty import predictive_distribution
 
 BLOCK, BLOCKS = 5, 4  # splits that are run side by side, and blocks of them
 TABLES = ("yacht", "energy", "concrete", "kin8nm", "power-plant", "wine-quality-red")
 KINDS = {"yacht": "yacht", "kin8nm": "large", "power-plant": "large"}  # the others are small
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+LONGER = 4  # times the warm-up, by the trials below
+LONGER_FIELDS = 10  # times the steps of a mean field
+LOW_RANK = {"steps": 2, "draws": 4}  # times a mean field's steps, and draws in each
 MEMBERS, FIELDS = 5, 3  # of an ensemble, and of a mixture of mean fields
 TRIAL = {"draws": 10, "chains": 2}  # of chains by which the sampler's candidate is chosen
 SETTINGS = {
@@ -53,6 +58,7 @@ class Block:
         self.inner, self.judge = networks.parts(table, self.splits, inner=True)
         self.seed = block
         self.candidates, self.of_sampler = [], []
+        self.notes = {}  # what a method tells beside its predictions, for its row
 
     def choose(self, kept):
         """Take the candidate with the highest score for each split, from the row of the choice."""
@@ -62,23 +68,30 @@ class Block:
 
     @cached_property
     def members(self):
+        return self.modes(networks.network(self.train, self.candidates))
+
+    def modes(self, model, members=MEMBERS, steps=None):
+        """Maxima of the posterior density, from starts of the prior."""
         return ensemble(
-            networks.network(self.train, self.candidates), self.own["steps"], members=MEMBERS, start="prior",
-            batch_size=self.own["batch"], seed=self.seed, **COMMON
+            model, steps or self.own["steps"], members=members, start="prior", batch_size=self.own["batch"],
+            seed=self.seed, **COMMON
         )  # fmt: skip
 
     @cached_property
     def mean_fields(self):
+        return self.fields(self.own["fields"])
+
+    def fields(self, steps):
+        """Mean fields from several starts, as one mixture."""
         return fit(
-            networks.network(self.train, self.candidates), self.own["fields"], restarts=FIELDS, keep="mixture",
+            networks.network(self.train, self.candidates), steps, restarts=FIELDS, keep="mixture",
             batch_size=self.own["batch"], start=Start("prior", scale=0.02), learning_rate=Rates(0.01, 0.02),
             elbo_draws=4, seed=self.seed, **COMMON
         )  # fmt: skip
 
-    def alone(self, k):
-        """One split's rows, and its network by itself."""
-        rows = self.train.of([k])
-        return networks.network(rows, [self.candidates[k]])
+    def alone(self, k, freedom=None):
+        """One split's network by itself; ``freedom`` holds the degrees of freedom of its noise."""
+        return networks.network(self.train.of([k]), [self.candidates[k]], freedom)
 
     def of_draws(self, posterior, draws):
         """Each split's own predictive distribution under a posterior of all."""
@@ -108,11 +121,7 @@ def tried(block):
     splits = len(block.splits)
     spread = np.repeat(np.arange(splits), len(CANDIDATES))
     model = networks.network(block.inner.of(spread), list(CANDIDATES) * splits)
-    found = ensemble(
-        model, block.own["choice"], members=TRIAL["chains"], start="prior", batch_size=block.own["batch"],
-        seed=block.seed, **COMMON
-    )  # fmt: skip
-    return model, found, block.judge.of(spread)
+    return model, block.modes(model, TRIAL["chains"], block.own["choice"]), block.judge.of(spread)
 
 
 def candidates_scored(block, posterior, judge, draws):
@@ -148,9 +157,9 @@ def boosting(block):
     return found
 
 
-def dropout(block):
+def dropout(block, rates=rivals.RATES):
     """Choose each split's rate and kind of noise, and fit again to all of its training rows."""
-    splits, rates = len(block.splits), rivals.RATES
+    splits = len(block.splits)
     spread = np.repeat(np.arange(splits), len(rates))
     more = block.own["batch"], block.seed
     judge = block.judge.of(spread)
@@ -164,26 +173,31 @@ def deep_ensemble(block):
     return block.of_draws(block.members, MEMBERS)
 
 
-def sampler(block):
-    """Langevin chains at constant speed, each from a member of the ensemble."""
+def sampler(block, longer=1):
+    """Langevin chains at constant speed, each from a member of the ensemble; with a ``longer`` warm-up if asked.
+
+    The row tells how well the chains agree on each split's test rows: the largest R-hat and the smallest effective
+    number of draws of a prediction.
+    """
     draws = block.own["draws"]
     model = networks.network(block.train, block.of_sampler)
     start = block.members
     if block.of_sampler != block.candidates:
-        start = ensemble(
-            model, block.own["steps"], members=MEMBERS, start="prior", batch_size=block.own["batch"], seed=block.seed,
-            **COMMON
-        )  # fmt: skip
+        start = block.modes(model)
     found = sample(
         model,
         draws,
-        warmup=block.own["warmup"],
+        warmup=longer * block.own["warmup"],
         chains=MEMBERS,
         sampler="mclmc",
         start=start,
         seed=block.seed,
         **COMMON,
     )
+    predictions = found.predict(block.test.x, found.draws)  # (draws, points, splits)
+    for k in range(len(block.splits)):
+        worst = diagnose({"prediction": predictions[:, :, k]}, MEMBERS)["prediction"]
+        block.notes |= {f"R-hat, {k}": worst.r_hat, f"effective draws, {k}": worst.ess}
     return block.of_draws(found, draws * MEMBERS)
 
 
@@ -191,34 +205,78 @@ def mean_field(block):
     return block.of_draws(block.mean_fields.best(), DRAWS)
 
 
+def longer_mean_field(block):
+    """The best of three fits again, with ten times the steps."""
+    return block.of_draws(block.fields(LONGER_FIELDS * block.own["fields"]).best(), DRAWS)
+
+
 def mixture(block):
     return block.of_draws(block.mean_fields, DRAWS * FIELDS)
 
 
 def laplace_approximation(block):
-    """Around the first member of the ensemble, split by split."""
+    """Around the first member of the ensemble, split by split.
+
+    Student's degrees of freedom are held at the member's: for unknown ones the Gauss-Newton matrix isn't known. A split
+    in which no mode was reached is left out.
+    """
     found = []
     weights = {name: value[0] for name, value in block.members.draw(1, seed=block.seed).items()}
+    above = weights.pop("freedom_above_2", None)
     for k in range(len(block.splits)):
         start = {name: value[k : k + 1] for name, value in weights.items()}
-        posterior = laplace(block.alone(k), 50, start=start, learning_rate=1e-3, tolerance=1.0, elbo_draws=2, **COMMON)
+        model = block.alone(k, None if above is None else 2 + above[k : k + 1].astype(np.float32))
+        try:
+            posterior = laplace(
+                model, 50, start=start, learning_rate=1e-3, polish=1000, tolerance=1.0, elbo_draws=2, **COMMON
+            )  # fmt: skip
+        except InferenceError as error:
+            print(f"split {block.splits[k]}: {error}", flush=True)
+            found.append(None)
+            continue
         found.append(predictive_distribution(posterior, block.test.of([k]).x, DRAWS, block.seed).of_target(0))
     return found
 
 
 def low_rank(block):
-    """Five directions beside the mean field, split by split."""
+    """Five directions beside the mean field, split by split, from where a mean field ended.
+
+    From the prior it ends below the mean field that it contains.
+    """
     found = []
     for k in range(len(block.splits)):
+        given = {"learning_rate": Rates(0.01, 0.02), "elbo_draws": 4, "seed": block.seed, **COMMON}
+        field = fit(block.alone(k), block.own["fields"], start=Start("prior", scale=0.02), **given)
+        at = {name: value[0] for name, value in field.draw(1, seed=block.seed).items()}
         posterior = fit(
-            block.alone(k), block.own["fields"], family="low-rank:5", start=Start("prior", scale=0.02),
-            learning_rate=0.005, elbo_draws=4, seed=block.seed, **COMMON
+            block.alone(k), LOW_RANK["steps"] * block.own["fields"], family="low-rank:5", draws=LOW_RANK["draws"],
+            start=Start(at, scale=0.02), **given | {"learning_rate": 0.002}
         )  # fmt: skip
+        block.notes |= {f"negative elbo, {k}": -posterior.record.elbo}
+        block.notes |= {f"negative elbo of its mean field, {k}": -field.record.elbo}
         found.append(predictive_distribution(posterior, block.test.of([k]).x, DRAWS, block.seed).of_target(0))
     return found
 
 
+def trial(block, warmup=None, draws=None, members=MEMBERS, freedom=None):
+    """Score a change of the sampler on the rows that judge: mean log density of each split."""
+    warmup, draws = warmup or block.own["warmup"], draws or block.own["draws"]
+    model = networks.network(block.inner, block.of_sampler, freedom and np.full(len(block.splits), freedom, np.float32))
+    found = sample(
+        model, draws, warmup=warmup, chains=members, sampler="mclmc", start=block.modes(model, members),
+        seed=block.seed, **COMMON
+    )  # fmt: skip
+    return predictive_distribution(found, block.judge.x, draws * members, block.seed).log_density(block.judge.y).mean(0)
+
+
 CHOICES = {"choice": choice, "choice of chains": choice_of_chains}
+TRIALS = {  # of the sampler on concrete, whose target was missed: is it the chains, or the noise?
+    "trial, as it is": {},
+    "trial, four times the warm-up": {"warmup": LONGER * SETTINGS["small"]["warmup"]},
+    "trial, four times the draws": {"draws": 100},
+    "trial, ten members": {"members": 10},
+    "trial, nearly normal noise": {"freedom": 1000.0},
+}
 RIVALS = {"linear regression": linear, "MC dropout": dropout, "boosted quantiles": boosting}
 METHODS = {
     "deep ensemble": deep_ensemble,
@@ -227,9 +285,12 @@ METHODS = {
     "mixture of mean fields": mixture,
     "MC dropout": dropout,
     "sampler": sampler,
+    "sampler, longer warm-up": partial(sampler, longer=LONGER),
     "boosted quantiles": boosting,
     "Laplace": laplace_approximation,
     "low rank": low_rank,
+    "mean field, ten times the steps": longer_mean_field,
+    "MC dropout, constant noise": partial(dropout, rates=[rate for rate in rivals.RATES if not rate[1]]),
 }
 ROUNDS = (  # what is run first on every table, and so on
     ("choice", "deep ensemble", "linear regression", "mean field", "mixture of mean fields", "MC dropout"),
@@ -237,11 +298,22 @@ ROUNDS = (  # what is run first on every table, and so on
     ("boosted quantiles",),
     ("Laplace",),
     ("low rank",),
+    tuple(TRIALS),
+    ("sampler, longer warm-up",),
+    ("mean field, ten times the steps", "MC dropout, constant noise"),
 )
-BLOCKS_OF = {"low rank": 1, "Laplace": 1}  # methods that are too dear for all blocks
-SAMPLED = ("yacht", "energy", "concrete")  # tables that are small enough for what is dear
-CURVED = ("yacht",)  # of these, the table whose likelihood has a Gauss-Newton matrix; Student-t has none
-DEAR = ("choice of chains", "sampler", "Laplace", "low rank")
+BLOCKS_OF = {"low rank": 1} | dict.fromkeys(TRIALS, 1)  # what is too dear for all blocks
+SMALL = ("yacht", "energy", "concrete", "wine-quality-red")  # tables that are small enough for what is dear
+DEAR = {
+    "choice of chains": SMALL,
+    "sampler": SMALL,
+    "Laplace": SMALL,
+    "low rank": SMALL[:3],
+    "sampler, longer warm-up": SMALL,
+    "mean field, ten times the steps": SMALL[:3],
+    "MC dropout, constant noise": SMALL[:1],
+}
+DEAR |= dict.fromkeys(TRIALS, ("concrete",))
 
 
 def jobs():
@@ -251,7 +323,7 @@ def jobs():
         for methods in ROUNDS
         for table in TABLES
         for method in methods
-        if method not in DEAR or table in (SAMPLED if method != "Laplace" else CURVED)
+        if table in DEAR.get(method, TABLES)
     }
 
 
@@ -265,13 +337,18 @@ def run(given, name, number):
         return row | {"cpu seconds": time.process_time() - began}
     if method not in RIVALS and not block.candidates:
         block.candidates = block.choose(runs.kept(given, f"{table}: choice", number))
-    if method == "sampler":
+    if method.startswith("sampler") or method in TRIALS:
         block.of_sampler = block.choose(runs.kept(given, f"{table}: choice of chains", number))
+    if method in TRIALS:
+        row = {f"judging, {k}": score for k, score in enumerate(trial(block, **TRIALS[method]))}
+        return row | {"cpu seconds": time.process_time() - began}
+    block.notes = {}
     found = METHODS[method](block)
-    scores = [judged(d, block.test.y[:, k]) for k, d in enumerate(found)]
-    row = {f"{score}, {k}": value for k, own in enumerate(scores) for score, value in own.items()}
-    print(name, {score: round(float(np.mean([own[score] for own in scores])), 3) for score in SHOWN}, flush=True)
-    return row | {"cpu seconds": time.process_time() - began}
+    scores = {k: judged(d, block.test.y[:, k]) for k, d in enumerate(found) if d is not None}
+    row = {f"{score}, {k}": value for k, own in scores.items() for score, value in own.items()}
+    means = {score: round(float(np.mean([own[score] for own in scores.values()])), 3) for score in SHOWN if scores}
+    print(name, means, flush=True)
+    return row | block.notes | {"cpu seconds": time.process_time() - began}
 
 
 def main():

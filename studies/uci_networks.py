@@ -10,9 +10,9 @@ import numpy as np
 import pymc as pm
 
 from companion import datasets
+from companion.models import Likelihood
 
 HIDDEN = 50
-SPAN = 100  # a target that spans more than two orders of magnitude has noise that multiplies
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Rows:
 
 
 def multiplied(y):
-    """Whether noise multiplies: a target above 0 that spans more than two orders of magnitude."""
-    return bool((y > 0).all() and y.max() > SPAN * y.min())
+    """Say whether noise multiplies: a target above 0 that spans more than two orders of magnitude."""
+    return Likelihood.of(y) == Likelihood.LOG_NORMAL
 
 
 def parts(table, splits, inner=False):
@@ -60,11 +60,11 @@ def parts(table, splits, inner=False):
     ]
 
 
-def network(rows, candidates):
+def network(rows, candidates, freedom=None):
     """One network per split, each with its own candidate's prior and noise.
 
-    The noise is Student's t, with as many degrees of freedom as the data ask for; of a target that spans more than two
-    orders of magnitude the logarithm is normal.
+    The noise is Student's t, with as many degrees of freedom as the data ask for, or ``freedom`` of them, a number for
+    each split; of a target that spans more than two orders of magnitude the logarithm is normal.
     """
     x, y = np.asarray(rows.x, np.float32), np.asarray(rows.y, np.float32)
     splits, features = x.shape[1:]
@@ -87,6 +87,7 @@ def network(rows, candidates):
         if logs:
             pm.LogNormal("y", location, sigma, observed=measured)
         else:
-            freedom = 2 + pm.Gamma("freedom_above_2", 2, 0.1, shape=(splits,))
+            if freedom is None:
+                freedom = 2 + pm.Gamma("freedom_above_2", 2, 0.1, shape=(splits,))
             pm.StudentT("y", nu=freedom, mu=location, sigma=sigma, observed=measured)
     return model

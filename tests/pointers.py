@@ -17,6 +17,7 @@ PAGE = re.compile(r"\bbook/((?:[a-z_]+/)*[a-z_]+)")
 SECTIONS = re.compile(r"\bsections?\s+(\"[^\"]+\"(?:\s*(?:,|and|,\s*and)\s*\"[^\"]+\")*)")
 HEADING = re.compile(r"^(#+)\s+(.+?)\s*$", flags=re.MULTILINE)
 FEWEST = 4  # letters: shorter words, and their beginnings, stand in every page
+SMALL = {"from", "with", "that", "this", "than", "into", "most", "make"}  # of a name, they say nothing of its module
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class Module:
         """The stems of the words of the module's name and of its public names, and of its own modules' names."""
         own = self.name.rpartition(".")[2].split("_")
         public = [
-            word for name in self.offers for word in re.findall(r"^[a-z]+$|[A-Z][a-z]+", name) if len(word) > FEWEST
+            word
+            for name in self.offers
+            for word in re.findall(r"[A-Z][a-z]+|[a-z]+[0-9]*", name)
+            if len(word) >= FEWEST and word not in SMALL
         ]
         inside = [
             path.stem for path in (PACKAGE / self.name).glob("*.py") if "." not in self.name and path.stem[0] != "_"
@@ -126,11 +130,19 @@ def plain(title: str) -> str:
     return title.replace("`", "").rstrip("?.").casefold()
 
 
+def as_written(name: str) -> str:
+    """A pattern of a public name: one that is also an English word counts only as code, in backticks or as a call."""
+    if re.fullmatch(r"[a-z]+|[A-Z][a-z]+", name):
+        return rf"`[\w.]*\b{name}\b[^`]*`|\b{name}\("
+    return rf"(?<!\w){re.escape(name)}(?!\w)"
+
+
 def speaks_of(text: str, module: Module) -> bool:
-    """Whether a text contains one of a module's words: a public name as it is, the stem as the beginning of a word."""
-    names = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in module.offers]
-    stems = [rf"(?i)\b{re.escape(word)}" for word in module.stems]
-    return any(re.search(pattern, text) for pattern in names + stems)
+    """Whether a text contains one of a module's public names, or two of its words: their stems begin words there."""
+    if any(re.search(as_written(name), text) for name in module.offers):
+        return True
+    said = [word for word in module.stems if re.search(rf"(?i)\b{re.escape(word)}", text)]
+    return len(said) >= min(2, len(module.stems))
 
 
 def places(pointer: Pointer) -> dict[str, str | None]:

@@ -1,11 +1,22 @@
-"""Run the cells of a notebook in the process of the tests, which costs no kernel."""
+"""Run the cells of a notebook in the process of the tests, which costs no kernel; and the machine of a new user."""
 
+import os
 import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def first_run(folder: Path) -> dict[str, str]:
+    """The environment of a user who has run nothing yet: whatever libraries keep, they keep in an empty folder."""
+    kept = ("XDG_", "MPL", "IPYTHON", "PYTENSOR", "COMPANION_CACHE")
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(kept)}
+    ours = {"PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    return bare | ours | {"HOME": str(folder), "PYTENSOR_FLAGS": "mode=FAST_COMPILE,blas__ldflags="}
 
 
 def _draw() -> None:

@@ -6,7 +6,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from companion.errors import DataError, ModelError
-from companion.infinite_width import network_kernel, regress
+from companion.infinite_width import LimitDraws, network_kernel, regress, sample_limit
 
 
 def few(rows=6, features=4, seed=0):
@@ -65,6 +65,43 @@ def test_it_regresses_as_scikit_learn_does():
     np.testing.assert_allclose(found.mean, of_sklearn.predict(new), rtol=1e-6, atol=1e-8)
     assert found.evidence == pytest.approx(of_sklearn.log_marginal_likelihood_value_)
     assert found.noise == 0.1
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.25])
+def test_the_limit_is_sampled_as_two_dimensional_quadrature_has_it(temperature):
+    """Two classes at one training input; the difference of their logits is a number that can be integrated over."""
+    x, new = few(1), few(3, seed=4)
+    found = sample_limit(
+        x, [1], new, scale=0.8, widths=(10,), classes=2, draws=4000, warmup=300, chains=4, temperature=temperature,
+        machine="cpu", seed=1,
+    )  # fmt: skip
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    own, across = network_kernel(x, x, 0.8, (10,))[0, 0], network_kernel(x, new, 0.8, (10,))[0]
+    at = np.sqrt(2 * own) * nodes  # logit of class 1 less that of class 0, under the prior
+    likelihood = weights * (1 + np.exp(-at)) ** (-1 / temperature)
+    expected = across / own * (likelihood @ at) / likelihood.sum()
+    difference = found.means[:, :, 1] - found.means[:, :, 0]
+    np.testing.assert_allclose(difference.mean(axis=0), expected, atol=0.04 * abs(across / own).max() * np.sqrt(own))
+    left = [network_kernel(z[None], z[None], 0.8, (10,))[0, 0] - k**2 / own for z, k in zip(new, across, strict=True)]
+    np.testing.assert_allclose(found.left, np.sqrt(left), rtol=1e-4)
+
+
+def test_what_is_left_of_the_spread_is_drawn():
+    draws = LimitDraws(np.zeros((20_000, 2, 2), np.float32), np.array([0.0, 3.0], np.float32))
+    p = draws.probabilities(seed=3)
+    assert p.dtype == np.float32
+    assert np.ptp(p[:, 0]) == 0
+    log_odds = np.log(p[:, 1, 1] / p[:, 1, 0])
+    assert log_odds.std() == pytest.approx(3 * np.sqrt(2), rel=0.03)
+
+
+def test_bad_labels_of_the_limit_are_named():
+    x = few()
+    for labels in ([0, 1], [0, 1, 2, 3, 4, 10], [0, 1, 2, 3, 4, -1]):
+        with pytest.raises(DataError, match="from 0 to 9"):
+            sample_limit(x, np.array(labels), x, scale=0.1, widths=(5,))
+    with pytest.raises(ModelError, match="temperature"):
+        sample_limit(x, np.arange(6), x, scale=0.1, widths=(5,), temperature=0.0)
 
 
 def test_bad_input_is_named():

@@ -1,13 +1,16 @@
 """README.md: its examples run as printed, its picture is of its first example, its tables say what the results say."""
 
 import re
+import shlex
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 import torch
+import yaml
 
-from tools.contents import published, repository
+from companion import cli
+from tools.contents import chapters, published, repository
 from tools.pages import readme
 from tools.pages.picture import MARK, examples, main, mark
 
@@ -99,6 +102,36 @@ def test_what_is_slower_than_a_peer_is_called_slower():
         assert ("slow" in row) == (ours > peer), row
         assert ("fast" in row) == (ours < peer), row
     assert any("slow" in row for row in rows)
+
+
+def test_the_chapters_are_counted_as_the_contents_list_them():
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    counts = {part["caption"]: len([c for c in part["chapters"] if c["file"] in chapters()]) for part in parts}
+    beyond = counts.pop("Beyond the posts")
+    number = {2: "Two", 3: "Three", 4: "Four", 13: "thirteen", 14: "fourteen", 15: "fifteen"}
+    assert f"rebuilds all five in {number[sum(counts.values())]} chapters" in " ".join(TEXT.split())
+    assert f"{number[beyond]} more chapters go beyond the posts" in " ".join(TEXT.split())
+
+
+def test_the_table_to_try_is_written_and_taken_by_the_next_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (line,) = re.findall(r'^python -c "(.*)"$', TEXT, flags=re.MULTILINE)
+    exec(compile(line, "README.md", "exec"), {})
+    assert cli.main(["new", "diabetes.csv", "--target", "target"]) == 0
+    assert "442 rows of 10 features; target is measured" in capsys.readouterr().out
+    assert (tmp_path / "diabetes.ipynb").is_file()
+
+
+def test_the_table_of_the_four_commands_is_written_and_taken_by_the_second(tmp_path, real_data, monkeypatch, capsys):
+    """The commands name `energy.csv` and its column; what README.md says to write it does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMPANION_DATA_DIR", str(real_data))
+    (script,) = re.findall(r"^python - <<'END'\n(.*?)^END$", TEXT, flags=re.DOTALL | re.MULTILINE)
+    exec(compile(script, "README.md", "exec"), {})
+    (command,) = re.findall(r"^companion (new energy.csv .*)$", TEXT, flags=re.MULTILINE)
+    assert cli.main(shlex.split(command)) == 0
+    assert "768 rows of 8 features; heating load is measured" in capsys.readouterr().out
+    assert (tmp_path / "energy.ipynb").is_file()
 
 
 def test_links_to_the_book_lead_to_pages_of_it():

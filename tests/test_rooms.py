@@ -1,6 +1,7 @@
 """The house: arrows run down the list of rooms, and a room is entered through its door."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ ROOMS = (
     {"checks", "logs", "compat"},
     {"book"},
     {"datasets"},
-    {"networks", "infinite_width"},
+    {"networks"},
     {"priors"},
     {"machine"},
     {"bridge"},
@@ -26,7 +27,7 @@ ROOMS = (
     {"sampling"},
     {"laplace"},
     {"inference"},
-    {"bayes_by_backprop"},
+    {"bayes_by_backprop", "infinite_width"},
     {"prediction"},
     {"uncertainty"},
     {"estimators"},
@@ -146,3 +147,14 @@ def test_a_function_fits_on_a_screen(path):
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_a_module_has_the_name_of_an_idea(path):
     assert path.stem not in {"utils", "helpers", "common", "misc"}
+
+
+def test_contributing_lists_the_rooms_as_they_stand():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^  top to bottom: (.*?)\.\n-", text, flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"`(\w+)`", said)
+    assert set(named) <= set(PLACE), "these rooms are gone"
+    assert named == sorted(named, key=PLACE.__getitem__)
+    assert set(named) >= {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()}
+    for folder in ("studies", "benchmarks", "tools", "tests"):
+        assert f"- `{folder}/`" in text or f"`{folder}/` measures" in text

@@ -15,18 +15,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACES = ("companion", "tools", "studies", "benchmarks", "README.md", "CONTRIBUTING.md", "Makefile")
+# Of the book, the pages that are not notebooks, and those beyond the posts.
+BOOK = ("book/_ext", "book/beyond", "book/reference", "book/intro.md")
+PLACES = ("companion", "tools", "studies", "benchmarks", *BOOK, "README.md", "CONTRIBUTING.md", "Makefile")
 KEPT = "english: as it is"
 
 SECTIONS = ("Parameters", "Other Parameters", "Attributes", "Returns", "Yields", "Raises", "Warns")
 PREPOSITIONS = (
-    "above|across|after|against|along|among|around|at|before|behind|below|beneath|beside|besides|between|beyond|by|"
+    "above|across|after|against|along|among|around|as|at|before|behind|below|beneath|beside|besides|between|beyond|by|"
     "concerning|despite|during|except|for|from|in|inside|into|near|of|off|on|onto|out|outside|per|since|through|"
     "throughout|to|toward|towards|under|underneath|until|unto|upon|via|with|within|without"
 )
 VERBS = "is|are|was|were|has|had|does|did|makes|stores|computes|gives|takes|says|tells|shows|keeps"
 BEGINNING = re.compile(rf"(?P<preposition>(?:{PREPOSITIONS})\b(?!-))|(?P<verb>(?:{VERBS})\b)", re.IGNORECASE)
-RIDDLE = re.compile(r"(?:where|which|what|how|how many|when|whose|theirs|ours|its own)\s*[.;]", re.IGNORECASE)
+# "Where.", and "Which of the two.", "How it is called.": a question, and no noun that would answer it.
+BLANK = "are|called|changes|estimates|is|it|its|known|made|many|of|says|samples|the|them|they|to|two|was|were"
+WHAT = "(?:where|which|what|how|when)"
+RIDDLE = re.compile(
+    rf"(?:{WHAT}(?:\s+(?:{BLANK}))*|whose|theirs|ours|its own)\s*[.;]|{WHAT}(?:\s+(?:{BLANK}))+\s*,", re.IGNORECASE
+)
 
 # "there is no file", "the loss is no longer finite" and "is no larger than" are how people write.
 NO = re.compile(
@@ -56,8 +63,13 @@ PER = (
     re.compile(rf"\b{COUNTED}\s+{THING}(?:\s+of(?:\s+[\w-]+){{1,2}}?)?{OF}", re.IGNORECASE),
     re.compile(rf"\ban?\s+(?:{MEASURES}){OF}", re.IGNORECASE),
 )
-FORMULA = re.compile(r"\bin[,;:].*\bout\s*[.;:]", re.DOTALL)
+FORMULA = re.compile(r"\bin[,;:].*\bout\s*[.,;:]", re.DOTALL)
 COMES_IN = re.compile(r"\b(?:Comes\s+in|Goes\s+out)\b")
+
+# Decorators of what is documented as a thing and not as an act.
+THINGS = {"property", "cached_property", "fixture"}
+# The title of a section of the book, as a docstring names it, is as it is.
+TITLE = re.compile(r"\bsections?\s+\"[^\"]+\"(?:\s*(?:,|and|,\s*and)\s*\"[^\"]+\")*")
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 Problem = tuple[int, str]  # the number of a line, and what is wrong there
@@ -96,7 +108,8 @@ def problems(path: Path) -> list[str]:
 
 
 def _phrases(passage: Passage) -> Iterator[Problem]:
-    """Find the phrases that are wrong wherever they stand."""
+    """Find the phrases that are wrong wherever they stand, but in titles."""
+    passage = Passage(passage.line, TITLE.sub(lambda title: re.sub(r"[^\n]", "_", title[0]), passage.text))
     for match in NO.finditer(passage.text):
         if not THERE.search(passage.text[: match.start()]):
             yield passage.line_of(match.start()), f'"{_words(match)}": write "is not a ..."'
@@ -118,6 +131,8 @@ def _docstrings(text: str) -> Iterator[Problem]:
             passage = Passage(constant.lineno, str(constant.value))
             if isinstance(node, ast.Module):
                 yield from _formula(passage)
+            elif whole and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _first_line(node, passage)
             yield from (_entries(passage) if whole else _entry(passage.line, passage.text.strip()))
 
 
@@ -138,6 +153,13 @@ def _formula(passage: Passage) -> Iterator[Problem]:
         yield passage.line, f'the formula "X in, Y out": {advice}'
     if match := COMES_IN.search(passage.text):
         yield passage.line_of(match.start()), f'the formula "{_words(match)}": {advice}'
+
+
+def _first_line(function: ast.FunctionDef | ast.AsyncFunctionDef, passage: Passage) -> Iterator[Problem]:
+    """Find a function whose docstring begins as that of a thing does, and not in the imperative."""
+    decorators = {getattr(d, "attr", getattr(d, "id", "")) for d in function.decorator_list}
+    if (match := re.match(r"(?:Whether|Where)\b", passage.text)) and not decorators & THINGS:
+        yield passage.line, f'a function begins with "{match[0]}": begin with a verb, as in "Say whether ..."'
 
 
 def _entries(passage: Passage) -> Iterator[Problem]:
@@ -168,7 +190,9 @@ def _entry(line: int, words: str, section: str = "") -> Iterator[Problem]:
     """Judge how one entry begins; what is raised may be said in a sentence."""
     if match := RIDDLE.match(words):
         yield line, f'an entry says only "{match[0]}": describe it by a noun phrase that stands alone'
-    elif (match := BEGINNING.match(words)) and not (match["verb"] and section in ("Raises", "Warns")):
+    elif (match := BEGINNING.match(words)) and not (
+        section in ("Raises", "Warns") and (match["verb"] or match["preposition"].lower() == "as")
+    ):
         yield line, f'an entry begins with "{match[0]}": begin with the noun, as in "Number of optimiser steps"'
 
 

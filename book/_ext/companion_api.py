@@ -77,7 +77,7 @@ class Room(SphinxDirective):
 
 
 def _with_links(text: str, pages: Iterable[str]) -> str:
-    """Make links of the chapters that a docstring names; one that is no page stays as it is, in code."""
+    """Make links of the chapters that a docstring names; one that is not a page stays as it is, in code."""
 
     def linked(found: re.Match[str]) -> str:
         page = found.group(1) or found.group(2)

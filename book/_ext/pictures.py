@@ -1,6 +1,7 @@
 """A Sphinx extension that says in each page how large its pictures are.
 
-With its size a picture has its place before it is there, so that no text moves while somebody reads it.
+With its size a picture has its place before it is there, so that no text moves while somebody reads it. The style sheet
+knows the width, too, and on a phone draws no figure so small that its words can't be read.
 """
 
 import re
@@ -21,7 +22,8 @@ def sized(text: str, place: Path) -> str:
         tag, source = found[0], SOURCE.search(found[0])
         file = place / source[1] if source and "://" not in source[1] else None
         width, height = imagesize.get(file) if file is not None and file.is_file() else (-1, -1)
-        return f'<img width="{width}" height="{height}"{tag[4:]}' if width > 0 and height > 0 else tag
+        style = "" if "style=" in tag else f' style="--wide: {width}px"'
+        return f'<img width="{width}" height="{height}"{style}{tag[4:]}' if width > 0 and height > 0 else tag
 
     return IMAGE.sub(better, text)
 

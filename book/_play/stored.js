@@ -12,8 +12,9 @@ export function unpacked(stored) {
   return bytes(stored.bytes);
 }
 
-/** Give the numbers of an array that `quantised` stored: signed with a step for each row, or unsigned with one for all. */
+/** Give an array that `numbers` stored, or `quantised`: signed with a step for each row, or unsigned with one for all. */
 export function numbers(stored, signed) {
+  if (stored.numbers) return Float64Array.from(stored.numbers);
   const raw = bytes(stored.bytes);
   const counts = signed ? new Int8Array(raw.buffer) : raw;
   const found = new Float64Array(counts.length);

@@ -1,6 +1,7 @@
 """The variational free energy, and the evidence lower bound that is its opposite, in nats.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in the chapter `book/bayes_by_backprop/regression`, section
+"What the companion puts in the place of what".
 """
 
 from __future__ import annotations

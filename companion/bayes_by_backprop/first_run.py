@@ -1,7 +1,7 @@
-"""A first run on a few rows: a Pyro model in, what it draws and observes out, or an error that says what is wrong.
+"""A first run of a Pyro model on a few rows, which finds what it draws and observes and refuses what can't be fitted.
 
-Pyro's own checks are switched off in a fit, where they would cost time at every step. Explained in the chapter
-`book/bayes_by_backprop/regression`.
+Pyro's own checks are switched off in a fit, where they would cost time at every step. Explained in
+`book/reference/how_a_fit_works`, section "A Pyro model".
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> di
     x, y = x[:FEW], y[:FEW]
     try:
         nodes: dict[str, Any] = dict(poutine.trace(model).get_trace(x, y).nodes)
-    except CompanionError as error:  # Pyro appends its table of shapes to it
-        raise type(error)(str(error).split("\nTrace Shapes:")[0]) from None
+    except CompanionError as error:
+        raise _as_it_was(error) from None
     except Exception as error:
         raise ModelError(
             f"the model, a {type(model).__name__}, can't be run on x {tuple(x.shape)} and y {tuple(y.shape)}: "
@@ -69,13 +69,20 @@ def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> di
     return nodes
 
 
+def _as_it_was(error: BaseException) -> BaseException:
+    """Return the error that was raised, where Pyro made another one of it with a table of shapes and nothing else."""
+    first = error.__cause__
+    copied = first is not None and type(first) is type(error) and str(error).startswith(str(first))
+    return _as_it_was(first) if first is not None and copied else error
+
+
 def drawn_sites(nodes: dict[str, Any]) -> list[tuple[str, Any]]:
     """List what a run drew without observing it."""
     return [(name, site) for name, site in nodes.items() if site["type"] == "sample" and is_drawn(site)]
 
 
 def is_drawn(site: Any) -> bool:
-    """Whether a value of a sample site comes from its distribution, and neither from data nor from Pyro's own needs."""
+    """Say whether a sample site's value comes from its distribution, not from data or for Pyro's own needs."""
     return not site["is_observed"] and not _inner(site)
 
 

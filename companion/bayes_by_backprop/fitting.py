@@ -4,7 +4,9 @@ r"""Bayes by Backprop: a Pyro model fitted by the loop that every fit of the com
 
     \mathcal{F} = -\mathbb{E}_q[\log p(\mathcal{D} \mid w)] + T \; \mathrm{KL}(q(w) \,\|\, p(w))
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in the chapter `book/bayes_by_backprop/regression`, section
+"What the companion puts in the place of what";
+what is done before the first step, in `book/reference/how_a_fit_works`, section "A Pyro model".
 """
 
 from __future__ import annotations
@@ -195,11 +197,14 @@ def _check(settings: Settings, elbo_draws: int) -> None:
     if settings.optimiser == OptimiserName.IVON:
         raise ModelError("optimiser='ivon' is for companion.inference.fit; expected 'adam' or 'sgd' for a Pyro model.")
     if settings.precision == "float64":
-        raise ModelError("precision='float64'; expected 'float32' or 'bfloat16', the numbers that Pyro computes with.")
+        raise ModelError(
+            "machine=Machine(precision='float64'); expected 'float32' or 'bfloat16', the numbers that Pyro "
+            "computes with."
+        )
     if settings.map_steps:
         raise ModelError(
-            f"map_steps={settings.map_steps}; a Pyro model starts without a walk to its mode. Train its network first, "
-            "and make that Bayesian: the means start at its weights."
+            f"start=Start(map_steps={settings.map_steps}); a Pyro model starts without a walk to its mode. Train its "
+            "network first, and make that Bayesian: the means start at its weights."
         )
 
 

@@ -33,7 +33,7 @@ class GradientNoise:
     scales
         The same of the gradient in each site's raw scale :math:`\rho`.
     repeats
-        How many estimates.
+        Number of estimates.
     seconds
         Wall time of one, the median.
     """
@@ -44,11 +44,11 @@ class GradientNoise:
     seconds: float
 
     def variance(self) -> float:
-        """Sum of the variances of all entries of the gradient, in the means and in the raw scales, in nats squared."""
+        """Sum the variances of all entries of the gradient, in the means and in the raw scales, in nats squared."""
         return float(sum(np.square(m.scale).sum() for part in (self.means, self.scales) for m in part.values()))
 
     def disagreement(self, other: GradientNoise) -> float:
-        r"""Mean square of the standardised difference between this mean gradient and another's.
+        r"""Compute the mean square of the standardised difference between this mean gradient and another's.
 
         .. math::
 

@@ -1,7 +1,8 @@
 r"""The mean-field guide: an independent normal for every value that a Pyro model draws.
 
 Every site is an explicit normal, so that the free energy finds a closed form for its KL divergence where there is one.
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in the chapter `book/bayes_by_backprop/regression`, section
+"What the companion puts in the place of what".
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from companion.bayes_by_backprop.first_run import base_of, drawn_sites, first_ru
 from companion.bayes_by_backprop.module import BayesianModule
 from companion.checks import positive
 from companion.errors import ModelError
-from companion.machine import reseed
+from companion.machine import random_kept, reseed
 
 __all__ = ["MeanFieldGuide", "Site", "normal_of"]
 
@@ -92,7 +93,7 @@ class MeanFieldGuide(torch.nn.Module):
         self.means, self.rhos = torch.nn.ParameterList(), torch.nn.ParameterList()
         self._transforms: dict[str, Transform] = {}
         rho = float(np.log(np.expm1(start_scale)))
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), torch.no_grad():
+        with random_kept(), torch.no_grad():
             reseed(x.device, seed)
             for name, site in drawn_sites(first_run(model, x, y)):
                 self._transforms[name] = transform = _transform(name, site)

@@ -2,7 +2,8 @@
 
 Each is called with inputs and, in a fit, with what was observed; it returns the distribution of the latter. A model of
 the reader's own that does the same can be fitted and predicted with just as well. Explained in the chapters
-`book/bayes_by_backprop/regression` and `book/bayes_by_backprop/lenet`.
+`book/bayes_by_backprop/regression`, section "What the companion puts in the place of what", and
+`book/bayes_by_backprop/lenet`, section "The model, and a gradient with less noise".
 """
 
 from __future__ import annotations

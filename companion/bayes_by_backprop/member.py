@@ -1,6 +1,6 @@
 """One restart of Bayes by Backprop: a Pyro model with its guide.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in `book/reference/how_a_fit_works`, section "A Pyro model".
 """
 
 from __future__ import annotations

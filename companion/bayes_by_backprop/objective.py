@@ -48,6 +48,7 @@ class PyroObjective:
     layers: frozenset[str]
     device: torch.device
     dtype: torch.dtype = torch.float32
+    float64: bool = False
     noise_size: int = 0
     draws_inside: bool = True
 
@@ -85,7 +86,7 @@ class PyroObjective:
         """Leave everything as it is: what a Pyro model's sites are for is not known before it runs."""
 
     def is_scale(self, parameter: str) -> bool:
-        """Whether a parameter makes a standard deviation of the guide."""
+        """Say whether a parameter makes a standard deviation of the guide."""
         return parameter.startswith(SCALE)
 
     def value_at(self, parameter: str, row: int) -> str:

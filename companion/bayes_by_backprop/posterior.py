@@ -1,11 +1,11 @@
 """The posterior that Bayes by Backprop fits: draws, predictions, moments and a file.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in `book/reference/how_a_fit_works`, section "A Pyro model".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +17,12 @@ import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 
+from companion import moved
 from companion.bayes_by_backprop.first_run import base_of, is_drawn
 from companion.bayes_by_backprop.guide import MeanFieldGuide
 from companion.bayes_by_backprop.member import Member, members_of
 from companion.bayes_by_backprop.module import BayesianModule
+from companion.checks import whole
 from companion.errors import ModelError
 from companion.machine import generator_for, has_bfloat16
 from companion.posterior import (
@@ -39,6 +41,11 @@ from companion.posterior import (
 __all__ = ["PyroPosterior", "computing"]
 
 SomeDraws = Callable[[slice], dict[str, torch.Tensor]]
+
+
+def __getattr__(name: str) -> Any:
+    """Give a name that moved to another module, with a warning."""
+    return moved.moved_name("companion.bayes_by_backprop.posterior", name)
 
 
 @register("pyro")
@@ -117,7 +124,7 @@ class PyroPosterior(PosteriorBase):
         return self.guide.names
 
     def means(self) -> Draws:
-        r"""One set of values, the mean of each in the space of the fit: name to array (1, \*shape).
+        r"""Return one set of values, the mean of each in the space of the fit: name to array (1, \*shape).
 
         For a weight this is its posterior mean; for a value that must be positive, such as a scale, its median.
         """
@@ -125,7 +132,7 @@ class PyroPosterior(PosteriorBase):
             return {s.name: s.transform(s.mean)[None].cpu().numpy() for s in self.guide.sites()}
 
     def moments(self) -> dict[str, Moments]:
-        """Mean and standard deviation of every value, in the space of the fit; see `companion.posterior.moments`."""
+        """Return mean and standard deviation of every value, in the space of the fit; see `posterior.moments`."""
         with torch.no_grad():
             return {s.name: Moments(s.mean.cpu().numpy(), s.scale.cpu().numpy()) for s in self.guide.sites()}
 
@@ -138,6 +145,43 @@ class PyroPosterior(PosteriorBase):
             If inputs or draws don't fit the model, or it is not one of measurements.
         """
         return self._predicting(_scale).predict(x, draws)
+
+    def observed_parameters(self, x: Any, n: int, seed: int) -> tuple[str, dict[str, np.ndarray]]:
+        r"""Compute the parameters of what is observed at inputs, under ``n`` draws.
+
+        Parameters
+        ----------
+        x
+            Inputs (points, \*features), as for `predict`.
+        n
+            Number of draws.
+        seed
+            Seed of the draws.
+
+        Returns
+        -------
+        tuple
+            Name of the distribution, such as "NormalRV", and the name of each of its parameters to an array (draws,
+            points); both are those of PyMC, as for a posterior of a PyMC model.
+
+        Raises
+        ------
+        ModelError
+            If the inputs don't fit the model, or it observes another distribution than a Normal, StudentT, LogNormal,
+            Laplace, Poisson or NegativeBinomial.
+        """
+        whole("n", n, 1)
+        whole("seed", seed, 0)
+        kinds: dict[str, tuple[str, ...]] = {}
+
+        def parameters(observed: Any) -> torch.Tensor:
+            kind, own = _parameters(observed)
+            kinds[kind] = tuple(own)
+            return torch.stack(torch.broadcast_tensors(*own.values()), dim=-1)
+
+        found = self._predicting(parameters).predict_in_parts(x, n, self._some(n, seed))
+        [(kind, names)] = kinds.items()
+        return kind, {name: found[..., k] for k, name in enumerate(names)}
 
     @property
     def _predictive(self) -> Predictive:
@@ -203,6 +247,8 @@ class PyroPosterior(PosteriorBase):
     def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> PyroPosterior:
         """Make the posterior again; see `companion.posterior.Storable`."""
         about, tensors, record = packed
+        if not callable(model):
+            raise ModelError(f"it is a {type(model).__name__}; expected the Pyro model that was fitted, made anew.")
         shape, dtype = tuple(about["x"]["shape"]), getattr(torch, about["x"]["dtype"])
         x, y = torch.zeros(2, *shape, dtype=dtype, device=device), torch.zeros(2, dtype=torch.int64, device=device)
         if isinstance(model, torch.nn.Module):
@@ -271,12 +317,7 @@ def _center(observed: Any) -> torch.Tensor:
         return torch.stack([1 - observed.probs, observed.probs], dim=-1)
     if isinstance(observed, torch.distributions.Categorical):
         return torch.as_tensor(observed.probs)
-    if not isinstance(observed, torch.distributions.Distribution):
-        raise ModelError(
-            f"the model returned a {type(observed).__name__}; expected the distribution of what is observed, as "
-            "Classifier and Regression return it."
-        )
-    law: Any = base_of(observed)
+    law = _law(observed)
     if isinstance(law, torch.distributions.StudentT):
         return torch.as_tensor(law.loc)  # its centre, whether it has a mean or not
     try:
@@ -286,6 +327,38 @@ def _center(observed: Any) -> torch.Tensor:
     if isinstance(law, torch.distributions.Cauchy | torch.distributions.HalfCauchy):
         raise _no_mean(law)
     return mean
+
+
+def _law(observed: Any) -> Any:
+    if not isinstance(observed, torch.distributions.Distribution):
+        raise ModelError(
+            f"the model returned a {type(observed).__name__}; expected the distribution of what is observed, as "
+            "Classifier and Regression return it."
+        )
+    return base_of(observed)
+
+
+def _parameters(observed: Any) -> tuple[str, dict[str, torch.Tensor]]:
+    """Return the name and the parameters that PyMC gives a distribution of torch or Pyro."""
+    law = _law(observed)
+    for kind, (own, parameters) in _KINDS.items():
+        if isinstance(law, own):
+            return kind, parameters(law)
+    known = ", ".join(own.__name__ for own, _ in _KINDS.values())
+    raise ModelError(
+        f"the model observes a {type(law).__name__}; the distribution of the next measurement is known for {known}."
+    )
+
+
+_KINDS: Mapping[str, tuple[type, Callable[[Any], dict[str, torch.Tensor]]]] = {
+    "NormalRV": (torch.distributions.Normal, lambda law: {"mu": law.loc, "sigma": law.scale}),
+    "StudentTRV": (torch.distributions.StudentT, lambda law: {"nu": law.df, "mu": law.loc, "sigma": law.scale}),
+    "LogNormalRV": (torch.distributions.LogNormal, lambda law: {"mu": law.loc, "sigma": law.scale}),
+    "LaplaceRV": (torch.distributions.Laplace, lambda law: {"mu": law.loc, "b": law.scale}),
+    "PoissonRV": (torch.distributions.Poisson, lambda law: {"rate": law.rate}),
+    "NegBinomialRV": (torch.distributions.NegativeBinomial, lambda law: {"n": law.total_count, "p": 1 - law.probs}),
+}
+"""Name in PyMC of each distribution that is known: the class of torch, and the parameters by PyMC's names."""
 
 
 def _no_mean(law: Any) -> ModelError:

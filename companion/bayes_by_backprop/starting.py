@@ -1,6 +1,6 @@
-"""Where the restarts of a guide start.
+"""Starts of a guide's restarts: at the network's weights, at the prior, or at given values.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in `book/reference/how_a_fit_works`, section "A Pyro model".
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import pymc as pm
 import torch
 from pytensor.graph.traversal import ancestors
 
+from companion import moved
 from companion.bridge.graph import Description, ModelGraph, a_distribution, model_graph
 from companion.bridge.lowering import LoweringError, Torch, lower
 from companion.bridge.rounding import terms_in_float64
@@ -25,6 +26,11 @@ from companion.errors import ModelError
 __all__ = ["LogDensity", "torch_log_density"]
 
 Values = Mapping[str, torch.Tensor]
+
+
+def __getattr__(name: str) -> Any:
+    """Give a name that moved to another module, with a warning."""
+    return moved.moved_name("companion.bridge.density", name)
 
 
 class LogDensity(Description):

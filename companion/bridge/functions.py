@@ -84,7 +84,7 @@ class ModuleCall:
     Raises
     ------
     ModelError
-        When called, if ``forward`` gives something else than tensors.
+        If ``forward`` gives something else than tensors, when it is called.
     """
 
     module: torch.nn.Module = field(compare=False, repr=False)
@@ -241,5 +241,5 @@ class Vmapped(_Derived):
 
 
 def is_differentiable(tensor: torch.Tensor) -> bool:
-    """Whether gradients flow through a tensor: labels and indices have none."""
+    """Say whether gradients flow through a tensor: labels and indices have none."""
     return tensor.is_floating_point()

@@ -14,7 +14,6 @@ import torch
 __all__ = ["chosen", "scan"]
 
 Torch = Callable[..., Any]
-Taps = Sequence[Sequence[int]]
 
 
 @dataclass

@@ -30,7 +30,7 @@ from pytensor.tensor.basic import Alloc, AllocEmpty, ARange, ExtractDiag, Eye, M
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Dot
-from pytensor.tensor.shape import SpecifyShape
+from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.subtensor import indices_from_subtensor
 
 from companion.bridge.branches import guard_branches
@@ -105,8 +105,7 @@ def lower(
 
     def convert(op: Any, *, node: Apply[Any] | None = None, **kwargs: Any) -> Torch:
         if node is None:
-            function: Torch = pytorch_funcify(op, node=node, **kwargs)
-            return function
+            return pytorch_funcify(op, node=node, **kwargs)
         if isinstance(op, TorchOp):
             return _module(op, dtype, device)
         if isinstance(op, Scan):
@@ -122,6 +121,8 @@ def lower(
             return spline(op.spline, dtype, device)
         if isinstance(op, MakeVector) and node.outputs[0].type.dtype == "bool":  # conditions, some of them constants
             return lambda *xs: torch.stack([torch.as_tensor(x, device=device) for x in xs])
+        if isinstance(op, MakeVector) and _is_a_shape(graph, node.outputs[0]):
+            return lambda *sizes: tuple(int(n) for n in sizes)
         found = _counterpart(op, node, dtype, kwargs)
         return _placed(found, dtype, device) if isinstance(op, AllocEmpty | ARange | Eye) else found
 
@@ -171,6 +172,11 @@ def _with_log_erfc(graph: FunctionGraph) -> None:
 
 def _is_scalar(node: Apply[Any], kind: type) -> bool:
     return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kind)
+
+
+def _is_a_shape(graph: FunctionGraph, vector: Graph) -> bool:
+    """Say whether a vector is nothing but shapes to be taken: as numbers they leave the computation one graph."""
+    return all(isinstance(node.op, Reshape) and at == 1 for node, at in graph.clients[vector])
 
 
 def _counterpart(op: Any, node: Apply[Any], dtype: torch.dtype, kwargs: dict[str, Any]) -> Torch:

@@ -108,7 +108,7 @@ def moved(module: torch.nn.Module, device: str | torch.device, dtype: torch.dtyp
 
 
 def _is_random(part: torch.nn.Module) -> bool:
-    """Whether a layer in training mode draws random numbers or keeps statistics."""
+    """Say whether a layer in training mode draws random numbers or keeps statistics."""
     if isinstance(part, _DROPOUT):
         return bool(part.p > 0)
     if isinstance(part, _WITH_DROPOUT):
@@ -156,7 +156,7 @@ def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def _same(known: torch.nn.Module, module: torch.nn.Module) -> bool:
-    """Whether a copy still is one: the same layers, settings and frozen values."""
+    """Say whether a copy still is one: the same layers, settings and frozen values."""
     ours, theirs = dict(known.named_modules()), dict(module.named_modules())
     return ours.keys() == theirs.keys() and all(_same_part(part, theirs[name]) for name, part in ours.items())
 

@@ -215,7 +215,7 @@ class TorchVjpOp(Op):
 @register_specialize
 @node_rewriter([TorchOp])  # type: ignore[untyped-decorator]
 def share_forward_pass(fgraph: Any, node: Apply[Any]) -> list[Graph] | None:
-    """Where the same function of the same inputs is computed with a tape as well, take its value."""
+    """Take the value of a function that is computed with a tape as well, of the same inputs."""
     if node.op.tape or not node.inputs:
         return None
     taped = TorchOp(node.op.function, tape=True)
@@ -234,7 +234,7 @@ def _record(function: TorchFunction, tensors: Sequence[torch.Tensor]) -> _Tape:
 
 
 def is_float(variable: Graph) -> bool:
-    """Whether a variable holds floating numbers, and so has a gradient."""
+    """Say whether a variable holds floating numbers, and so has a gradient."""
     return bool(variable.type.numpy_dtype.kind == "f")
 
 

@@ -44,7 +44,7 @@ class _Term:
     name
         Name of its observed variable; empty for a term of the prior.
     what
-        What it is, in words.
+        Description of the term, in words.
     graph
         Its graph, a scalar.
     """
@@ -162,7 +162,7 @@ def _values(
 
 
 def _close(found: tuple[float, np.ndarray], exact: tuple[float, np.ndarray]) -> bool:
-    """Whether a term is what it is in float64; where that isn't finite either, there is nothing to compare."""
+    """Say whether a term is what it is in float64; where that isn't finite either, there is nothing to compare."""
     (value, slope), (truth, true_slope) = found, exact
     if not np.isfinite(truth) or not np.isfinite(true_slope).all():
         return True

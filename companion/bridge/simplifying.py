@@ -204,7 +204,7 @@ def _unchanged(module: GraphModule, node: Node) -> Node | None:
 
 
 def _is_all(module: GraphModule, given: Any, number: int) -> bool:
-    """Whether an argument is a number, or a constant that holds nothing else."""
+    """Say whether an argument is a number, or a constant that holds nothing else."""
     if isinstance(given, int | float):
         return given == number
     constant = _constant(module, given)

@@ -119,7 +119,7 @@ def behind_batch(variable: Graph) -> Graph:
 
 
 def is_tensor(variable: Graph) -> bool:
-    """Whether a variable holds numbers, not a random generator."""
+    """Say whether a variable holds numbers, not a random generator."""
     return hasattr(variable.type, "numpy_dtype")
 
 

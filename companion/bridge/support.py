@@ -140,7 +140,7 @@ class _Impossible:
 
 
 def _is_finite(density: LogDensity, values: Values, data: Values) -> bool:
-    """Whether every likelihood is finite; it has to have the shape of what was observed."""
+    """Say whether every likelihood is finite; it has to have the shape of what was observed."""
     try:
         return all(bool(torch.isfinite(logp)) for logp in density.likelihoods(values, data).values())
     except (IndexError, RuntimeError) as error:

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from companion.bridge.functions import ModuleCall
 from companion.bridge.lines import first_line, line_of_error, line_of_now
 from companion.errors import ModelError
+from companion.machine import random_kept
 
 __all__ = ["refuse_random", "try_module"]
 
@@ -137,7 +138,7 @@ class _Watched(TorchFunctionMode):
 
 
 def _asks(name: str, args: Sequence[Any]) -> bool:
-    """Whether a function gives Python a value, or a tensor of a size that depends on values."""
+    """Say whether a function gives Python a value, or a tensor of a size that depends on values."""
     if name == "__getitem__":
         return any(isinstance(i, torch.Tensor) and i.dtype in (torch.bool, torch.uint8) for i in tree_leaves(args[1]))
     return name in _ASKS or (name == "where" and len(args) == 1)
@@ -231,9 +232,8 @@ def _random_state() -> tuple[Any, ...]:
 def _random_numbers_kept() -> Iterator[None]:
     """Leave every generator as it was."""
     pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002  (a module may draw from it)
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng(devices=devices):
+        with random_kept():
             yield
     finally:
         random.setstate(pythons)

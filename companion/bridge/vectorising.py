@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves, tree_map
 
 from companion.bridge.functions import ModuleCall
 from companion.bridge.lines import first_line, line_of_error, stack_level
 from companion.bridge.simplifying import simplify
 from companion.errors import CompanionError, CompanionWarning
+from companion.machine import traced
 
 __all__ = ["Tools", "fastest", "looped", "vectorised"]
 
@@ -66,7 +66,8 @@ class Tools:
         Returns
         -------
         callable
-            As `torch.func.grad_and_value` with ``has_aux=True``: gradients, and the function's outputs.
+            Function that gives gradients and the function's outputs, as `torch.func.grad_and_value` with
+            ``has_aux=True`` does.
         """
         return _by_autograd(function) if self._loop else torch.func.grad_and_value(function, has_aux=True)
 
@@ -92,12 +93,12 @@ def fastest(build: Callable[[Tools], F], example: Sequence[torch.Tensor]) -> F:
         If it could not, once for each module, with the reason and the line of the module.
     """
     try:
-        traced: Any = make_fx(build(Tools(loop=False)))(*example)
+        graph = traced(build(Tools(loop=False)), example)
     except Exception as error:  # torch's many ways to say that it can't
         _raise_ours(error)
         reason: Exception = error
     else:
-        return cast(F, simplify(traced))
+        return cast(F, simplify(graph))
     for loop in (False, True):
         function = build(Tools(loop))
         try:

@@ -1,7 +1,8 @@
 """The bridge in: any torch network stands in an ordinary PyMC model, with a gradient.
 
 The 2016 post put Lasagne's layers into a PyMC3 model, because both spoke Theano. Explained in the chapter
-`book/mnist/dense`; how a module becomes part of a model, in `book/reference/how_a_fit_works`, section "Lowering".
+`book/mnist/dense`, section "A torch network inside a PyMC model"; how a module becomes part of a model, in
+`book/reference/how_a_fit_works`, section "Lowering".
 """
 
 from __future__ import annotations

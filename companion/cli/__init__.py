@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-from companion import __version__
+from companion import __version__, book
 from companion.cli import doctor
 from companion.cli.doctor import Finding, examine, report
 from companion.errors import CompanionError, CompanionWarning, DataError
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(options.help(), end="")
         return 2
     with warnings.catch_warnings():
+        book.setup()  # whoever types a command did not ask for notices of other libraries
         warnings.simplefilter("always", CompanionWarning)
         warnings.showwarning = _one_message
         try:

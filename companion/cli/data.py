@@ -1,6 +1,6 @@
 """List, fetch and verify the files of data sets, in lines for people.
 
-Explained in the book's data page (`book/reference/data`).
+Explained in the book's data page (`book/reference/data`), section "From the command line".
 """
 
 from __future__ import annotations

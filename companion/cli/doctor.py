@@ -1,6 +1,6 @@
 """Look at this machine and print one line for each thing that the book needs: fine as it is, or what to do.
 
-Explained in the book's introduction (`book/intro`).
+Explained in `book/reference/api/others`, section "Versions and machine".
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def blas() -> list[Finding]:
         return [Finding("ok", "BLAS", flags)]
     text = (
         "none to link: NumPy's own is used, which was hardly slower on the moons' small network "
-        "(to change that: Debian: apt install libopenblas-dev; or a conda environment)"
+        "(to change that: Debian: apt install libopenblas-dev gfortran, of which PyTensor needs both; or conda)"
     )
     return [Finding("fine", "BLAS", text)]
 

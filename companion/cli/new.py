@@ -23,8 +23,6 @@ from companion.models import Likelihood
 __all__ = ["start"]
 
 _CODE = re.compile(r"^```python(?: tags=(\w+))?\n(.*?)^```$\n?", flags=re.MULTILINE | re.DOTALL)
-_MOST_COUNTS = 1000
-"""Larger counts are so close to a normal distribution that the zeros among them tell of something else."""
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -128,9 +126,7 @@ def _likelihood(found: Dataset | MeasuredTable) -> str:
     """Choose the likelihood that measurements ask for by themselves."""
     if isinstance(found, Dataset):
         return ""
-    y = np.concatenate([found.train.y, found.test.y])
-    counts = bool((y >= 0).all() and (y == np.floor(y)).all()) and (y == 0).any() and y.max() < _MOST_COUNTS
-    return str(Likelihood.COUNTS if counts else Likelihood.NORMAL)
+    return str(Likelihood.of(np.concatenate([found.train.y, found.test.y])))
 
 
 def _from(notebook: Path, source: Path) -> str:

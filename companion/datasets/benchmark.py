@@ -1,6 +1,6 @@
 """Six regression tables of the UCI repository, with the twenty splits of the benchmark that everybody quotes.
 
-Explained in the chapter `book/beyond/uci`.
+Explained in the chapter `book/beyond/uci`, section "Setting up".
 """
 
 from __future__ import annotations

@@ -40,6 +40,18 @@ _NAMES_OF_ROW_NUMBERS = re.compile(
     rf"|(s|sr|serial)?[ _.-]*(no|nr|num|number)\.?|{_IDENTIFIER}",
     re.IGNORECASE,
 )
+_NAMES_OF_NUMBERED_THINGS = re.compile(
+    r"\w[\w .-]*[ _.-](number|no|nr|code|key)\.?|(?-i:\w*[a-z](Number|No|Nr|Code|Key))", re.IGNORECASE
+)
+_NAMES_OF_QUANTITIES = re.compile(
+    r"(\w*[ _.-])?(atomic|mass|wave|quantum|mach|reynolds|prandtl|nusselt|grashof|rayleigh|froude|weber|peclet|"
+    r"strouhal|octane|cetane|iodine|acid)[ _.-]?(number|no|nr)\.?",
+    re.IGNORECASE,
+)
+_LEADING_ZERO = r"0\d+"
+_LAST_MINUTE = 59
+"""Greatest number that months, days, hours and minutes have, which are often written with two digits."""
+_FEW_UNITS = 5
 
 
 @dataclass
@@ -265,9 +277,10 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
     notation, guessed = own.notation(votes, file.separator)
     column = NumberColumn(name, notation, own.gap_words)
     values = column.encode(own.values)[:, 0]
-    each_its_own = len(np.unique(values)) == len(values) and bool((values == np.floor(values)).all())
-    if each_its_own and (name in file.nameless or _NAMES_OF_ROW_NUMBERS.fullmatch(name)):
-        what = "without a name" if name in file.nameless else "with a name for such"
+    known = values[np.isfinite(values)]
+    each_its_own = len(own.words) == len(known) and bool((known == np.floor(known)).all())
+    if each_its_own and (name in file.nameless or _NAMES_OF_ROW_NUMBERS.fullmatch(name) or _numbers_things(name, own)):
+        what = "without a name" if name in file.nameless else "with a name for such; if it is a quantity, rename it"
         kinds.left_out[name] = f"a number of its own for each row, {what}"
         return None
     if _NAMES_OF_IDENTIFIERS.fullmatch(name) and bool((values[np.isfinite(values)] % 1 == 0).all()):
@@ -278,6 +291,13 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
             f"{name!r} of {file.name} counts the rows from {values[0]:.0f}. It is learned from; leave it out if it "
             "says nothing about other rows."
         )
+    zeros = own.words[own.words.str.fullmatch(_LEADING_ZERO)]
+    if len(zeros) and (known.max() > _LAST_MINUTE or bool((zeros.str.len() > 2).any())):
+        kinds.remarks.append(
+            f"{name!r} of {file.name} has numbers with leading zeros, such as {zeros.iloc[0]}, and is learned from as "
+            "numbers without them. If they name something, as a postcode does, leave the column out, or put a letter "
+            "before each, so that they are words."
+        )
     if guessed:
         kinds.remarks.append(
             f"{name!r} of {file.name} can be read in two ways: {own.example(notation)} here. If that is wrong, write "
@@ -286,6 +306,13 @@ def _number_column(name: str, own: Entries, votes: set[str], file: CsvFile, kind
     elif not own.plain or notation != Notation():
         kinds.notations[name] = own.example(notation)
     return column
+
+
+def _numbers_things(name: str, own: Entries) -> bool:
+    """Say whether a column of plain whole numbers, all different, has a name as of customers or orders."""
+    signed = own.words.str.startswith(("-", "+")).any()
+    named = _NAMES_OF_NUMBERED_THINGS.fullmatch(name) and not _NAMES_OF_QUANTITIES.fullmatch(name)
+    return bool(named) and own.plain and not signed
 
 
 def _identifier(name: str) -> str:
@@ -312,6 +339,9 @@ def _date_column(name: str, own: Entries, written: Written, file: CsvFile, kinds
 def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column | None:
     almost = almost_numbers(own)
     rows = len(own.values) - own.gaps
+    if len(own.words) == rows:
+        kinds.left_out[name] = almost or "another word in each row"
+        return None
     if len(own.words) > MOST_WORDS:
         counts = own.values[own.values != ""].value_counts()
         often = frequent(counts)
@@ -324,9 +354,6 @@ def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column
             f"{name!r} of {file.name} has {len(own.words):,} different words; the {len(often)} most frequent ones are "
             "told apart, and the others count as one."
         )
-    if len(own.words) == rows:
-        kinds.left_out[name] = almost or "another word in each row"
-        return None
     if almost:
         kinds.remarks.append(f"{name!r} of {file.name} is taken for words: {almost}.")
     kinds.remarks += spelling_remarks(own.words, f"{name!r} of {file.name}")
@@ -334,12 +361,16 @@ def _word_column(name: str, own: Entries, file: CsvFile, kinds: Kinds) -> Column
 
 
 def almost_numbers(own: Entries) -> str:
-    """Say what keeps a column from being numbers if at least half of its entries are; else return nothing."""
+    """Say what keeps a column from being numbers if at least half of its entries are; else return nothing.
+
+    Entries that begin with digits and end in ever other ways, as uuids and addresses do, are not numbers with units.
+    """
     sign = max(own.parts, key=lambda sign: len(own.parts[sign]))
     read = own.parts[sign]
     counts = own.values[own.values != ""].value_counts()
     numbers = int(counts[counts.index.isin(read)].sum())
-    if 2 * numbers < counts.sum():
+    units = sorted({part.unit for part in read.values()} - {""})
+    if 2 * numbers < counts.sum() or len(units) > max(_FEW_UNITS, len(read) // 4):
         return ""
     others = [word for word in counts.index if word not in read and word.casefold() not in GAP_WORDS]
     if others:
@@ -347,7 +378,6 @@ def almost_numbers(own: Entries) -> str:
             f"numbers, but for {counts.sum() - numbers:,} entries such as {others[0]!r}; write a number there, or "
             "leave the entry empty"
         )
-    units = sorted({part.unit for part in read.values()} - {""})
     bare = " and some have none" if any(not part.unit for part in read.values()) else ""
     listed = ", ".join(map(repr, units[:3])) + (", ..." if len(units) > 3 else "")
     return f"numbers with several units or endings ({listed}{bare}); bring them to one, or write numbers alone"

@@ -1,6 +1,6 @@
 """Measure along a curve: the noisy sinusoid of the regression chapter.
 
-Explained in the chapter `book/bayes_by_backprop/regression`.
+Explained in the chapter `book/bayes_by_backprop/regression`, section "The data".
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def tell_of_disguises(encoding: Encoding, table: pd.DataFrame, y: np.ndarray, ta
     y
         Labels (points,), or measurements (points, targets).
     task
-        Which of the two.
+        Kind of the target: classes or measurements.
     file
         File that they are from.
 
@@ -60,14 +60,14 @@ def _tells_class(x: np.ndarray, y: np.ndarray) -> bool:
 
 
 def _one_value_each(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether each class has a value of its own."""
+    """Say whether each class has a value of its own."""
     values, which = np.unique(x, axis=0, return_inverse=True)
     classes = np.unique(y)
     return len(values) == len(classes) == len(np.unique(np.column_stack([which.ravel(), y]), axis=0))
 
 
 def _ranges(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether a number lies in another range for each class."""
+    """Say whether a number lies in another range for each class."""
     order = np.argsort(x, kind="stable")
     values, labels = x[order], y[order]
     changes = np.flatnonzero(np.diff(labels))
@@ -79,7 +79,7 @@ def _tells_measurement(x: np.ndarray, y: np.ndarray) -> bool:
 
 
 def _goes_along(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether one is a straight line of the other, or rises or falls with it throughout."""
+    """Say whether one is a straight line of the other, or rises or falls with it throughout."""
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return False
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -1,6 +1,6 @@
 """Download one file from one address, whole and verified.
 
-Explained in the book's data page (`book/reference/data`).
+Explained in the book's data page (`book/reference/data`), section "Where a file is looked for".
 """
 
 from __future__ import annotations

@@ -183,8 +183,7 @@ def _column_from_json(stored: Mapping[str, Any]) -> Column:
         own["column"] = _column_from_json(own["column"])
     if "notation" in own:
         own["notation"] = Notation(**own["notation"])
-    column: Column = kind(**own)
-    return column
+    return kind(**own)
 
 
 def _plain(column: Column) -> Column:

@@ -1,6 +1,6 @@
 """Find the files of a `Collection` on this machine or fetch them, each verified by its SHA-256.
 
-Explained in the book's data page (`book/reference/data`).
+Explained in the book's data page (`book/reference/data`), section "Where a file is looked for".
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Load handwritten digits on any machine: MNIST where it can be had, else a stand-in.
 
-Explained in the MNIST chapters (`book/mnist/dense` first) and in the data page (`book/reference/data`).
+Explained in the MNIST chapters (`book/mnist/dense` first, section "The data") and in the data page
+(`book/reference/data`), section "Without a network".
 """
 
 from __future__ import annotations

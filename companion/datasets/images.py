@@ -1,6 +1,7 @@
 """Load MNIST, Fashion-MNIST and Omniglot from their verified files, as images in [0, 1) with their labels.
 
-Explained in the MNIST chapters (`book/mnist/dense` first) and in the data page (`book/reference/data`).
+Explained in the MNIST chapters (`book/mnist/dense` first, section "The data") and in the data page
+(`book/reference/data`), section "Where a file is looked for".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Keep inputs and labels together as `Observations` and `Dataset`, checked once for everything that reads them.
 
-Explained in the moons chapter (`book/pymc/moons`) and in the book's data page (`book/reference/data`).
+Explained in the book's data page (`book/reference/data`), sections "Your own data" and "Weights".
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Dataset(TableForm):
         self.check_form(self.feature_names, features)
 
 
-def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
+def check_labels(y: ArrayLike, n_classes: int, where: str = "y", advice: str = "") -> None:
     """Refuse labels outside `0 ... n_classes - 1`.
 
     Parameters
@@ -132,6 +132,8 @@ def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
         Number of classes.
     where
         Name of the labels' place in the message.
+    advice
+        Sentence behind the message that says what to do.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def check_labels(y: ArrayLike, n_classes: int, where: str = "y") -> None:
         listed = ", ".join(f"{label} ({count:,} of {len(np.asarray(y)):,})" for label, count in pairs[:5])
         more = f" and {len(pairs) - 5} others" if len(pairs) > 5 else ""
         allowed = "0 and 1" if n_classes == 2 else f"0 to {n_classes - 1}"
-        raise DataError(f"labels outside {allowed} in {where}: {listed}{more}.")
+        raise DataError(f"labels outside {allowed} in {where}: {listed}{more}.{' ' * bool(advice)}{advice}")
 
 
 def _array(given: ArrayLike, name: str) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A table as it was read from a file or a frame, made into a data set: what is learned from, how, and on which rows.
+"""A table as it was read from a file, made into a data set: what is learned from, how, and on which rows.
 
 Explained in the book's data page (`book/reference/data`), section "Your own data".
 """

@@ -1,6 +1,6 @@
 """List the public data files that the book uses: size, SHA-256, licence and mirrors of each.
 
-Explained in the book's data page (`book/reference/data`).
+Explained in the book's data page (`book/reference/data`), section "Where a file is looked for".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Standardise a table, and keep the mean and the scale that did it.
 
-Explained in the moons chapter (`book/pymc/moons`), which scales by the training half alone.
+Explained in the moons chapter (`book/pymc/moons`), section "Errata of the original": the training half alone scales.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class Scaling:
                 f"{(~np.isfinite(values)).sum():,} of {values.size:,} new values are NaN or infinite: fill them in or "
                 "leave those rows out."
             )
-        scaled: Floats = (values - self.mean) / self.scale
-        return scaled
+        return (values - self.mean) / self.scale
 
     def undo(self, x: ArrayLike) -> Floats:
         """Bring standardised inputs back to original units.
@@ -85,8 +84,7 @@ class Scaling:
         DataError
             If there are words in `x`, or another number of features.
         """
-        original: Floats = self._values(x) * self.scale + self.mean
-        return original
+        return self._values(x) * self.scale + self.mean
 
     def _values(self, x: ArrayLike) -> Floats:
         """Return numbers whose last axis has the features of this scaling."""

@@ -153,8 +153,8 @@ def held_out_rows(rows: int, test_fraction: float, seed: int) -> tuple[np.ndarra
 def grouped_rows(groups: ArrayLike, labels: np.ndarray | None, *, test_fraction: float, seed: int, what: str) -> Rows:
     """Choose whole groups to hold out, so that no group is on both sides.
 
-    Of a hundred choices by chance it is the one whose held-out part comes closest to the share that is asked for, of
-    the rows and of each class.
+    A hundred choices are drawn at random. The one is taken whose held-out part is closest to the share that is asked
+    for, of the rows and of each class.
 
     Parameters
     ----------

@@ -22,11 +22,12 @@ from companion.datasets.measured import MeasuredTable, measured_table
 from companion.datasets.observations import Dataset, Observations, check_labels
 from companion.datasets.scaling import standardised
 from companion.datasets.splits import Rows, chosen_rows
-from companion.datasets.targets import Task
+from companion.datasets.targets import Task, task_of_numbers
 from companion.errors import DataError, notice
 
 __all__ = ["breast_cancer", "class_table", "classes_of_rows", "moons", "tabular"]
 
+_TWO_CLASSES = ("class 0", "class 1")
 _RARE = 0.15
 """Share of what a class would have if all were equally frequent, below which it is called rare."""
 
@@ -152,7 +153,7 @@ def tabular(
     *,
     name: str,
     task: str = "auto",
-    class_names: Sequence[str] = ("class 0", "class 1"),
+    class_names: Sequence[str] | None = None,
     target_names: Sequence[str] = (),
     feature_names: Sequence[str] = (),
     seed: int = 0,
@@ -178,10 +179,14 @@ def tabular(
     name
         Name of the data set.
     task
-        What y is: "classes", "measurements", or "auto", which takes numbers with fractions and several columns for
-        measurements, and whole numbers for classes.
-    class_names, target_names, feature_names
-        Names of the classes, of what was measured, and of the columns; columns are called x1, x2, ... by default.
+        What y is: "classes", "measurements", or "auto". With "auto", several columns and numbers with fractions are
+        measurements; 0 and 1, and whatever comes with `class_names`, are classes. Other whole numbers are what
+        `from_csv` takes them for: measurements where more than twenty are different, or most rows have one of their
+        own. A warning says what they were taken for.
+    class_names
+        Names of the classes; "class 0" and "class 1" by default.
+    target_names, feature_names
+        Names of what was measured, and of the columns; columns are called x1, x2, ... by default.
     seed
         Seed of the split.
     test_fraction
@@ -214,13 +219,13 @@ def tabular(
     ModelError
         If there is no such task, or no such way with gaps.
     DataError
-        If a value is NaN, lengths differ, a label has no class, a class has a single row, a part would be empty, or
-        groups and times are both given.
+        If x holds words or dates, a value is NaN, lengths differ, a label has no class, a class has a single row, a
+        part would be empty, or groups and times are both given.
 
     Warns
     -----
     CompanionWarning
-        If a part lacks a class, a class is rare, or rows are left out.
+        If a part lacks a class, a class is rare, rows are left out, or it isn't plain what the numbers of y are.
     """
     way = choice(Gaps, "gaps", gaps)
     per_row: dict[str, Any] = {"weights": weights, "groups": groups, "time": time}
@@ -233,14 +238,16 @@ def tabular(
         "source": source,
         "encoding": encoding,
     }
-    wanted = _task(task, y)
+    x = _numbers(x)
+    wanted = _task(task, y, class_names, name)
     if way is Gaps.LEAVE_OUT:
         x, y, per_row = whole_rows(x, y, per_row, name)
     elif way is Gaps.FILL_IN and encoding is None:
         shared["fill_in"] = True
     if wanted is Task.MEASUREMENTS:
         return measured_table(x, y, target_names=target_names, **shared, **per_row)
-    return class_table(x, y, class_names=class_names, stratify=stratify, **shared, **per_row)
+    names = _TWO_CLASSES if class_names is None else class_names
+    return class_table(x, y, class_names=names, stratify=stratify, **shared, **per_row)
 
 
 def class_table(
@@ -248,7 +255,7 @@ def class_table(
     y: ArrayLike,
     *,
     name: str,
-    class_names: Sequence[str] = ("class 0", "class 1"),
+    class_names: Sequence[str] = _TWO_CLASSES,
     feature_names: Sequence[str] = (),
     seed: int = 0,
     test_fraction: float = 0.5,
@@ -277,7 +284,10 @@ def class_table(
     table = Observations(given, y, weights)  # type: ignore[arg-type]  # its very purpose is to check and to convert
     if table.x.ndim != 2:
         raise DataError(f"x has shape {table.x.shape}: a table (points, features) is expected.")
-    check_labels(table.y, len(class_names), where=f"y of {name}")
+    check_labels(
+        table.y, len(class_names), where=f"y of {name}", advice="Give class_names one name for each label, or, if y is "
+        "a measurement, say task='measurements'.",
+    )  # fmt: skip
     rows = chosen_rows(
         len(table), labels=table.y, class_names=tuple(class_names), stratify=stratify, groups=groups, time=time,
         test_fraction=test_fraction, seed=seed, what=f"rows of {name}",
@@ -341,8 +351,8 @@ def _tell_of_rare_classes(labels: np.ndarray, class_names: Sequence[str], name: 
         )
 
 
-def _task(task: str, y: ArrayLike) -> Task:
-    """Tell measurements from labels: they have fractions, or several columns."""
+def _task(task: str, y: ArrayLike, class_names: Sequence[str] | None, name: str) -> Task:
+    """Tell measurements from labels: what has names for classes is classes, and the rest as `from_csv` tells it."""
     wanted = choice(Task, "task", task)
     if wanted is not Task.AUTO:
         return wanted
@@ -350,6 +360,41 @@ def _task(task: str, y: ArrayLike) -> Task:
         values = np.asarray(y)
     except ValueError:  # rows of different lengths, which the checks of labels will name
         return Task.CLASSES
-    several = values.ndim == 2 and values.shape[1] > 1
-    fractions = values.dtype.kind == "f" and bool((values[np.isfinite(values)] % 1 != 0).any())
-    return Task.MEASUREMENTS if several or fractions else Task.CLASSES
+    if values.ndim == 2 and values.shape[1] > 1:
+        return Task.MEASUREMENTS
+    if class_names is not None or values.dtype.kind not in "iuf":
+        return Task.CLASSES
+    numbers = values[np.isfinite(values)].astype(float)
+    if np.isin(numbers, np.arange(len(_TWO_CLASSES))).all():
+        return Task.CLASSES
+    return task_of_numbers(numbers, len(values), f"y of {name}", whole_classes=True)
+
+
+def _numbers(x: ArrayLike) -> ArrayLike:
+    """Make floats of objects and of numbers in quotes; refuse words and dates."""
+    try:
+        values = np.asarray(x)
+    except ValueError:  # rows of different lengths, which later checks name
+        return x
+    if values.dtype.kind not in "OUSMm":
+        return x
+    try:
+        if values.dtype.kind in "Mm":
+            raise ValueError("dates")
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        first = next((str(entry) for entry in values.flat if not _is_number(entry)), "")
+        raise DataError(
+            f"x holds words or dates, such as {first!r}; tabular expects numbers. datasets.from_csv reads words and "
+            "dates, from a file: write the table to one, or make numbers of them first."
+        ) from None
+
+
+def _is_number(entry: object) -> bool:
+    if isinstance(entry, np.datetime64 | np.timedelta64):
+        return False
+    try:
+        float(entry)  # type: ignore[arg-type]  # its failure is the answer
+    except (TypeError, ValueError):
+        return entry is None
+    return True

@@ -16,7 +16,7 @@ from companion.datasets.columns import NumberColumn
 from companion.datasets.csv_files import CsvFile
 from companion.errors import DataError, notice
 
-__all__ = ["Task", "target_columns", "task_of"]
+__all__ = ["Task", "target_columns", "task_of", "task_of_numbers"]
 
 _MOST_CLASSES_OF_NUMBERS = 20
 _CLEARLY_CLASSES = 5
@@ -79,19 +79,52 @@ def _looks_like(name: str, own: Entries, file: CsvFile) -> Task:
         return Task.CLASSES
     values = next(iter(own.notations.values()))
     numbers = np.array([values.read(word) for word in own.words], dtype=float)
-    different, rows = len(np.unique(numbers)), len(own.values) - own.gaps
+    rows = len(own.values) - own.gaps
+    return task_of_numbers(numbers, rows, f"{name!r} in {file.name}", options=" (companion new: --task {})")
+
+
+def task_of_numbers(
+    numbers: np.ndarray, rows: int, what: str, *, options: str = "", whole_classes: bool = False
+) -> Task:
+    """Decide whether numbers are classes or measurements, by how many of them are different.
+
+    Parameters
+    ----------
+    numbers
+        Numbers, each at least once.
+    rows
+        Number of rows that they are from.
+    what
+        What the sentence calls them.
+    options
+        Option of a command that decides otherwise, with {} for the task's name.
+    whole_classes
+        Whether classes have to be whole numbers, so that any fraction tells a measurement.
+
+    Returns
+    -------
+    Task
+        Classes or measurements.
+
+    Warns
+    -----
+    CompanionWarning
+        If it isn't plain which they are.
+    """
+    different = len(np.unique(numbers))
     fractions = bool((numbers != np.floor(numbers)).any())
     most = _CLEARLY_CLASSES if fractions else _MOST_CLASSES_OF_NUMBERS
-    if different > most or 2 * different > max(rows, 4):
+    if different > most or 2 * different > max(rows, 4) or (fractions and whole_classes):
         notice(
-            f"the numbers of {name!r} in {file.name} are taken for measurements ({different:,} different ones in "
-            f"{rows:,} rows). If they stand for classes, say task='classes' (companion new: --task classes)."
+            f"the numbers of {what} are taken for measurements ({different:,} different ones in {rows:,} rows). If "
+            f"they stand for classes, {'number them 0, 1, ... and ' * whole_classes}say task='classes'"
+            f"{options.format(Task.CLASSES)}."
         )
         return Task.MEASUREMENTS
     if different > _CLEARLY_CLASSES:
         notice(
-            f"the numbers of {name!r} in {file.name} are taken for {different} classes. If they are measurements, say "
-            "task='measurements' (companion new: --task measurements)."
+            f"the numbers of {what} are taken for {different} classes. If they are measurements, say "
+            f"task='measurements'{options.format(Task.MEASUREMENTS)}."
         )
     return Task.CLASSES
 

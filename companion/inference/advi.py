@@ -1,7 +1,7 @@
 """Automatic differentiation variational inference with PyMC: as PyMC does it.
 
-Explained in the chapter `book/pymc/moons`, sections "ADVI" and "Start, optimiser, rate or steps?". The algorithm is
-that of Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as PyMC implements it.
+Explained in the chapter `book/pymc/moons`, sections "Mini-batch ADVI" and "Start, optimiser, rate or steps?". The
+algorithm is that of Kucukelbir et al. (2017), "Automatic Differentiation Variational Inference", as PyMC implements it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pymc as pm
 
+from companion import moved
 from companion.checks import positive, whole
 from companion.errors import ModelError, first_line
 from companion.logs import held_back
@@ -23,6 +24,11 @@ from companion.posterior import ApproximationPosterior, Posterior
 __all__ = ["best_fit", "fit_advi"]
 
 P = TypeVar("P", bound=Posterior)
+
+
+def __getattr__(name: str) -> Any:
+    """Give a name that moved to another module, with a warning."""
+    return moved.moved_name("companion.inference.advi", name)
 
 
 def fit_advi(

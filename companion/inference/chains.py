@@ -227,8 +227,8 @@ def _machine(model: pm.Model, sampler: Sampler, machine: str | torch.device | Ma
     if isinstance(machine, Machine):
         if machine.precision == "bfloat16" and not sampler.minibatches:
             raise ModelError(
-                f"precision='bfloat16' with sampler={sampler.name!r}: its rounding errors would be taken for errors of "
-                "the step. Use precision='float32' or 'float64'."
+                f"machine=Machine(precision='bfloat16') with sampler={sampler.name!r}: its rounding errors would be "
+                "taken for errors of the step. Use Machine(precision='float32'), or 'float64'."
             )
         return machine
     found = Machine.of(machine)

@@ -65,7 +65,7 @@ def dropout(
     p
         Probability with which a hidden unit is dropped.
     batch_size, restarts, learning_rate, schedule, start, temperature, keep, machine, checkpoint, seed, callback
-        As for `companion.inference.fit`.
+        Settings of `companion.inference.fit`, with the same meaning.
     elbo_draws
         Number of masks that estimate the record's ELBO, which is the expected log density and not a bound.
     progressbar

@@ -1,6 +1,7 @@
 """The engine: fit any continuous PyMC model in torch, on CPU or GPU.
 
-Explained in `book/reference/how_a_fit_works`; the chapter `book/pymc/moons` compares it with `pymc.fit`.
+Explained in `book/reference/how_a_fit_works`, section "The loop"; the chapter
+`book/pymc/moons_posterior`, section "The same model, in torch", fits by it what PyMC fitted before.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def fit(
 
         -\mathbb{E}_q[\log p(\mathcal{D} \mid \theta)] + T \; \mathrm{KL}(q(\theta) \,\|\, p(\theta)).
 
-    Under ``torchrun`` the same call is a distributed fit. Ctrl-C returns what was fitted so far.
+    Under ``torchrun`` the same call is a distributed fit. Ctrl-C returns what was fitted so far. A model without
+    observations gives an approximation of its prior.
 
     Parameters
     ----------
@@ -126,7 +128,17 @@ def fit(
 
     Notes
     -----
-    Blundell et al. (2015), "Weight uncertainty in neural networks"; Kucukelbir et al. (2017), "Automatic
+    **Cost.** A step takes one gradient of the log density for each restart and each of the `draws`, on the rows of the
+    batch. Memory holds the parameters of the family and Adam's two moments of each, for every restart: six numbers per
+    value with "mean-field", and see the classes of `companion.variational` for the others. The rest is what one such
+    gradient takes.
+
+    **Not for** discrete variables, which are refused. Not for doubt far from the data, where "mean-field" is too sure;
+    "full-rank", "low-rank" or `laplace` see correlations, and `sample` draws from the posterior itself. A fit finds
+    one mode for each restart, and ``keep="mixture"`` keeps several. On a large network "mean-field" at full weight
+    leaves most weights unused (chapter `book/mnist/pruning`).
+
+    **Sources.** Blundell et al. (2015), "Weight uncertainty in neural networks"; Kucukelbir et al. (2017), "Automatic
     differentiation variational inference".
     """
     chosen, begin, place = family_named(family), Start.of(start), Machine.of(machine)

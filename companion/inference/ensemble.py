@@ -58,7 +58,7 @@ def ensemble(
     members
         Number of members.
     batch_size, learning_rate, schedule, machine, checkpoint, seed, callback, progressbar
-        As for `companion.inference.fit`.
+        Settings of `companion.inference.fit`, with the same meaning.
     start
         Where the members start: "model", whose values the members after the first shuffle, or "prior".
     temperature
@@ -90,7 +90,8 @@ def ensemble(
     mini-batches; here all see the same ones.
 
     A step costs one gradient per member, and memory is Adam's per member. Not for fewer than about five members, and
-    not for a posterior of one mode: every member ends there, and what is left of the spread is nothing.
+    not for a posterior of one mode: every member ends there, and what is left of the spread is nothing. A model without
+    observations gives modes of its prior.
     """
     count = whole("members", members, 1)
     refuse_the_same(Start.of(start), count, f"members={count}")

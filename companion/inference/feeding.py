@@ -1,7 +1,8 @@
 """Mini-batches from a generator into PyMC's own ADVI, by a callback.
 
 A generator can take its rows from anywhere, a file or a database, so the data need not fit in memory. (The engine,
-`companion.inference.fit`, streams from a `torch.utils.data.Dataset` instead.) Explained in the chapter `book/pymc/zh`.
+`companion.inference.fit`, streams from a `torch.utils.data.Dataset` instead.) Explained in the chapter `book/pymc/zh`,
+section "小批量 ADVI：数据不必装进内存".
 """
 
 from __future__ import annotations

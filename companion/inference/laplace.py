@@ -134,7 +134,7 @@ def laplace(
     alone; compare with `fit` over several restarts. Where the posterior is skewed, near the edge of a support or in a
     funnel, a normal distribution is a poor picture, and `LaplacePosterior.k_hat` says so. "sampled" with "ggn" predicts
     badly for networks with many more weights than rows: the matrix is that of a linear network, and "linearised"
-    predicts with it.
+    predicts with it. A model without observations gives the approximation of its prior.
 
     **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood
     of classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of

@@ -71,7 +71,8 @@ def swag(
     trajectory
         Learning rate of the trajectory; a `Trajectory` also sets its share of the steps, its rank, and its optimiser.
     start, machine, checkpoint, seed, elbo_draws, progressbar
-        As for `companion.inference.fit`; a start's ``scale`` and ``map_steps`` have no part here.
+        Settings of `companion.inference.fit`, with the same meaning; a start's ``scale`` and ``map_steps`` have no
+        part here.
     keep
         Restarts that the posterior is made of: a name of `Keep`.
     callback

@@ -184,8 +184,7 @@ def _maximise(
             f"the evidence isn't finite on the way to its maximum over {list(scales)}. Give the scales a prior that "
             "keeps them from zero and from infinity, or take scales='joint'."
         )
-    best: np.ndarray = found.x
-    return best
+    return found.x
 
 
 # --- held values ------------------------------------------------------------------------------------------
@@ -193,8 +192,7 @@ def _maximise(
 
 def _values_of(target: Target, scales: tuple[str, ...]) -> np.ndarray:
     own = target.objective.layout.split(target.mode)
-    joined: np.ndarray = torch.cat([own[name].reshape(-1) for name in scales]).detach().cpu().numpy()
-    return joined
+    return torch.cat([own[name].reshape(-1) for name in scales]).detach().cpu().numpy()
 
 
 def _at(target: Target, scales: tuple[str, ...], s: torch.Tensor) -> Target:

@@ -177,7 +177,7 @@ class Target:
         flat
             The values that vary, (free,): a leaf, or something made of one.
         curvature
-            Which of the two.
+            Name of the second derivatives or of the Gauss-Newton matrix.
         again
             Whether the result can be differentiated.
         """

@@ -7,13 +7,14 @@ from companion.machine.budget import BUDGET_BYTES, draws_at_once, slices
 from companion.machine.compilation import compiled, faster
 from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
-from companion.machine.guarding import guard
+from companion.machine.guarding import guard, random_kept
 from companion.machine.libraries import Library, LibraryError
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
 from companion.machine.seeds import generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
 from companion.machine.timing import fastest_of
+from companion.machine.tracing import traced
 from companion.machine.work import Work
 
 __all__ = [
@@ -35,8 +36,10 @@ __all__ = [
     "guard",
     "has_bfloat16",
     "memory_kept",
+    "random_kept",
     "reseed",
     "seed_for",
     "slices",
     "threads_worth",
+    "traced",
 ]

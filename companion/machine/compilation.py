@@ -89,7 +89,7 @@ def faster(
     except Exception as error:  # the compiler can fail in many ways, and a fit can do without it
         notice(
             f"torch.compile failed ({type(error).__name__}: {first_line(error)[:200]}); the fit goes on "
-            "without it. compile=False doesn't try it; on CPU it needs a C++ compiler."
+            "without it. machine=Machine(compile=False) doesn't try it; on CPU it needs a C++ compiler."
         )
         return function, False
     _log.info("a gradient takes %.2f ms plain, %.2f ms compiled", 1e3 * plain, 1e3 * quick)

@@ -29,8 +29,8 @@ def fill_normal(out: torch.Tensor, scale: float, seed: int, purpose: str, *numbe
     scale
         Standard deviation.
     seed, purpose, numbers
-        As for `seed_for`. Every part of a long tensor has a number of its own after these, so that the result is the
-        same with any number of threads.
+        Arguments of `seed_for`. Every part of a long tensor has a number of its own after these, so that the result
+        is the same with any number of threads.
 
     Returns
     -------

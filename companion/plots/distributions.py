@@ -13,11 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from companion.checks import fraction, positive, whole
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import INK, head, new_axes
+from companion.plots.style import INK, dashes, head, new_axes
+from companion.plots.ticks import plain_numbers
 
 __all__ = ["pruning_curve", "score_histograms", "snr_histogram", "weight_posteriors"]
 
@@ -84,12 +86,13 @@ def score_histograms(
             histtype="stepfilled",
             facecolor=to_rgba(f"C{k}", 0.12),
             edgecolor=f"C{k}",
+            linestyle=dashes(k),
             linewidth=1.5,
             label=say(name),
         )
     ax.set(xlabel=say(xlabel), ylabel=say("density" if density else "points"), title=title or "")
     ax.legend()
-    return ax
+    return plain_numbers(ax)
 
 
 def snr_histogram(
@@ -100,7 +103,7 @@ def snr_histogram(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw how well the weights of each layer are known, by :math:`\log_{10}` of their signal-to-noise ratios.
+    r"""Draw how well the weights of each layer are known, by their signal-to-noise ratios.
 
     Parameters
     ----------
@@ -123,8 +126,9 @@ def snr_histogram(
 
     Notes
     -----
-    Blundell et al. (2015), "Weight Uncertainty in Neural Networks", draw the same in decibels, 20 times these
-    numbers. Each layer's histogram has the area 1.
+    Coordinates along the axis are :math:`\log_{10}` of the ratios, and its ticks name the ratios themselves. Blundell
+    et al. (2015), "Weight Uncertainty in Neural Networks", draw the same in decibels, 20 times these logarithms. Each
+    layer's histogram has the area 1.
     """
     layers = {name: np.asarray(ratios, dtype=float).ravel() for name, ratios in signal_to_noise.items()}
     for name, ratios in layers.items():
@@ -138,8 +142,8 @@ def snr_histogram(
         pruned = fraction("pruned", pruned, "such as 0.75")
     least = positive("least", least, "such as 0.001")
     logarithms = {name: np.log10(np.maximum(ratios, least)) for name, ratios in layers.items()}
-    xlabel = r"$\log_{10}$ of the signal-to-noise ratio |mean| / scale"
-    ax = score_histograms(logarithms, xlabel=xlabel, title=title, ax=ax)
+    ax = score_histograms(logarithms, xlabel="signal-to-noise ratio |mean| / scale", title=title, ax=ax)
+    ax.xaxis.set(major_locator=MultipleLocator(1), major_formatter=FuncFormatter(lambda value, _: f"{10**value:,g}"))
     if pruned is not None:
         end = np.quantile(np.concatenate(list(logarithms.values())), pruned)
         ax.axvline(
@@ -165,8 +169,8 @@ def weight_posteriors(
         to the means and the standard deviations of its weights, both (\*shape), as `companion.inference.moments` gives
         them. The figure has one row for each state, all on the same axes; every state has the same layers.
     bins
-        Largest number of bins, of means and of standard deviations; small layers get fewer. Bins of standard deviations
-        have equal widths on a logarithmic axis.
+        Largest number of bins, of means and of standard deviations; small layers get fewer. Standard deviations are on
+        a logarithmic axis, on which their bins have equal widths.
     title
         Title of the figure.
 
@@ -178,7 +182,8 @@ def weight_posteriors(
 
     Notes
     -----
-    Each histogram has the area 1 in the units of its axis. After a figure of McAteer (2019).
+    Each histogram of means has the area 1, and each of standard deviations the area 1 per factor of ten. Layers differ
+    in colour and in dashes. After a figure of McAteer (2019).
     """
     if not isinstance(moments, Mapping) or not all(isinstance(layers, Mapping) for layers in moments.values()):
         raise ModelError(
@@ -212,12 +217,15 @@ def weight_posteriors(
         for k, (layer, (means, scales)) in enumerate(layers.items()):
             for ax, values, (low, high) in zip(row, (means, np.log10(scales)), limits, strict=True):
                 edges = np.linspace(low - 0.03, high + 0.03, min(bins, int(4 * values.size ** (1 / 3))) + 1)
-                style = {"facecolor": to_rgba(f"C{k}", 0.08), "edgecolor": f"C{k}", "linewidth": 1.4}
-                ax.hist(values, edges.tolist(), density=True, histtype="stepfilled", label=layer, **style)
+                heights, _ = np.histogram(values, edges, density=True)
+                at = edges if ax is row[0] else 10**edges
+                ax.stairs(heights, at, fill=True, facecolor=to_rgba(f"C{k}", 0.08))
+                ax.stairs(heights, at, edgecolor=f"C{k}", linewidth=1.4, linestyle=dashes(k), label=layer)
         row[0].set(ylabel=say("density"), title=say("{}: means", state))
-        row[1].set(title=say("{}: standard deviations", state))
+        row[1].set(title=say("{}: standard deviations", state), xscale="log")
+        plain_numbers(row[1])
     axes[-1, 0].set_xlabel(say("mean of a weight"))
-    axes[-1, 1].set_xlabel(r"$\log_{10}$ " + say("of a weight's standard deviation"))
+    axes[-1, 1].set_xlabel(say("standard deviation of a weight"))
     axes[0, 0].legend()
     if title is not None:
         head(figure, title)
@@ -229,6 +237,7 @@ def pruning_curve(
     scores: Mapping[str, np.ndarray],
     *,
     ylabel: str,
+    log: bool = False,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -242,6 +251,9 @@ def pruning_curve(
         Mapping from the name of each order of removal, or of each model, to its score at each share, (shares,).
     ylabel
         Name of the score, with its unit.
+    log
+        Whether to draw against the share that is kept, in percent on a logarithmic axis that falls to the right: it
+        spreads the shares close to 1.
     title
         Title of the axes.
     ax
@@ -250,7 +262,8 @@ def pruning_curve(
     Raises
     ------
     ModelError
-        If there is nothing to draw, a score is missing, NaN or infinite, or the shares don't rise between 0 and 1.
+        If there is nothing to draw, a score is missing, NaN or infinite, or the shares don't rise between 0 and 1, or
+        end at 1 where nothing would be kept on a logarithmic axis.
 
     Notes
     -----
@@ -262,12 +275,17 @@ def pruning_curve(
         raise ModelError(f"share={share.tolist()}; expected (shares,) that rise, from 0 or more up to 1 or less.")
     if not scores:
         raise ModelError("no curve to draw; expected a mapping from names to scores at each share.")
-    ax = new_axes(ax)
+    if log and share[-1] == 1:
+        raise ModelError("share ends at 1, where nothing is kept; with log=True, expected shares below 1.")
+    ax, x = new_axes(ax), 100 * (1 - share) if log else share
     for k, (name, values) in enumerate(scores.items()):
         curve = np.asarray(values, dtype=float)
         if curve.shape != share.shape or not np.isfinite(curve).all():
             raise ModelError(f"scores of {name!r}: {curve.tolist()}; expected {len(share)} finite numbers.")
-        ax.plot(share, curve, color=f"C{k}", marker=_MARKERS[k % len(_MARKERS)], markersize=5, label=say(name))
-    ax.set(xlabel=say("share of the weights that are removed"), ylabel=say(ylabel), title=title or "")
+        ax.plot(x, curve, color=f"C{k}", marker=_MARKERS[k % len(_MARKERS)], markersize=5, label=say(name))
+    xlabel = "share of the weights that are kept (%)" if log else "share of the weights that are removed"
+    ax.set(xlabel=say(xlabel), ylabel=say(ylabel), title=title or "")
+    if log:
+        ax.set(xscale="log", xlim=(110, 0.9 * x[-1]))
     ax.legend()
-    return ax
+    return plain_numbers(ax)

@@ -10,16 +10,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import LINE_COLORS, head, new_axes
+from companion.plots.style import dashes, head, new_axes
 
-__all__ = ["chain_ranks", "elbo_history", "parameter_paths", "weight_traces"]
+__all__ = ["chain_ranks", "elbo_history", "parameter_paths", "weight_intervals", "weight_traces"]
 
 
 def elbo_history(
@@ -34,6 +33,8 @@ def elbo_history(
     """Draw the loss, the negative ELBO in nats, over the steps of one or more fits.
 
     The loss of a step is estimated from one draw and jumps about. It is drawn faintly, with its running mean over it.
+    The axis begins a little below the lowest running mean: a log evidence has no natural zero. The steep first part may
+    lie above it.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def elbo_history(
     if not histories:
         raise ModelError("no history to draw; expected a mapping from a label to the loss at each step.")
     ax = new_axes(ax)
-    tops = []
+    tops, lowest = [], []
     for k, (name, history) in enumerate(histories.items()):
         history = np.asarray(history, dtype=float)
         if history.ndim != 1 or len(history) < window:
@@ -70,16 +71,31 @@ def elbo_history(
         mean = np.convolve(history, np.ones(window) / window, mode="valid")
         every = max(1, len(history) // 3000)  # more points than pixels only make the picture larger
         ax.plot(np.arange(0, len(history), every), history[::every], color=color, alpha=0.15, linewidth=0.5)
-        line = "-" if colors or k < len(LINE_COLORS) else "--"  # where colours begin anew
-        ax.plot(np.arange(window - 1, len(history)), mean, color=color, linestyle=line, linewidth=1.8, label=name)
+        steps = np.arange(window - 1, len(history))
+        ax.plot(steps, mean, color=color, linestyle=dashes(k), linewidth=1.8, label=name)
         tops.append(np.quantile(mean, 0.95))
-    ax.set(xlabel=say("step"), ylabel=say(ylabel), title=title or "", ylim=(0, 1.25 * max(tops)))
-    ax.legend(loc="upper right")
+        lowest.append(mean.min())
+    ax.set(xlabel=say("step"), ylabel=say(ylabel), title=title or "", ylim=_limits(min(lowest), max(tops)))
+    if len(histories) > 1:
+        ax.legend(loc="upper right")
     return ax
 
 
+def _limits(low: float, high: float) -> tuple[float, float]:
+    """Choose where an axis begins and ends; a loss that is positive gets positive ends, as a log axis needs them."""
+    top = high + 0.25 * (abs(high) or 1.0)
+    bottom = low - 0.1 * (top - low)
+    return (max(bottom, 0.5 * low) if low > 0 else bottom), top
+
+
 def parameter_paths(
-    means: np.ndarray, scales: np.ndarray, *, title: str | None = None, axes: Sequence[Axes] | None = None
+    means: np.ndarray,
+    scales: np.ndarray,
+    *,
+    groups: Mapping[str, int] | None = None,
+    moving: np.ndarray | None = None,
+    title: str | None = None,
+    axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
     """Draw the path of each variational parameter over the steps; a line that still drifts has not converged.
 
@@ -87,6 +103,12 @@ def parameter_paths(
     ----------
     means, scales
         Mean and standard deviation of each weight at each step, both (steps, weights).
+    groups
+        Name of each group of weights, such as a layer, to their number, in the order of the weights: a colour for each,
+        named in a legend. By default every weight has the same colour.
+    moving
+        Whether each weight still moves, (weights,): those that do are drawn with heavy lines, the others with faint
+        ones. By default all lines are alike.
     title
         Title of the new figure, if no axes are given.
     axes
@@ -95,26 +117,45 @@ def parameter_paths(
     Raises
     ------
     ModelError
-        If the two don't have the same shape (steps, weights).
+        If the two don't have the same shape (steps, weights), the groups don't hold all weights, or there isn't one
+        answer for each weight whether it moves.
     """
     means, scales = np.asarray(means), np.asarray(scales)
     if means.ndim != 2 or means.shape != scales.shape:
         raise ModelError(f"means {means.shape} and scales {scales.shape}; expected the same shape (steps, weights).")
+    sizes = dict(groups or {"": means.shape[1]})
+    if sum(sizes.values()) != means.shape[1] or min(sizes.values()) < 1:
+        raise ModelError(f"groups {sizes} for {means.shape[1]} weights; expected sizes that add up to that number.")
+    if moving is not None and np.shape(moving) != means.shape[1:]:
+        raise ModelError(f"moving has the shape {np.shape(moving)}; expected one answer for each of the weights.")
     if axes is None:
         figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
         head(figure, title or "")
     every = max(1, len(means) // 300)  # more points than pixels only make the picture larger
     steps = np.arange(0, len(means), every)
-    palette = sns.color_palette("mako", means.shape[1])
     for ax, values, label in zip(axes, (means, scales), ("mean of each weight", "scale of each weight"), strict=True):
-        for k, color in enumerate(palette):
-            ax.plot(steps, values[::every, k], color=color, linewidth=0.8)
+        first = 0
+        for g, (name, size) in enumerate(sizes.items()):
+            of_group = ax.plot(
+                steps,
+                values[::every, first : first + size],
+                color=f"C{g}",
+                linestyle=dashes(g),
+                linewidth=0.8,
+                alpha=0.8,
+            )
+            of_group[0].set_label(name or "_")
+            first += size
         ax.set(xlabel=say("step"), ylabel=say(label))
         ax.locator_params(axis="x", nbins=4)
+        for line, moves in zip(ax.lines, [] if moving is None else moving, strict=False):
+            line.set(linewidth=1.9 if moves else 0.6, alpha=1.0 if moves else 0.45)
+    if groups:
+        axes[1].legend(loc="upper left", fontsize=8)
     return axes
 
 
-def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
+def weight_traces(posterior: Any, names: Sequence[str] | None = None, *, label: str = "weight") -> Any:
     """Draw each variable's marginal densities and its draws, with ArviZ.
 
     Parameters
@@ -123,6 +164,8 @@ def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
         Draws in ArviZ's container, as `Posterior.to_arviz` returns them.
     names
         Names of the variables to show; all by default.
+    label
+        What the variables are; ArviZ 1 labels the axes by itself.
 
     Returns
     -------
@@ -138,7 +181,72 @@ def weight_traces(posterior: Any, names: Sequence[str] | None = None) -> Any:
     missing = [name for name in names or [] if name not in known]
     if missing:
         raise ModelError(f"no draws of {missing}; the posterior has {known}.")
-    return compat.plot_trace(posterior, list(names or known), [say(word) for word in ("weight", "density", "draw")])
+    return compat.plot_trace(posterior, list(names or known), [say(word) for word in (label, "density", "draw")])
+
+
+def weight_intervals(
+    weights: Mapping[str, np.ndarray],
+    *,
+    prior_scale: float | None = 1.0,
+    share: float = 0.95,
+    title: str | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> Sequence[Axes]:
+    """Draw the interval of each weight, unit by unit, over the one that the prior gives it.
+
+    An interval as wide as the shaded one says that the data taught the network nothing about that weight.
+
+    Parameters
+    ----------
+    weights
+        Name of each group of weights to its draws, (draws, ..., units): the last axis counts the units that the weights
+        lead to, or come from. One panel each, whose rows are gathered by unit.
+    prior_scale
+        Standard deviation of the weights' prior, a normal one around zero, whose interval is shaded; None for no shade.
+    share
+        Share of the draws that an interval holds.
+    title
+        Title of the new figure, if no axes are given.
+    axes
+        Axes to draw on, one for each group; those of a new figure by default.
+
+    Raises
+    ------
+    ModelError
+        If there is no group, one isn't of the shape (draws, ..., units), or `share` isn't between 0 and 1.
+    """
+    arrays = {name: np.asarray(draws) for name, draws in weights.items()}
+    wrong = {name: draws.shape for name, draws in arrays.items() if draws.ndim < 2 or not draws.size}
+    if not arrays or wrong or not 0 < share < 1:
+        raise ModelError(
+            f"groups {wrong or list(arrays)}, share={share}; expected draws (draws, ..., units) of at least one group, "
+            "and a share between 0 and 1."
+        )
+    if axes is None:
+        figure, panels = plt.subplots(1, len(arrays), figsize=(7.2, 3.8), squeeze=False)
+        axes = list(panels[0])
+        head(figure, title or "")
+    ends = [(1 - share) / 2, 0.5, (1 + share) / 2]
+    for k, (ax, (name, draws)) in enumerate(zip(axes, arrays.items(), strict=True)):
+        of_units = draws.reshape(len(draws), -1, draws.shape[-1]).swapaxes(1, 2)  # (draws, units, weights of a unit)
+        low, middle, high = np.quantile(of_units, ends, axis=0)
+        units, own = middle.shape
+        rows = np.arange(units)[:, None] + (np.linspace(-0.3, 0.3, own) if own > 1 else np.zeros(1))
+        if prior_scale is not None:
+            reach = norm.ppf(ends[2], scale=prior_scale)
+            ax.axvspan(-reach, reach, color="0.9", linewidth=0)
+        ax.axvline(0, color="0.6", linewidth=0.8)
+        ax.hlines(rows, low, high, color=f"C{k}", linewidth=2)
+        ax.plot(middle.ravel(), rows.ravel(), "o", color=f"C{k}", markersize=3)
+        ax.set(
+            title=name,
+            xlabel=say("weight"),
+            yticks=range(units),
+            yticklabels=[say("unit {}", u + 1) for u in range(units)],
+        )
+        ax.set_ylim(units - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0)
+    return axes
 
 
 def chain_ranks(
@@ -186,7 +294,8 @@ def chain_ranks(
         ax.axhspan(level - noise, level + noise, color="0.9", linewidth=0)
         ax.axhline(level, color="0.4", linestyle="--", linewidth=1)
         for k, of_chain in enumerate(ranks):
-            ax.stairs(np.histogram(of_chain, edges)[0], edges, color=f"C{k}", linewidth=1.2)
+            counts, _ = np.histogram(of_chain, edges)
+            ax.stairs(counts, edges, baseline=None, color=f"C{k}", linestyle=dashes(k), linewidth=1.2)
         ax.set(title=name, xlabel=say("rank among all draws"), xticks=[], ylim=(0, None))
         ax.title.set_fontsize(8)
     axes[0].set_ylabel(say("draws of one chain"))

@@ -26,7 +26,8 @@ def model_graph(model: pm.Model, *, title: str | None = None, ax: Axes | None = 
     """Draw which variable depends on which, from the top down.
 
     Random variables have round ends and are shaded if they are observed; data are grey boxes; variables that are
-    computed from others have a dashed frame.
+    computed from others have a dashed frame. Observed values have no box of their own: PyMC would let an arrow lead to
+    them from the variable that they are values of, as though the data depended on it.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def model_graph(model: pm.Model, *, title: str | None = None, ax: Axes | None = 
         Axes to draw on; those of a new figure by default.
     """
     drawn = pm.model_to_networkx(model)
+    observed = [name for rv in model.observed_RVs for name in drawn.successors(rv.name) if _kind(model, name) == "data"]
+    drawn.remove_nodes_from(observed)
     ax = new_axes(ax, (7.2, 4.6))
     places = _places(drawn)
     boxes = {}

@@ -160,7 +160,9 @@ def image_predictions(
     if known is None:
         meanings["of the predicted class"] = WRONG
     else:
-        meanings |= {"of the true class": TRUE, "of a wrong prediction": WRONG}
+        meanings |= {"of the true class": TRUE}
+        if np.any(mean.argmax(axis=1) != known):
+            meanings |= {"of a wrong prediction": WRONG}
     bars = [Patch(color=color, label=say(meaning)) for meaning, color in meanings.items()]
     handles = [*bars, Line2D([], [], color=INK, linewidth=0.9, label=say("5 to 95 % of the draws"))]
     if line is not None:

@@ -38,6 +38,8 @@ CHINESE = {
     "scale of each weight": "各权重的标准差",
     "posterior predictive probability of class 1": "类别 1 的后验预测概率",
     "weight": "权重",
+    "unit {}": "单元 {}",
+    "standard deviation": "标准差",
     "density": "密度",
     "draw": "样本序号",
     "rank among all draws": "在全部样本中的名次",

@@ -1,6 +1,6 @@
 """Figures of scores: calibration, risk against coverage, decisions against a price, and comparisons of methods.
 
-Explained in the chapter `book/pymc/breast_cancer`.
+Explained in the chapter `book/pymc/breast_cancer_decisions`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from matplotlib.axes import Axes
 
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import INK, new_axes
+from companion.plots.style import INK, dashes, new_axes
+from companion.plots.ticks import plain_numbers
 from companion.uncertainty import Estimate, Reliability, RiskCoverage
 
 __all__ = ["decision_curves", "interval_plot", "reliability_diagram", "risk_coverage"]
 
-_MARKERS, _LINES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # for readers who can't tell the colours
+_MARKERS = "os^Dv"  # for readers who can't tell the colours, as are the dashes
+_BESIDE = (0, (9, 2))  # dashes of lines that no method makes
 _LOGIT_ENDS = 0.001  # where axes of log-odds end: a share of 0 has none
+_LOGIT_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
 def reliability_diagram(
@@ -28,6 +31,7 @@ def reliability_diagram(
     ylabel: str = "share for which it came true",
     title: str | None = None,
     logit: bool = False,
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how often statements came true against their stated probabilities; on the diagonal, the two agree.
@@ -46,6 +50,8 @@ def reliability_diagram(
     logit
         Whether the axes are even in log-odds, which spreads what lies near 0 and near 1. Shares of 0 and of 1 are drawn
         on the frame.
+    legend
+        Whether the axes have a legend; panels of one figure may share one.
     ax
         Axes to draw on; those of a new figure by default.
 
@@ -64,7 +70,7 @@ def reliability_diagram(
         if curve.low is not None and curve.high is not None:
             bars = np.clip([happened - curve.low, curve.high - happened], 0, None)
             bars[0] = np.minimum(bars[0], happened - ends[0] / 2)  # no end of a bar where log-odds are infinite
-            ax.errorbar(stated, happened, bars, color=f"C{k}", linewidth=1.2, alpha=0.5, linestyle=_LINES[k % 5])
+            ax.errorbar(stated, happened, bars, color=f"C{k}", linewidth=1.2, alpha=0.5, linestyle=dashes(k))
         size = 12 + 220 * curve.count / curve.count.sum()
         style = {"s": size, "color": f"C{k}", "marker": _MARKERS[k % 5], "edgecolor": "white", "alpha": 0.85}
         ax.scatter(stated, happened, **style, zorder=3, clip_on=False, label=say(name))
@@ -72,9 +78,13 @@ def reliability_diagram(
     if logit:
         ax.set(xscale="logit", yscale="logit", xlim=ends, ylim=ends)
         ax.minorticks_off()
+        named = [f"{place:g}" for place in _LOGIT_TICKS]
+        ax.set_xticks(_LOGIT_TICKS, named)
+        ax.set_yticks(_LOGIT_TICKS, named)
     else:
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    ax.legend(loc="upper left", markerscale=0.7)
+    if legend:
+        ax.legend(loc="upper left", markerscale=0.7)
     return ax
 
 
@@ -85,7 +95,9 @@ def decision_curves(
     xlabel: str,
     ylabel: str,
     mark: float | None = None,
+    beside: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     log: bool = False,
+    legend: bool = True,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -102,8 +114,13 @@ def decision_curves(
         Labels of the axes, with their units.
     mark
         Price or threshold at which to draw a dashed line, such as the one that a decision uses.
+    beside
+        Mapping from names to lines that no method makes, such as what treating everybody brings, (points on the line,);
+        they are dark, with long dashes, and have no interval.
     log
         Whether equal factors of the price are drawn equally long.
+    legend
+        Whether the axes have a legend; panels of one figure may share one.
     title
         Title of the axes.
     ax
@@ -117,31 +134,46 @@ def decision_curves(
     if not curves:
         raise ModelError("no curve to draw; expected a mapping from names to `group_bootstrap` results.")
     places = np.asarray(x, dtype=float)
+    lines: dict[str, Sequence[float] | np.ndarray] = {name: curve.value for name, curve in curves.items()}
+    lines.update(beside or {})
+    for name, line in lines.items():
+        if np.shape(line) != places.shape:
+            raise ModelError(f"the curve of {name!r} has shape {np.shape(line)}; expected {places.shape}, as `x` has.")
     ax = new_axes(ax)
     for k, (name, curve) in enumerate(curves.items()):
-        if np.shape(curve.value) != places.shape:
-            raise ModelError(
-                f"the curve of {name!r} has shape {np.shape(curve.value)}; expected {places.shape}, as `x` has."
-            )
         ax.fill_between(places, curve.low, curve.high, color=f"C{k}", alpha=0.15, linewidth=0)
-        ax.plot(places, curve.value, color=f"C{k}", linestyle=_LINES[k % 5], linewidth=1.6, label=say(name))
+        ax.plot(places, curve.value, color=f"C{k}", linestyle=dashes(k), linewidth=1.6, label=say(name))
+    for name, line in (beside or {}).items():
+        ax.plot(places, line, color=INK, linestyle=_BESIDE, linewidth=1.2, label=say(name))
     if mark is not None:
         ax.axvline(mark, color=INK, linestyle="--", linewidth=1)
     ax.set(xlabel=say(xlabel), ylabel=say(ylabel), title=title or "", xlim=(places.min(), places.max()))
     if log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend()
+        plain_numbers(ax)
+    if legend:
+        ax.legend()
     return ax
 
 
-def risk_coverage(curves: Mapping[str, RiskCoverage], *, title: str | None = None, ax: Axes | None = None) -> Axes:
+def risk_coverage(
+    curves: Mapping[str, RiskCoverage],
+    *,
+    least: float = 0.0,
+    mark: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the share of errors against the share of points that are answered, those with the least doubt first.
 
     Parameters
     ----------
     curves
         Mapping from the name of each method to its result of `companion.uncertainty.risk_coverage`.
+    least
+        Coverage at which the axis begins, from 0 to below 1. At small coverages a curve jumps with every single error.
+    mark
+        Coverage at which to draw a dashed line, such as one that the text speaks of.
     title
         Title of the axes.
     ax
@@ -150,19 +182,25 @@ def risk_coverage(curves: Mapping[str, RiskCoverage], *, title: str | None = Non
     Raises
     ------
     ModelError
-        If there are no curves.
+        If there are no curves, or the axis would begin outside of 0 to 1.
     """
     if not curves:
         raise ModelError("no curve to draw; expected a mapping from names to `risk_coverage` results.")
+    if not 0 <= least < 1:
+        raise ModelError(f"least={least}; expected a coverage from 0 to below 1, such as 0.2.")
     ax = new_axes(ax)
+    highest = 0.0
     for k, (name, curve) in enumerate(curves.items()):
-        ax.plot(curve.coverage, curve.risk, color=f"C{k}", linestyle=_LINES[k % 5], label=say(name))
+        ax.plot(curve.coverage, curve.risk, color=f"C{k}", linestyle=dashes(k), label=say(name))
+        highest = max(highest, curve.risk[curve.coverage >= least].max())
+    if mark is not None:
+        ax.axvline(mark, color=INK, linestyle="--", linewidth=1)
     ax.set(
         xlabel=say("coverage: share of points that are answered"),
         ylabel=say("risk: share of errors among them"),
         title=title or "",
-        xlim=(0, 1),
-        ylim=(0, None),
+        xlim=(least, 1),
+        ylim=(0, 1.05 * highest or None),
     )
     ax.legend(loc="upper left")
     return ax

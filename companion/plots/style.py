@@ -5,6 +5,8 @@ Every chapter sets the style once, at its top, beginning with `book/pymc/moons`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -14,7 +16,17 @@ from matplotlib.figure import Figure
 
 from companion.plots.language import speak
 
-__all__ = ["CLASS_COLORS", "head", "new_axes", "probability_map", "uncertainty_map", "use_style"]
+__all__ = [
+    "CLASS_COLORS",
+    "DASHES",
+    "LINE_COLORS",
+    "dashes",
+    "head",
+    "new_axes",
+    "probability_map",
+    "uncertainty_map",
+    "use_style",
+]
 
 CLASS_COLORS = ("#1f5f8b", "#c8553d")
 """Blue for class 0 and red for class 1; they differ in lightness too, for readers who can't tell the hues apart."""
@@ -24,7 +36,13 @@ LINE_COLORS = (*CLASS_COLORS, "#439e8e", "#9e8eef", "#2b2b2b")
 
 Their smallest distance by CIEDE2000 is 21 in the three ways of seeing; `tests/plots/test_style.py` measures it by the
 matrices of Machado, Oliveira and Fernandes (2009), "A Physiologically-Based Model for Simulation of Color Vision
-Deficiency". A sixth line has the first colour again, and `elbo_history` draws it dashed.
+Deficiency". In a dark page, which turns light into dark and keeps the hues, some come closer: `DASHES` tell them apart.
+"""
+
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+"""Dashes of lines in their order, for readers who can't tell the colours, and for dark pages.
+
+One more than there are colours: a sixth line has the first colour again, and not its dashes.
 """
 
 INK = "#22303c"
@@ -75,6 +93,11 @@ def use_style(language: str = "en") -> None:
     )
     if speak(language) == "zh":  # the companion's font has no bold, and half-bold titles look broken
         mpl.rcParams["axes.titleweight"] = "normal"
+
+
+def dashes(line: int) -> Any:
+    """Give the dashes of a line by its number in the figure."""
+    return DASHES[line % len(DASHES)]
 
 
 def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:

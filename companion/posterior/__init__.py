@@ -13,7 +13,7 @@ from companion.posterior.losses import Trend, trend
 from companion.posterior.lowered import LoweredPosterior
 from companion.posterior.marginals import Moments, moments
 from companion.posterior.predictive import Predictive, in_parts
-from companion.posterior.protocol import Draws, Posterior
+from companion.posterior.protocol import Draws, Measuring, Posterior
 from companion.posterior.pruning import prune
 from companion.posterior.pymc import ApproximationPosterior, SampledPosterior
 from companion.posterior.record import Record
@@ -39,6 +39,7 @@ __all__ = [
     "Forward",
     "Health",
     "LoweredPosterior",
+    "Measuring",
     "ModelPosterior",
     "Moments",
     "Packed",

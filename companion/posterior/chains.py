@@ -73,7 +73,7 @@ class ChainPosterior(LoweredPosterior):
     stats
         Statistics of the draws, under ArviZ's names: name to array (draws, chains).
     record
-        How they were made. Chains that diverged for good have weight zero there, and are left out everywhere.
+        Record of the sampling. Chains that diverged for good have weight zero there, and are left out everywhere.
     """
 
     def __init__(
@@ -305,8 +305,7 @@ class ChainPosterior(LoweredPosterior):
 
 def _bfmi(energy: np.ndarray) -> np.ndarray:
     """Compute the Bayesian fraction of missing information of energies (draws, chains), as Betancourt (2016) does."""
-    found: np.ndarray = np.square(np.diff(energy, axis=0)).mean(0) / energy.var(0, ddof=1)
-    return found
+    return np.square(np.diff(energy, axis=0)).mean(0) / energy.var(0, ddof=1)
 
 
 def _stat(name: str, values: np.ndarray) -> np.ndarray:

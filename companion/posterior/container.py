@@ -112,7 +112,7 @@ def _without_starts(model: pm.Model) -> Iterator[None]:
 
 
 def _draws_batches(model: pm.Model) -> bool:
-    """Whether a model sees `pymc.Minibatch`."""
+    """Say whether a model sees `pymc.Minibatch`."""
     every = ancestors([*model.basic_RVs, *model.rvs_to_values.values()])
     return any(v.owner is not None and isinstance(v.owner.op, MinibatchOp) for v in every)
 

@@ -28,7 +28,7 @@ def checked_names(names: Sequence[str] | None, known: Sequence[str], kind: str =
     known
         Names of what there is.
     kind
-        What they are names of, for the message.
+        Kind of what has these names, for the message.
 
     Raises
     ------

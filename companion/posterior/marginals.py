@@ -23,8 +23,7 @@ class Moments(NamedTuple):
     @property
     def signal_to_noise(self) -> np.ndarray:
         r"""Ratio :math:`|\mu| / \sigma` (\*shape): how surely a weight differs from zero."""
-        ratio: np.ndarray = np.abs(self.mean) / self.scale
-        return ratio
+        return np.abs(self.mean) / self.scale
 
 
 def moments(posterior: Any) -> dict[str, Moments]:
@@ -53,5 +52,4 @@ def moments(posterior: Any) -> dict[str, Moments]:
         raise ModelError(
             f"the posterior is a {type(posterior).__name__}; expected one that companion.fit or another fit returned."
         )
-    found: dict[str, Moments] = ask()
-    return found
+    return ask()

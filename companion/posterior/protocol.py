@@ -14,7 +14,7 @@ import numpy as np
 from companion.posterior.marginals import Moments
 from companion.posterior.record import Record
 
-__all__ = ["Draws", "Posterior"]
+__all__ = ["Draws", "Measuring", "Posterior"]
 
 Draws = Mapping[str, np.ndarray]
 
@@ -58,4 +58,13 @@ class Posterior(Protocol):
 
     def save(self, path: str | Path, *, half: bool = True) -> Path:
         """Write it to a file that `companion.load_posterior` reads."""
+        ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A posterior that knows the distribution of the next measurement: of a PyMC model, or of Bayes by Backprop."""
+
+    def observed_parameters(self, x: Any, n: int, seed: int) -> tuple[str, dict[str, np.ndarray]]:
+        """Compute the parameters of the likelihood at inputs, under ``n`` draws: its name, and arrays by theirs."""
         ...

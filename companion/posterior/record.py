@@ -130,8 +130,7 @@ class Record:
     def history(self) -> np.ndarray:
         """Estimate of the negative ELBO at each step, (steps,), in nats, at full weight; the mean over a mixture."""
         kept = self.weights > 0
-        weighted: np.ndarray = self.losses[:, kept] @ self.weights[kept]
-        return weighted
+        return self.losses[:, kept] @ self.weights[kept]
 
     @property
     def history_label(self) -> str:

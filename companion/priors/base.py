@@ -1,6 +1,6 @@
 """The base class of all priors: checked settings, and the same variables for PyMC and for Pyro.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`.
+Explained in `book/reference/how_a_fit_works`, section "On disk": a prior of your own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Normal priors with a fixed scale: one for all weights, or one that follows the number of inputs of a unit.
 
-Explained in the chapters `book/bayes_by_backprop/design_choices` (scales) and `book/mnist/convolutional` (fan-in).
+Explained in the chapters `book/bayes_by_backprop/design_choices`, section "Which prior?" (scales), and
+`book/mnist/convolutional`, section "The network" (fan-in).
 """
 
 from __future__ import annotations

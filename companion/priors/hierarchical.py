@@ -1,6 +1,6 @@
 """A normal prior whose scales are learned from the data, one for each layer or one for each parameter.
 
-Explained in the chapter `book/mnist/hierarchical`.
+Explained in the chapter `book/mnist/hierarchical`, section "The model".
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Pyro's mixture distribution with a support that guides and samplers can transform.
 
-It is imported only where a Pyro model is run.
+It is imported only where a Pyro model is run. Explained in
+`book/reference/how_a_fit_works`, section "On disk".
 """
 
 from __future__ import annotations

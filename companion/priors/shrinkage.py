@@ -1,7 +1,8 @@
 # mypy: untyped-calls-exclude="pyro"
 """Priors that shrink all weights but let single ones, or all weights of single units, escape: horseshoes.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`.
+Explained in `book/reference/how_a_fit_works`, section "On disk"; the chapter
+`book/bayes_by_backprop/design_choices` compares the horseshoe with other priors.
 """
 
 from __future__ import annotations

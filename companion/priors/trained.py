@@ -1,7 +1,8 @@
 r"""Priors whose settings are trained along with the posterior, as in the post: empirical Bayes by gradient.
 
 The settings are those that maximise the ELBO. For scales with a distribution of their own, which PyMC can fit too, see
-`companion.priors.LearnedScale`. Explained in the chapter `book/bayes_by_backprop/regression`.
+`companion.priors.LearnedScale`. Explained in the chapter `book/bayes_by_backprop/regression`,
+section "As the post did it".
 """
 
 from __future__ import annotations

@@ -219,10 +219,11 @@ class Chains:
         fine = torch.isfinite(self.state["position"]).all(1).cpu()
         self.lost = torch.where(self.alive & ~fine, self.step, self.lost)
         if not bool(self.alive.any()):
+            doubles = self.state["position"].dtype == torch.float64
+            finer = "" if doubles else ", or use machine=Machine(precision='float64')"
             raise Broken(
                 f"all {self.plan.chains} chains had diverged by step {self.step:,}: their values are NaN or infinite. "
-                "Lower the sampler's step_size (a tenth is a good next try), standardise the inputs, or use "
-                "precision='float64'."
+                f"Lower the sampler's step_size (a tenth is a good next try), or standardise the inputs{finer}."
             )
 
     def _noise(self, step: int) -> Noise:

@@ -64,6 +64,16 @@ class Dynamics(Protocol):
         """Give a length of the trajectory to start from."""
         ...
 
+    def carried(self, narrower: torch.Tensor) -> float:
+        """Give the factor that takes a length over to new coordinates.
+
+        Parameters
+        ----------
+        narrower
+            Logarithm (size,) of the old scale over the new one, for each value.
+        """
+        ...
+
     def walk(
         self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
     ) -> Trajectory:
@@ -80,6 +90,9 @@ class Hamiltonian:
 
     def length(self, size: int) -> float:
         return 1.0
+
+    def carried(self, narrower: torch.Tensor) -> float:
+        return math.exp(float(narrower.mean()))
 
     def walk(
         self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
@@ -307,9 +320,9 @@ class Metropolis:
     def _new_mass(self, state: State) -> State:
         """End a window: take its scale, and begin the step size and the length anew in its coordinates."""
         old, new = state["shared_scale"], self._metric.scale(state)
-        ratio = math.exp(float((_diagonal(old).double().log() - _diagonal(new).double().log()).mean()))
-        size = state["shared_step_size"] * ratio
-        length = self._lengths.length(state["shared_lengths"], final=False) * ratio
+        narrower = _diagonal(old).double().log() - _diagonal(new).double().log()
+        size = state["shared_step_size"] * math.exp(float(narrower.mean()))
+        length = self._lengths.length(state["shared_lengths"], final=False) * self._dynamics.carried(narrower)
         return {
             "shared_scale": new,
             "shared_averaging": self._averaging.start(size),

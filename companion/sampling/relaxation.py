@@ -64,7 +64,7 @@ def outlook(
     sampler
         Settings of the sampler.
     problem
-        What it samples.
+        Posterior that is sampled, as the kernels see it.
     position
         Positions of the chains, (chains, size), such as those at the end of the warm-up.
     precisions
@@ -145,7 +145,7 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, name:
     Parameters
     ----------
     found
-        What is known of it.
+        Temperature and relaxation of the chains.
     sampler, problem
         Settings of the sampler, and what it samples.
     name

@@ -45,7 +45,7 @@ class StepSizes:
     size
         Largest step size.
     schedule
-        How it changes.
+        Name of the way in which the step size changes.
     warmup, steps
         Number of steps of the warm-up, and of all steps with those of the warm-up.
     cycles
@@ -107,7 +107,7 @@ def cold_steps(draws: int, thin: int, cycles: int, exploration: float) -> list[i
     thin
         Number of cold steps for each draw.
     cycles, exploration
-        As for `StepSizes`.
+        Settings of `StepSizes`, with the same meaning.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """What comes with the package, by name: results of long runs, and fitted posteriors.
 
-Explained in the chapters `book/pymc/breast_cancer` (results) and `book/mnist/dense` (posteriors).
+Explained in the chapters `book/pymc/breast_cancer_decisions` (results) and `book/mnist/dense` (posteriors).
 """
 
 from companion.shelf.released import RELEASES, Release, load_posterior

@@ -1,8 +1,8 @@
 """Results of runs that take longer than a chapter may.
 
 A script in ``studies/`` makes each, with `write_result`, and says so in it; chapters load them with `load_result` and
-compute every score and figure from them anew. Explained in the chapter on breast cancer (`book/pymc/breast_cancer`),
-the first to do so.
+compute every score and figure from them anew. Explained in the chapter `book/pymc/breast_cancer_decisions`,
+section "Setting up".
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Result:
     about: dict[str, Any]
 
     def median(self) -> pd.DataFrame:
-        """Median over the seeds of every score (columns), for every method (rows).
+        """Return the median over the seeds of every score (columns), for every method (rows).
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Result:
         return self._by_method(lambda a: np.nanmedian(a, axis=1))
 
     def spread(self) -> pd.DataFrame:
-        """Best seed minus worst seed of every score, for every method; NaN for methods that were run on one seed.
+        """Return best seed minus worst seed of every score, for every method; NaN where there was one seed.
 
         Raises
         ------
@@ -64,6 +64,35 @@ class Result:
         many = self.seeds() > 1
         return self._by_method(lambda a: np.nanmax(a, axis=1) - np.nanmin(a, axis=1)).where(many, axis=0)
 
+    def grouped(self, score: str = "test accuracy") -> pd.DataFrame:
+        """Return the median of every score, with methods grouped by how they weigh the divergence.
+
+        Parameters
+        ----------
+        score
+            Score by which the methods of a group are sorted, the highest first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows are named by group and method; the groups are "T = 1", "tempered" and "not variational", for methods
+            without a temperature.
+
+        Raises
+        ------
+        DataError
+            As `median`, or if there is no such score, or no temperature.
+        """
+        median = self.median()
+        missing = [name for name in ("temperature", score) if name not in median]
+        if missing:
+            raise DataError(f"no score {missing} in the result of {self.about.get('script')}; it has {list(median)}.")
+        names = ["T = 1", "tempered", "not variational"]
+        kind = np.select([median["temperature"].isna(), median["temperature"] < 1], names[:0:-1], names[0])
+        group = pd.Categorical(kind, [name for name in names if name in kind], ordered=True)
+        found = median.assign(group=group).sort_values(["group", score], ascending=[True, False])
+        return found.set_index("group", append=True).swaplevel().rename_axis(["", "method"])
+
     def machines(self) -> list[str]:
         """Name the machines on which the runs were made, of which an added one may be another."""
         return list(self.about.get("machines", [self.about["versions"]["machine"]]))
@@ -71,8 +100,7 @@ class Result:
     def seeds(self) -> pd.Series[int]:
         """Count the seeds on which each method was run."""
         runs = self._by_method(lambda a: (~np.isnan(a)).sum(axis=1))
-        found: pd.Series[int] = runs.max(axis=1).astype(int)
-        return found
+        return runs.max(axis=1).astype(int)
 
     def _by_method(self, of: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
         """Summarise arrays (methods, seeds)."""

@@ -81,8 +81,7 @@ class Rows:
             self._permutation(e)[max(first - e * self.total, 0) : past - e * self.total]
             for e in range(first // self.total, (past - 1) // self.total + 1)
         ]
-        rows: np.ndarray = np.concatenate(parts)
-        return rows
+        return np.concatenate(parts)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._epoch is None or self._epoch[0] != epoch:

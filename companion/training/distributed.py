@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from companion.errors import InferenceError
+from companion.errors import InferenceError, first_line
 from companion.training.checkpoints import differences
 
 __all__ = ["Processes", "processes"]
@@ -204,4 +204,4 @@ def _join(patience: timedelta) -> None:
 
 def _first_line(error: Exception) -> str:
     """Cut an error of torch's down to what it says, without where in torch's source."""
-    return re.sub(r"^\[\S+:\d+\] ", "", str(error).partition("\n")[0])[:160]
+    return re.sub(r"^\[\S+:\d+\] ", "", first_line(error))[:160]

@@ -92,19 +92,30 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     training.restore(good.tensors, good.step)
     what = _what_broke(training, broken_at)
     step = training.step
-    rounding = (
-        ""
-        if training.objective.dtype == torch.float64 or not _is_rounding(training)
-        else "In float64 the same numbers are finite: use precision='float64'. Where that is too slow: "
-    )
+    advice = _advice(training)
     training.restore(good.tensors, good.step)
     return (
-        f"at step {step:,} {what} in every restart that was left. {rounding}"
-        "Lower learning_rate (a tenth is a good next try) or start_scale, standardise the inputs, or use "
-        "precision='float64' to tell rounding from a model whose density is infinite somewhere. "
+        f"at step {step:,} {what} in every restart that was left. {advice} "
         f"The posterior of the last good state (step {good.step:,}) is this error's `posterior`"
         + (", and the checkpoint before it is kept." if training.folder is not None else ".")
     )
+
+
+def _advice(training: Repeatable) -> str:
+    """Say what to try next, in keywords that this fit has: no wider numbers where it can't compute with them."""
+    finer = training.objective.float64 and training.objective.dtype != torch.float64
+    rounding = finer and _is_rounding(training)
+    first = "In float64 the same numbers are finite: use machine=Machine(precision='float64'). Where that is too slow: "
+    trials = ["lower learning_rate (a tenth is a good next try)"]
+    if any(training.objective.is_scale(name) for name in training.parameters):
+        trials.append("start nearer to one point, with start=Start(scale=...)")
+    trials.append("standardise the inputs")
+    if finer and not rounding:
+        trials.append(
+            "use machine=Machine(precision='float64') to tell rounding from a model whose density is infinite somewhere"
+        )
+    rest = f"{', '.join(trials[:-1])}, or {trials[-1]}."
+    return first + rest if rounding else rest[0].upper() + rest[1:]
 
 
 def _what_broke(training: Repeatable, until: int) -> str:
@@ -127,7 +138,7 @@ def _each_restart(training: Repeatable) -> Iterator[tuple[Parameters, torch.Tens
 
 
 def _is_rounding(training: Repeatable) -> bool:
-    """Whether the log density and its gradient at this step's draws are finite in float64, in any restart."""
+    """Say whether the log density and its gradient at this step's draws are finite in float64, in any restart."""
     data = training.batches.at(training.step)
     return any(training.objective.finite_in_float64(own, e, data) for own, e in _each_restart(training))
 

@@ -266,7 +266,7 @@ class Training(Generic[Task]):
     # --- whole steps ------------------------------------------------------------------------------------
 
     def _at_once(self) -> bool:
-        """Whether the very next step is to be a compiled one, if it can be."""
+        """Say whether the very next step is to be a compiled one, if it can be."""
         return self._adam() is not None and bool(
             self.compiled if self.compiled is not None else self.compile != "auto" and self.compile
         )
@@ -293,7 +293,7 @@ class Training(Generic[Task]):
         return self._is_whole(wait=waits) or self._whole is not None
 
     def _is_whole(self, *, wait: bool = False) -> bool:
-        """Whether the next step can be taken as a whole; one that can't be built is given up."""
+        """Say whether the next step can be taken as a whole; one that can't be built is given up."""
         if self._whole is None:
             return False
         try:

@@ -32,17 +32,22 @@ _NEW = {
 }
 
 
+_GONE = {"snapshots": "give callback=..., which is called after every step and can copy its posterior"}
+
+
 def takes_old_words(function: F) -> F:
     """Let a front door take the keywords it had, with a warning that names what to write now.
 
     Raises
     ------
     TypeError
-        If a setting is given by its old and by its new keyword.
+        If a setting is given by its old and by its new keyword, or by one that is gone.
     """
 
     @functools.wraps(function)
     def call(*args: Any, **given: Any) -> Any:
+        for name in given.keys() & _GONE.keys():
+            raise TypeError(f"{name}=... is gone: {_GONE[name]}.")
         old = {name: given.pop(name) for name in list(given) if name in _NEW}
         if old:
             words = "; ".join(f"{name}: {_NEW[name]}" for name in old)

@@ -99,5 +99,5 @@ class Schedule:
 
 
 def warm_up(progress: float, until: float) -> float:
-    """Weight of the KL divergence: rising from 0 to 1 until a share of the steps is done (Bowman et al. 2016)."""
+    """Compute the KL divergence's weight, which rises from 0 to 1 until a share of the steps (Bowman et al. 2016)."""
     return min(1.0, progress / until) if until > 0 else 1.0

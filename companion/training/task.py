@@ -32,6 +32,11 @@ class TrainingObjective(Protocol):
         ...
 
     @property
+    def float64(self) -> bool:
+        """Whether the same loss can be computed in float64, as ``Machine(precision="float64")`` does."""
+        ...
+
+    @property
     def noise_size(self) -> int:
         """Number of standard normal numbers in one draw; 0 where it draws for itself."""
         ...
@@ -62,7 +67,7 @@ class TrainingObjective(Protocol):
         ...
 
     def is_scale(self, parameter: str) -> bool:
-        """Whether a parameter makes the covariance, and so takes the learning rate of the scales."""
+        """Say whether a parameter makes the covariance, and so takes the learning rate of the scales."""
         ...
 
     def value_at(self, parameter: str, row: int) -> str:
@@ -78,7 +83,7 @@ class TrainingObjective(Protocol):
         ...
 
     def finite_in_float64(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> bool:
-        """Whether the log density and its gradient at one draw of one restart are finite in float64."""
+        """Say whether the log density and its gradient at one draw of one restart are finite in float64."""
         ...
 
 

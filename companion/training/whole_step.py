@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from companion.machine import Library
+from companion.machine import Library, traced
 from companion.training.optimisers import Adam
 
 __all__ = ["WholeStep"]
@@ -138,4 +137,4 @@ def _traced(gradient: GraphModule, count: int, arguments: Tensors) -> GraphModul
             p.sub_(size * mean / (square.sqrt() / root + epsilon))
         return (loss * 1,)
 
-    return make_fx(step)(*(t.clone() for t in arguments))
+    return traced(step, [t.clone() for t in arguments])

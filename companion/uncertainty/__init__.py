@@ -1,13 +1,19 @@
 """Uncertainty: scores of predictive probabilities, decisions by them, and bands of measurements.
 
 Explained in the chapters on the moons (`book/pymc/moons`), which splits uncertainty into its parts, on breast cancer
-(`book/pymc/breast_cancer`), which scores it, decides by it and puts intervals around both, on images
+(`book/pymc/breast_cancer_decisions`), which scores it, decides by it and puts intervals around both, on images
 (`book/mnist/convolutional`), which counts how the draws disagree and detects by it what is unfamiliar, and on bands
 around measurements (`book/bayes_by_backprop/band`). Probabilities have the shape (draws, points, classes); those of a
 method without draws are (1, points, classes).
 """
 
-from companion.uncertainty.calibration import Reliability, calibration_floor, reliability
+from companion.uncertainty.calibration import (
+    Calibration,
+    Reliability,
+    calibration_floor,
+    check_calibration,
+    reliability,
+)
 from companion.uncertainty.certificates import certificate
 from companion.uncertainty.conformal import ConformalBand, ConformalSets, SetScore, conformal_band, conformal_sets
 from companion.uncertainty.decisions import Decisions, RiskCoverage, decide, net_benefit, paid_at, risk_coverage
@@ -34,6 +40,7 @@ from companion.uncertainty.scores import accuracy, brier_score, labels_of, log_s
 from companion.uncertainty.temperature import TemperatureScaling, temperature_scaling
 
 __all__ = [
+    "Calibration",
     "ConformalBand",
     "ConformalSets",
     "Decisions",
@@ -50,6 +57,7 @@ __all__ = [
     "brier_score",
     "calibration_floor",
     "certificate",
+    "check_calibration",
     "chi_square",
     "choose_threshold",
     "class_counts",

@@ -1,6 +1,6 @@
 """Calibration: whether events happen as often as their stated probabilities say.
 
-Explained in the chapter `book/pymc/breast_cancer`, section "Are the probabilities true?".
+Explained in the chapter `book/pymc/breast_cancer_decisions`, section "Are the probabilities true?".
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from companion.checks import whole
+from companion.checks import fraction, whole
 from companion.errors import ModelError
 from companion.prediction import mean_probabilities
 from companion.uncertainty.resampling import group_bootstrap, group_index
-from companion.uncertainty.scores import mean_and_labels
+from companion.uncertainty.scores import log_score, mean_and_labels
 
-__all__ = ["Reliability", "calibration_floor", "reliability"]
+__all__ = ["Calibration", "Reliability", "calibration_floor", "check_calibration", "reliability"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,77 @@ class Reliability:
         `calibration_floor` computes how large it is for them.
         """
         return float(np.average(np.abs(self.happened - self.stated), weights=self.count))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How true a model's probabilities are, beside how true they could look by chance; as text, one line.
+
+    Attributes
+    ----------
+    reliability
+        Stated probabilities beside frequencies, in bins.
+    log_score
+        Mean of minus the log of the probability of the true class, in nats.
+    floor
+        Calibration error that the same statements would stay below in `share` of such test sets if they were true.
+    share
+        Share of the test sets.
+    """
+
+    reliability: Reliability
+    log_score: float
+    floor: float
+    share: float
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error."""
+        return self.reliability.ece
+
+    def __str__(self) -> str:
+        """Write the scores, and what the calibration error has to be held against."""
+        return (
+            f"log score {self.log_score:.3f}, ECE {self.ece:.3f}; if its probabilities were true, below "
+            f"{self.floor:.3f} in {100 * self.share:g} of 100 test sets"
+        )
+
+
+def check_calibration(
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    *,
+    bins: int | Sequence[float] = 10,
+    share: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Calibration:
+    """Hold the calibration error of the predicted class against the one that true probabilities would have.
+
+    Parameters
+    ----------
+    probabilities
+        Class probabilities (draws, points, classes); they are averaged over the draws first.
+    y
+        Labels (points,).
+    bins, resamples, seed
+        Number of bins, number of simulated test sets, and seed, as `calibration_floor` takes them.
+    share
+        Share of test sets that stay below the floor where the probabilities are true, between 0 and 1.
+
+    Raises
+    ------
+    ModelError
+        If the probabilities and labels don't fit together, or a setting is out of range.
+    """
+    share = fraction("share", share, "such as 0.95")
+    floor = calibration_floor(probabilities, bins=bins, resamples=resamples, seed=seed)
+    return Calibration(
+        reliability=reliability(probabilities, y, bins=bins),
+        log_score=float(log_score(probabilities, y)),
+        floor=float(np.quantile(floor, share)),
+        share=share,
+    )
 
 
 def reliability(
@@ -159,8 +230,7 @@ def calibration_floor(
     inside = _membership(stated, _edges(bins))
     rng = np.random.default_rng(seed)
     happened = rng.random((whole("resamples", resamples, 1), len(stated))) < stated
-    errors: np.ndarray = np.abs((happened - stated) @ inside.T).sum(axis=1) / len(stated)
-    return errors
+    return np.abs((happened - stated) @ inside.T).sum(axis=1) / len(stated)
 
 
 def _stated(mean: np.ndarray, of: int | None) -> np.ndarray:

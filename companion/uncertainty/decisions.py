@@ -1,7 +1,6 @@
 """Decisions by predictive probabilities: the cheapest action at any price, and which points to leave to a person.
 
-Explained in the chapter `book/pymc/breast_cancer`, sections "A decision" and
-"Risk against coverage".
+Explained in the chapter `book/pymc/breast_cancer_decisions`, sections "A decision" and "Risk against coverage".
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 
 from companion.checks import fraction, whole
 from companion.errors import DataError, ModelError
-from companion.posterior import ModelPosterior
+from companion.posterior import Measuring
 from companion.uncertainty.calibration import Reliability
 from companion.uncertainty.decomposition import Decomposition
 from companion.uncertainty.intervals import Interval
@@ -55,7 +55,7 @@ class PredictiveDistribution:
     Attributes
     ----------
     kind
-        Name of the draws' distribution, as `ModelPosterior.observed_parameters` gives it.
+        Name of the draws' distribution, as a posterior's `observed_parameters` gives it.
     parameters
         Name of each of its parameters to an array (draws, points).
     """
@@ -211,16 +211,14 @@ class PredictiveDistribution:
         return measured
 
 
-def predictive_distribution(
-    posterior: ModelPosterior, x: Any, draws: int = 200, seed: int = 0
-) -> PredictiveDistribution:
+def predictive_distribution(posterior: Measuring, x: Any, draws: int = 200, seed: int = 0) -> PredictiveDistribution:
     r"""Predict the distribution of the next measurement, noise included.
 
     Parameters
     ----------
     posterior
-        Posterior of a regression, such as one of `companion.models.torch_regression`, or of a PyMC model of your own
-        with a Normal, StudentT, LogNormal, Laplace, Poisson or NegativeBinomial likelihood.
+        Posterior of a regression: of `companion.models.torch_regression`, of Bayes by Backprop, or of a model of your
+        own, in PyMC or Pyro, with a Normal, StudentT, LogNormal, Laplace, Poisson or NegativeBinomial likelihood.
     x
         Inputs (points, \*features); a mapping from names to such arrays if the model reads several.
     draws
@@ -233,10 +231,10 @@ def predictive_distribution(
     ModelError
         If the inputs don't fit the model, or the likelihood is another one.
     """
-    if not isinstance(posterior, ModelPosterior):
+    if not isinstance(posterior, Measuring):
         raise ModelError(
-            f"posterior is a {type(posterior).__name__}; expected one of a PyMC model, such as companion.fit gives. "
-            "For Bayes by Backprop, companion.uncertainty.sample_measurements draws from means and noise."
+            f"posterior is a {type(posterior).__name__}; expected one of a PyMC model, such as companion.fit gives, or "
+            "of Bayes by Backprop."
         )
     return PredictiveDistribution(*posterior.observed_parameters(x, draws, seed))
 

@@ -1,7 +1,7 @@
 """Intervals around scores that share points or splits: resampling by groups, and repeated random splits.
 
-Explained in the chapter `book/pymc/breast_cancer`, sections "Who wins on a small table?" and "Are the probabilities
-true?".
+Explained in the chapter `book/pymc/breast_cancer_decisions`, sections "Who wins on a small table?" and "Are
+the probabilities true?".
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def group_bootstrap(
 
 
 def group_index(groups: np.ndarray, points: int) -> np.ndarray:
-    """Number the groups of points.
+    """Give each group of points a number.
 
     Parameters
     ----------
@@ -131,8 +131,7 @@ def group_index(groups: np.ndarray, points: int) -> np.ndarray:
     given = np.asarray(groups)
     if given.shape != (points,) or not points:
         raise DataError(f"groups have shape {given.shape} for {points} points; expected one group for each, 1 or more.")
-    numbered: np.ndarray = np.unique(given, return_inverse=True)[1]
-    return numbered
+    return np.unique(given, return_inverse=True)[1]
 
 
 def repeated_split_interval(values: np.ndarray, *, train: int, test: int, level: float = 0.95) -> Estimate:

@@ -1,8 +1,8 @@
 """Scores that say how good predictive probabilities are, given the labels that came.
 
-Explained in the chapter `book/pymc/breast_cancer`, section "Who wins on a small table?". The log score and the Brier
-score are proper: on average, nothing beats stating what one believes (Gneiting and Raftery, 2007). scikit-learn
-computes both.
+Explained in the chapter `book/pymc/breast_cancer_decisions`, section "Who wins on a small table?". The log score and
+the Brier score are proper: on average, nothing beats stating what one believes (Gneiting and Raftery, 2007).
+scikit-learn computes both.
 """
 
 from __future__ import annotations

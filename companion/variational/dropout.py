@@ -216,5 +216,5 @@ class _Layers(TorchFunctionMode):
 
 
 def _groups(func: Any, args: Any, kwargs: Any) -> int:
-    """Number of groups of a convolution, its seventh argument."""
+    """Return the number of groups of a convolution, its seventh argument."""
     return 1 if func not in _CONVOLUTIONS else int(kwargs.get("groups", args[6] if len(args) > 6 else 1))

@@ -74,7 +74,17 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class MeanField:
-    r"""Independent normals: :math:`q(\theta) = \prod_i \mathcal{N}(\theta_i \mid \mu_i, e^{2 \lambda_i})`."""
+    r"""Independent normals: :math:`q(\theta) = \prod_i \mathcal{N}(\theta_i \mid \mu_i, e^{2 \lambda_i})`.
+
+    A step takes one gradient per draw; memory holds six numbers per value, two parameters and Adam's two moments of
+    each. For any number of values. Not where values depend on each other in the posterior and their spread matters:
+    such a q is too narrow, and too sure far from the data.
+
+    Notes
+    -----
+    Hinton and van Camp (1993), "Keeping the neural networks simple by minimizing the description length of the
+    weights"; Graves (2011), "Practical variational inference for neural networks".
+    """
 
     name: str = "mean-field"
     factorised: bool = True
@@ -134,7 +144,16 @@ class EmpiricalBayes(OptimalScales):
 
 @dataclass(frozen=True)
 class FullRank:
-    r"""A normal distribution with any covariance, :math:`\Sigma = L L^\top`, for up to a few thousand values."""
+    r"""A normal distribution with any covariance, :math:`\Sigma = L L^\top`, for up to a few thousand values.
+
+    The factor L is lower triangular. A step takes one gradient per draw and a product of L with a vector; memory holds
+    three numbers per pair of values, an entry of L and Adam's two moments of it: 5,000 values take 300 MB in float32,
+    for each restart. Not for more values than `limit`, which are refused, nor for several modes at once.
+
+    Notes
+    -----
+    Titsias and Lázaro-Gredilla (2014), "Doubly stochastic variational Bayes for non-conjugate inference".
+    """
 
     name: str = "full-rank"
     factorised: bool = False
@@ -179,12 +198,20 @@ class FullRank:
 
 @dataclass(frozen=True)
 class LowRank:
-    r"""A normal distribution with covariance :math:`D + F F^\top`: D is diagonal, F has few columns (Ong et al. 2018).
+    r"""A normal distribution with covariance :math:`D + F F^\top`: D is diagonal, F has few columns.
+
+    A step takes one gradient per draw and a product of F with a vector; memory holds 6 + 3 `rank` numbers per value.
+    For correlations along a few directions. Not for weights by the million, where F alone takes the memory of `rank`
+    networks, nor for more directions than F has columns.
 
     Parameters
     ----------
     rank
         Number of columns of F.
+
+    Notes
+    -----
+    Ong, Nott and Smith (2018), "Gaussian variational approximation with a factor covariance structure".
     """
 
     rank: int = 10

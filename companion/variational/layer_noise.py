@@ -38,8 +38,6 @@ class Gaussian(NamedTuple):
     dropped: float = 0.0
 
 
-Parts = tuple[torch.Tensor, torch.Tensor]
-
 _CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
 _LAYERS = {functional.linear, *_CONVOLUTIONS}
 
@@ -47,6 +45,8 @@ _LAYERS = {functional.linear, *_CONVOLUTIONS}
 _MOVES = {"reshape", "view", "permute", "transpose", "t", "squeeze", "unsqueeze", "expand", "to", "contiguous"}
 _SCALES = {"mul", "multiply", "__mul__", "__rmul__", "div", "true_divide", "__truediv__"}
 _SHIFTS = {"add", "__add__", "__radd__", "sub", "__sub__"}
+# The two whose arguments may change places: the Gaussian may be the second one.
+_EITHER_WAY = {"mul", "multiply", "__mul__", "add", "__add__"}
 
 
 class LayerNoise(TorchFunctionMode):
@@ -98,7 +98,7 @@ class LayerNoise(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if len(found) == 1 and name in _MOVES | _SCALES | _SHIFTS and self._gaussian(args[0]) is not None:
             return self._follow(func, name, found[0], args, kwargs)
-        if len(found) == 1 and name in {"mul", "multiply", "__mul__", "add", "__add__"}:
+        if len(found) == 1 and name in _EITHER_WAY:
             return self._follow(func, name, found[0], (args[1], args[0], *args[2:]), kwargs)
         out = func(*args, **kwargs)
         if _computes(out):

@@ -68,7 +68,7 @@ class Objective:
     draws: int = 1
     bfloat16: bool = False
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """Where each value lies in the flat vector."""
         return Layout.of(self.density.start)
@@ -94,6 +94,11 @@ class Objective:
         if self.rows is not None:
             return self.rows
         return max(1, sum(prod(shape[:1]) for shape in self.density.observed_shapes(self.density.data).values()))
+
+    @property
+    def float64(self) -> bool:
+        """Whether the same loss can be computed in float64: always, because the model is lowered."""
+        return True
 
     @property
     def draws_inside(self) -> bool:
@@ -144,7 +149,7 @@ class Objective:
         return density - self._scale_update.log_prior(self.layout.split(draw))
 
     def is_scale(self, parameter: str) -> bool:
-        """Whether a parameter of the family makes the covariance."""
+        """Say whether a parameter of the family makes the covariance."""
         return parameter != "mean"
 
     def value_at(self, parameter: str, row: int) -> str:
@@ -165,7 +170,7 @@ class Objective:
         return [name for name, term in terms.items() if not torch.isfinite(term)]
 
     def finite_in_float64(self, parameters: Parameters, noise: torch.Tensor, data: Data) -> bool:
-        """Whether the log density and its gradient at one draw are finite in float64."""
+        """Say whether the log density and its gradient at one draw are finite in float64."""
         draw = self.family.draw(parameters, noise).double()
         if not torch.isfinite(draw).all():
             return False

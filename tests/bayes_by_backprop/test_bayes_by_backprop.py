@@ -31,9 +31,10 @@ from companion.errors import DataError, InferenceError, ModelError
 from companion.inference import Machine, Start
 from companion.models import torch_classifier
 from companion.networks import dense
-from companion.posterior import Posterior
+from companion.posterior import Measuring, Posterior
 from companion.prediction import predict
 from companion.priors import TrainedLocation, TrainedScaleMixture
+from companion.uncertainty import conformal_band, predictive_distribution
 
 CURVE = datasets.sinusoid(20, noise=0.5)
 X, Y = torch.tensor(CURVE.x), torch.tensor(CURVE.y)
@@ -509,12 +510,12 @@ def test_a_classifier_has_no_scale_to_predict_and_a_model_returns_a_distribution
         ({"learning_rate": (1, 2)}, r"learning_rate=\(1, 2\)"),
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"start": "nowhere"}, "start='nowhere'; expected one of .'model', 'prior'."),
-        ({"start": Start(map_steps=3)}, "map_steps=3; a Pyro model starts without a walk"),
+        ({"start": Start(map_steps=3)}, r"start=Start\(map_steps=3\); a Pyro model starts without a walk"),
         ({"start": {"0.weight": np.zeros((4, 1))}}, "start has no value of '0.bias'"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"estimator": "best"}, "estimator='best'"),
         ({"schedule": "steep"}, "schedule='steep'"),
-        ({"machine": Machine(precision="float64")}, "precision='float64'; expected 'float32' or 'bfloat16'"),
+        ({"machine": Machine(precision="float64")}, r"precision='float64'\); expected 'float32' or 'bfloat16'"),
         ({"machine": "tpu9"}, "device='tpu9'"),
         ({"restarts": 0}, "restarts=0"),
         ({"elbo_draws": 1}, "elbo_draws=1"),
@@ -538,6 +539,8 @@ def test_a_fit_that_diverges_keeps_its_last_good_state():
     with pytest.raises(InferenceError, match="Lower learning_rate") as caught:
         quick(steps=300, learning_rate=1e25)
     assert np.isfinite(caught.value.posterior.means()["0.weight"]).all()
+    assert "start=Start(scale=...)" in str(caught.value)
+    assert "precision=" not in str(caught.value)  # float64 would be refused
 
 
 @pytest.mark.parametrize("at", [5, 120])
@@ -625,6 +628,18 @@ def test_models_that_cannot_be_meant_are_refused(model, message):
     with pytest.raises(ModelError, match=message) as caught:
         fit(model, CURVE, 3, **QUICK)
     assert "Trace Shapes" not in str(caught.value)
+
+
+def test_an_error_of_ours_inside_a_model_keeps_what_it_carries():
+    lost = InferenceError("a fit inside the model was lost", posterior="what there was")
+
+    def model(x, y=None):
+        pyro.sample("w", dist.Normal(0.0, 1.0))
+        raise lost
+
+    with pytest.raises(InferenceError, match=r"^a fit inside the model was lost$") as caught:
+        fit(model, CURVE, 3, **QUICK)
+    assert caught.value.posterior == "what there was"
 
 
 def test_the_bound_of_other_inputs_is_refused():
@@ -741,6 +756,73 @@ def test_what_is_predicted_is_the_centre_of_what_is_observed(law, expected):
     else:
         found = posterior.predict(CURVE.x, draws)
         np.testing.assert_allclose(found, expected(draws["weight"][:, None], CURVE.x[:, 0]), rtol=1e-5)
+
+
+# --- the distribution of the next measurement -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["learned", "input", 0.5])
+def test_the_distribution_of_the_next_measurement_has_the_means_and_the_noise_of_the_draws(noise):
+    network = to_bayesian(dense(1, 4, 2 if noise == "input" else 1), priors.Gaussian(1.0))
+    posterior = quick(Regression(network, noise=noise), 5)
+    assert isinstance(posterior, Measuring)
+    found, draws = predictive_distribution(posterior, CURVE.x, 4, seed=3), posterior.draw(4, seed=3)
+    assert found.kind == "NormalRV"
+    np.testing.assert_allclose(found.parameters["mu"], posterior.predict(CURVE.x, draws), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.parameters["sigma"], posterior.predict_scale(CURVE.x, draws), rtol=1e-4)
+
+
+LAWS = {
+    "StudentT": lambda w, x: dist.StudentT(4.0, w * x, 1 + w**2),
+    "LogNormal": lambda w, x: dist.LogNormal(w * x, 0.5),
+    "Laplace": lambda w, x: dist.Laplace(w * x, 1 + w**2),
+    "Poisson": lambda w, x: dist.Poisson(torch.exp(w * x)),
+    "NegativeBinomial": lambda w, x: dist.NegativeBinomial(3.0, logits=w * x),
+}
+
+
+def weighed(law):
+    """A model with one weight, whose observations follow a law."""
+
+    def model(x, y=None):
+        observed = law(pyro.sample("weight", dist.Normal(0.0, 0.5)), x[:, 0])
+        with pyro.plate("rows", len(x)):
+            pyro.sample("obs", observed, obs=y)
+        return observed
+
+    return model
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_next_measurement_has_the_density_that_the_model_gives_it(name):
+    law = LAWS[name]
+    y = np.arange(1, 21, dtype="float32")
+    posterior = quick(weighed(law), 3, data=SimpleNamespace(x=CURVE.x, y=y))
+    found, weights = predictive_distribution(posterior, CURVE.x, 4, seed=0), posterior.draw(4, seed=0)["weight"]
+    each = torch.stack([law(torch.tensor(w), X[:, 0]).log_prob(torch.tensor(y)) for w in weights])
+    np.testing.assert_allclose(found.log_density(y), torch.logsumexp(each, 0) - np.log(4), rtol=1e-4, atol=1e-5)
+
+
+def test_what_has_no_distribution_of_measurements_says_which_have():
+    posterior = quick(weighed(lambda w, x: dist.Cauchy(w * x, 1.0)), 2)
+    with pytest.raises(ModelError, match=r"observes a Cauchy; .* known for Normal, StudentT, .*NegativeBinomial"):
+        predictive_distribution(posterior, CURVE.x)
+    labels = Classifier(to_bayesian(dense(2, 1), priors.Gaussian(1.0)))
+    with pytest.raises(ModelError, match="observes a Bernoulli"):
+        predictive_distribution(quick(labels, 2, data=datasets.moons(40).train), np.zeros((1, 2)))
+    with pytest.raises(ModelError, match="n=0"):
+        predictive_distribution(posterior, CURVE.x, 0)
+
+
+def test_a_conformal_band_stands_around_bayes_by_backprop_too():
+    """A network that believes in a fifth of the noise: its own band is far too narrow, the widened one is right."""
+    posterior = quick(regression(noise=0.2, hidden=20), 600, data=datasets.sinusoid(200, noise=1.0), learning_rate=0.02)
+    held, new = (datasets.sinusoid(rows, noise=1.0, spaced=False, seed=rows) for rows in (499, 2000))
+    known, ahead = (predictive_distribution(posterior, rows.x, 100, seed=1) for rows in (held, new))
+    assert ahead.interval(0.9).coverage(new.y) < 0.6
+    band = conformal_band(known, held.y, 0.9)
+    assert band.widening > 0.3
+    assert band.around(ahead).coverage(new.y) == pytest.approx(0.9, abs=4 * np.hypot(0.0134, 0.0067))
 
 
 @pytest.mark.parametrize("seed", [None, -1, 1.5, "a"])

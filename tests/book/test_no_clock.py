@@ -27,6 +27,11 @@ def found(*cells):
         ("from time import perf_counter\nstart = perf_counter()", "assert perf_counter() - start < 9"),
         ('row["took"] = fit.record.seconds', 'assert row["took"] < 1'),
         ("for s in [f.record.seconds for f in fits]:\n    assert s < 3",),
+        (
+            "at = {}\nwatch = lambda step: at.setdefault('a', []).append(time.process_time())",
+            "fit(callbacks=[watch])\ntook = at['a'][1] - at['a'][0]",
+            "assert took < 3",
+        ),
     ],
 )
 def test_a_comparison_of_times_is_found(cells):
@@ -40,6 +45,12 @@ def test_a_comparison_of_times_is_found(cells):
         ("took = fit.record.seconds\nprint(took)", "assert accuracy > 0.9"),
         ("took = fit.record.seconds", "took = 3", "assert took == 3"),
         ("took, loss = fit.record.seconds, -fit.record.elbo", "assert loss < 120"),
+        ("watch = lambda step: moments.append(time.time())", "loss = fit(callbacks=[watch]).loss", "assert loss < 120"),
+        (
+            "watch = lambda step: moments.append(time.time())\nhow = {'callbacks': [watch]}",
+            "loss = fit(**(other | {'callbacks': [watch]})).loss",
+            "assert loss < 120",
+        ),
         ("%time fit()\nassert np.repeat(a, 2).sum() > 0",),
     ],
 )

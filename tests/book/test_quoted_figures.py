@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import linregress
 
 from companion.originals import PRINTED_ELBOS, PRINTED_STEPS
 from tools.notebooks.quoted import FIGURES
@@ -29,5 +30,7 @@ def test_the_log_of_2016_says_what_the_chinese_chapter_reads_in_it():
     means, errors = zip(*((a.mean(), a.std(ddof=1) / np.sqrt(len(a))) for a in (whole, batches)), strict=True)
     assert np.round(means, 1).tolist() == [-195.1, -129.9]
     assert np.round(errors, 1).tolist() == [4.0, 16.6]
+    line = linregress(np.array(PRINTED_STEPS[1:]) / 10_000, whole)
+    assert line.slope < 2 * line.stderr  # no sign of a rise from step 5,000 on
     apart = (means[1] - means[0]) / np.hypot(*errors)
     assert round(apart, 1) == 3.8

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from running import first_run
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -18,14 +19,6 @@ def cells_with_code(path):
     """The code of a chapter, without the cell for Colab, which does nothing elsewhere."""
     cells = nbformat.read(path, as_version=4).cells
     return [c.source for c in cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
-
-
-def first_run(folder):
-    """The environment of a user who has run nothing yet: whatever libraries keep, they keep in an empty folder."""
-    kept = ("XDG_", "MPL", "IPYTHON", "PYTENSOR", "COMPANION_CACHE")
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(kept)}
-    ours = {"PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    return bare | ours | {"HOME": str(folder), "PYTENSOR_FLAGS": "mode=FAST_COMPILE,blas__ldflags="}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -107,6 +100,20 @@ def test_notices_are_kept_out_and_warnings_are_heard(executed):
     text = "".join(output.get("text", "") for output in executed[-1])
     assert [words for words in KEPT_OUT if words in text] == []
     assert [words for words in HEARD if words not in text] == []
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="it takes a minute of a core: continuous integration runs it")
+def test_a_whole_chapter_runs_on_a_machine_where_nothing_has_run_before(tmp_path):
+    """The cheapest one, held against its stored outputs as `make notebooks` does."""
+    chapter = ROOT / "book" / "bayes_by_backprop" / "regression.ipynb"
+    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", "-p", "no:cacheprovider", "-q"]
+    sanitised = f"--nbval-sanitize-with={ROOT / 'tools' / 'notebooks' / 'nbval-sanitize.cfg'}"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, sanitised, str(chapter)],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=first_run(tmp_path),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert (tmp_path / ".cache" / "matplotlib").is_dir(), "it was not the first run"
 
 
 def test_without_the_set_up_the_notices_are_there(tmp_path):

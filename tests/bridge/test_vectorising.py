@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from companion.bridge import bayesian, looped, vectorised
+from companion.bridge import bayesian, looped, torch_log_density, vectorised
 from companion.errors import CompanionWarning, ModelError
 from companion.inference import fit
 from companion.priors import Gaussian
@@ -84,6 +84,23 @@ def test_what_torch_can_batch_gives_no_notice():
         warnings.simplefilter("error", CompanionWarning)
         posterior = fit(classifier(torch.tanh), **FIT)
         posterior.predict(X, posterior.draw(30, 0))
+
+
+def test_a_batch_of_matrices_is_one_graph():
+    """PyTensor reshapes a batch by the sizes of its data, which no trace can ask a tensor for."""
+    series = RNG.normal(size=(20, 5, 3)).astype("float32")
+    with pm.Model() as model:
+        w, v = pm.Normal("w", 0, 1, shape=(3, 4)), pm.Normal("v", 0, 1, shape=(4, 1))
+        hidden = pm.math.tanh(pm.Data("x", series) @ w)
+        pm.Normal("y", (hidden @ v)[:, :, 0], 0.5, observed=pm.Data("measured", series.sum(axis=2)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(model, **FIT | {"steps": 5})
+    assert not [text for text in ours(caught) if "one graph" in text]
+    at = {"w": RNG.normal(size=(3, 4)), "v": RNG.normal(size=(4, 1))}
+    values = {name: torch.as_tensor(value) for name, value in at.items()}
+    found = torch_log_density(model, dtype=torch.float64)(values)
+    assert float(found) == pytest.approx(float(model.compile_logp()(at)), rel=1e-6)
 
 
 def test_vectorised_and_looped_go_over_the_arguments_that_have_the_dimension():

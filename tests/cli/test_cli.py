@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import first_run
 
 import companion
 from companion.cli import Finding, doctor, examine, main, report
@@ -132,6 +133,20 @@ def test_our_errors_are_one_message_and_no_traceback(bare: Path, capsys: pytest.
 def test_an_unknown_name_is_answered_with_the_valid_ones(action: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", action, "minst"]) == 2
     assert "minst; there are: mnist, fashion-mnist, omniglot" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["new", "flowers.csv", "--target", "kind"], ["doctor"], ["data", "list"]], ids=" ".join
+)
+def test_on_a_first_run_no_other_library_speaks(words: list[str], tmp_path: Path) -> None:
+    lines = [f"{('wide', 'narrow')[k % 2]},{k % 2 + k * 37 % 60 / 20},{k * k % 7 / 10}" for k in range(60)]
+    (tmp_path / "flowers.csv").write_text("\n".join(["kind,width,length", *lines]), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "companion", *words],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=first_run(tmp_path / "home"),
+    )  # fmt: skip
+    assert run.stderr == ""
+    assert run.stdout
 
 
 @pytest.mark.parametrize("words", [[], ["data"]])

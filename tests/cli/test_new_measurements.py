@@ -56,6 +56,38 @@ def test_counts_get_their_likelihood_and_classes_can_be_asked_for(tmp_path, monk
     assert "looks like a measurement" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("smallest", "chosen"), [(0.5, "log-normal"), (2.0, "normal"), (0.0, "normal"), (-0.5, "normal")]
+)
+def test_measurements_over_orders_of_magnitude_get_a_likelihood_whose_noise_multiplies(
+    smallest, chosen, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 120)
+    y = np.exp(3 * x + 0.1 * rng.normal(size=120)) + 5
+    y[0], y[1] = smallest, 100
+    lines = [f"{a:.4f},{b:.4f}" for a, b in zip(y, x, strict=True)]
+    (tmp_path / "loads.csv").write_text("\n".join(["load,x", *lines]), encoding="utf-8")
+    assert main(["new", "loads.csv", "--target", "load"]) == 0
+    assert f"likelihood: {chosen}\n" in capsys.readouterr().out
+    cells = nbformat.read(tmp_path / "loads.ipynb", as_version=4).cells
+    assert f'likelihood="{chosen}"' in "".join(cell.source for cell in cells if cell.cell_type == "code")
+
+
+def test_a_notebook_of_a_likelihood_whose_noise_multiplies_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 160)
+    lines = [f"{y:.5f},{at:.4f}" for y, at in zip(np.exp(6 * x + 0.2 * rng.normal(size=160)), x, strict=True)]
+    (tmp_path / "loads.csv").write_text("\n".join(["load,x", *lines]), encoding="utf-8")
+    assert main(["new", "loads.csv", "--target", "load"]) == 0
+    done = run(tmp_path / "loads.ipynb", monkeypatch, steps=250)
+    held = done["ours"].interval(0.9)
+    assert (held.low > 0).all(), "a factor brings no measurement below 0"
+    assert 0.75 <= held.coverage(done["data"].test.y) <= 1
+
+
 def test_the_plain_table_s_notebook_is_still_that_of_classes(prices, capsys):
     assert main(["new", "homes.csv", "--target", "side"]) == 0
     cells = nbformat.read(prices.with_suffix(".ipynb"), as_version=4).cells

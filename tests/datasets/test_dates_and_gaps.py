@@ -219,7 +219,7 @@ def test_arrays_with_gaps_are_refused_or_lose_rows_as_asked():
         datasets.tabular(x, y, name="mine", gaps="drop")
     with pytest.raises(DataError, match=r"have lengths \[19, 20\]"):
         datasets.tabular(x, y, name="mine", gaps="leave out", weights=np.ones(19))
-    with pytest.raises(DataError, match=r"words and dates are for datasets\.from_csv"):
+    with pytest.raises(DataError, match=r"such as 'a'; .*datasets\.from_csv reads words and dates"):
         datasets.tabular([["a", 1]] * 20, y, name="mine", gaps="leave out")
 
 

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from companion import datasets
@@ -118,6 +119,7 @@ def test_what_cannot_be_learned_is_said(target, settings, error, message, tmp_pa
         quietly(path, target, **settings)
 
 
+@pytest.mark.filterwarnings("ignore::companion.errors.CompanionWarning")
 def test_arrays_with_fractions_or_several_columns_are_measurements():
     x = np.random.default_rng(0).normal(size=(20, 2))
     one = datasets.tabular(x, x[:, 0] * 3, name="mine")
@@ -127,6 +129,76 @@ def test_arrays_with_fractions_or_several_columns_are_measurements():
     assert [type(t) for t in (one, two, labels, forced)] == [MeasuredTable, MeasuredTable, Dataset, MeasuredTable]
     assert (one.target_names, two.target_names) == (("y",), ("a", "b"))
     np.testing.assert_allclose(one.scaling.undo(one.train.x)[:, 0] * 3, one.train.y, rtol=1e-5)
+
+
+DOLLARS = np.random.default_rng(0).integers(90_000, 300_000, 100)
+
+
+def rows_of(y):
+    return np.random.default_rng(1).normal(size=(len(y), 2))
+
+
+@pytest.mark.parametrize("y", [DOLLARS, DOLLARS.astype(float), DOLLARS[:10], DOLLARS + 0.5, np.arange(100) % 25])
+def test_prices_in_arrays_are_measurements_in_whole_dollars_too_and_it_is_said(y):
+    words = rf"numbers of y of homes are taken for measurements \({len(set(y))} different ones in {len(y)} rows\)"
+    with pytest.warns(CompanionWarning, match=words):
+        table = datasets.tabular(rows_of(y), y, name="homes")
+    assert isinstance(table, MeasuredTable)
+    assert sorted(np.concatenate([table.train.y, table.test.y])) == sorted(y)
+
+
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_0_and_1_in_arrays_and_labels_with_names_are_classes_without_a_word(kind):
+    y = np.arange(104) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert isinstance(datasets.tabular(rows_of(y), y.astype(kind), name="mine"), Dataset)
+        letters = np.arange(104) % 26
+        named = datasets.tabular(rows_of(letters), letters, name="mine", class_names="abcdefghijklmnopqrstuvwxyz")
+        assert isinstance(named, Dataset)
+        assert isinstance(datasets.tabular(rows_of(y), y, name="mine", task="measurements"), MeasuredTable)
+        datasets.tabular(rows_of(y), DOLLARS.repeat(2)[:104], name="mine", task="measurements")
+
+
+def test_counts_in_arrays_are_taken_for_classes_with_a_word_on_what_to_say_instead():
+    y = np.arange(100) % 7
+    with (
+        pytest.warns(
+            CompanionWarning, match="y of mine are taken for 7 classes. If they are measurements, say task='m"
+        ),
+        pytest.raises(DataError, match=r"labels outside 0 and 1 in y of mine: 2 .*or, .*say task='measurements'\."),
+    ):
+        datasets.tabular(rows_of(y), y, name="mine")
+    with pytest.raises(DataError, match=r"labels outside 0 to 4.*class_names one name for each .*task='measurements'"):
+        datasets.tabular(rows_of(y), y, name="mine", class_names="abcde")
+
+
+@pytest.mark.parametrize("y", [DOLLARS, np.arange(100) % 2])
+@pytest.mark.parametrize("gaps", ["refuse", "fill in", "leave out"])
+@pytest.mark.parametrize(
+    ("x", "shown"),
+    [
+        ([[1.5, "Rome"]] * 100, "Rome"),
+        (pd.DataFrame({"size": [1.5, None] * 50, "town": "Rome"}), "Rome"),
+        (np.full((100, 1), "2024-01-31", "M8[ns]"), "2024-01-31"),
+    ],
+)
+def test_words_and_dates_in_an_array_are_sent_to_from_csv(x, shown, y, gaps):
+    with pytest.raises(DataError, match=rf"words or dates, such as '{shown}.*datasets\.from_csv reads words"):
+        quietly_tabular(x, y, gaps)
+
+
+@pytest.mark.parametrize("y", [DOLLARS, np.arange(100) % 2])
+@pytest.mark.parametrize("x", [[["1.5", "2"], ["2.5", "3"]] * 50, pd.DataFrame({"a": [1.5, 2.5] * 50, "b": True})])
+def test_numbers_in_quotes_or_beside_true_and_false_are_numbers(x, y):
+    table = quietly_tabular(x, y, "refuse")
+    assert set(table.scaling.undo(table.train.x)[:, 0].round(6)) == {1.5, 2.5}
+
+
+def quietly_tabular(x, y, gaps):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompanionWarning)
+        return datasets.tabular(x, y, name="mine", gaps=gaps)
 
 
 @pytest.mark.parametrize(

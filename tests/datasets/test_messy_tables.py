@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from random import Random
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -108,8 +110,13 @@ def test_what_can_be_read_in_two_ways_is_said_to_be(entries: list[str], separato
     [
         (lambda k: f"{k} cm" if k % 2 else f"{k} m", "several units or endings ('cm', 'm')"),
         (lambda k: f"{k} cm" if k % 2 else k + 0.5, "('cm' and some have none)"),
+        (lambda k: f"{k} {('cm', 'm', 'km', 'mm')[k % 4]}", "several units or endings ('cm', 'km', 'm', ...)"),
         (lambda k: "<0.1" if k == 7 else k / 3, "numbers, but for 1 entries such as '<0.1'"),
-        (lambda k: f"remark {k}", "40 different words, most of them rare"),
+        (lambda k: f"remark {k}", "another word in each row"),
+        (lambda k: f"remark {k % 30}", "30 different words, most of them rare"),
+        (lambda k: str(UUID(int=Random(k).getrandbits(128), version=4)), "'x' (another word in each row)"),
+        (lambda k: "" if k == 4 else f"{Random(k).getrandbits(48):012x}", "'x' (another word in each row)"),
+        (lambda k: f"{k + 1} {'abcdefghijkl'[k % 12]} street", "'x' (another word in each row)"),
         (lambda k: k % 7, "the same as 'size' in every row"),
         (lambda k: f"{k % 7}.0", "the same as 'size' in every row"),
         (lambda k: "", "'x' (empty)"),
@@ -191,6 +198,13 @@ def test_true_and_false_in_any_spelling_are_one_feature_of_1_and_0(load: Load) -
         ("PassengerId", range(1, ROWS + 1)),
         ("no.", range(1, ROWS + 1)),
         ("index", range(ROWS)),
+        ("customer_number", np.random.default_rng(0).permutation(10**6)[:ROWS]),
+        ("customer_number", [*range(500, 499 + ROWS), "NA"]),
+        ("Order Nr.", range(7000, 7000 + ROWS)),
+        ("invoice-no", range(7000, 7000 + ROWS)),
+        ("zip_code", [f"{137 * k:05}" for k in range(ROWS)]),
+        ("sales order key", [10**17 + k for k in range(ROWS)]),
+        ("OrderNumber", range(7000, 7000 + ROWS)),
     ],
 )
 def test_numbers_of_rows_are_no_feature(name: str, numbers: Iterable[int], load: Load) -> None:
@@ -198,6 +212,42 @@ def test_numbers_of_rows_are_no_feature(name: str, numbers: Iterable[int], load:
     data, words = told(load, "\n".join([f"{name},size,kind", *rows]))
     assert data.feature_names == ("size",)
     assert "a number of its own for each row" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("customer_number", lambda k: 400 + 3 * k % 20),  # a customer in several rows
+        ("ship_no", lambda k: k + 0.5),
+        ("share_key", lambda k: 7 * k % 100 - 50),  # a customer is not number -3
+        ("reynolds_number", lambda k: 1000 + 370 * k * k),
+        ("Mach No.", lambda k: 1000 + 370 * k * k),
+        ("AtomicNumber", lambda k: 3 + k * k),
+        ("number_of_rooms", lambda k: 3 + k * k),
+        ("price", lambda k: 97_001 + 7919 * k % 100_000),
+        ("steps", lambda k: 10_000 + 7919 * k % 1000),
+        ("monkey", lambda k: 3 + k * k),
+        ("casino", lambda k: 3 + k * k),
+    ],
+)
+def test_a_quantity_that_is_different_in_every_row_is_a_number(
+    name: str, write: Callable[[int], object], load: Load
+) -> None:
+    data, words = told(load, column(map(write, range(ROWS)), name=name))
+    assert data.feature_names == (name,)
+    assert words == ""
+
+
+def test_leading_zeros_are_told_since_numbers_have_none(load: Load) -> None:
+    data, words = told(load, column((f"{137 * (k % 9) + 1000:05}" for k in range(ROWS)), name="zip"))
+    assert data.feature_names == ("zip",)
+    assert "'zip' of mine.csv has numbers with leading zeros, such as 01000," in words
+    assert "leave the column out" in words
+    _, words = told(load, column((f"{k % 30 * 3 + 1:02}" for k in range(ROWS)), name="department"))
+    assert "with leading zeros, such as 01" in words
+    for dates in ((f"{k % 12 + 1:02}" for k in range(ROWS)), (f"{7 * k % 60:02}" for k in range(ROWS))):
+        assert told(load, column(dates, name="month or minute"))[1] == ""
+    assert told(load, column((f"0.{k % 9 + 1}" for k in range(ROWS)), name="share"))[1] == ""
 
 
 @pytest.mark.parametrize("name", ["paid", "fluid", "grid", "numbers of cells"])

@@ -137,7 +137,7 @@ def test_a_diverging_restart_leaves_the_others_as_they_are(monkeypatch):
     healthy = fit(regression(), 200, restarts=3, keep="mixture", **QUICK)
     whole = plan.starting_means
 
-    def one_awful(*args):
+    def one_awful(*args):  # no setting starts one restart alone at a place of its own
         means = whole(*args)
         means[1] = 1e30
         return means
@@ -153,9 +153,11 @@ def test_a_diverging_restart_leaves_the_others_as_they_are(monkeypatch):
     np.testing.assert_array_equal(posterior.mixture("equal").weights, [0.5, 0, 0.5])
     assert posterior.mixture("elbo").weights[1] == 0
     assert np.isfinite(posterior.draw(50, seed=0)["w"]).all()
-    monkeypatch.setattr(plan, "starting_means", lambda *args: whole(*args) + 1e30)
+
+
+def test_a_fit_that_diverges_from_its_start_names_the_variable():
     with pytest.raises(InferenceError, match=r"'w'.*learning_rate") as diverged:
-        fit(regression(), 200, **QUICK)
+        fit(regression(), 200, start={"w": np.full(4, 1e30)}, **QUICK)
     assert isinstance(diverged.value.posterior, VariationalPosterior)
 
 
@@ -227,6 +229,7 @@ def test_the_kl_divergence_warms_up_from_zero():
 
 def test_precisions(monkeypatch):
     kinds = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+    # Patched, because what a processor can do is not a setting.
     monkeypatch.setattr(lowering, "has_bfloat16", lambda device: True)  # autocast computes it anywhere, if slowly
     fits = {name: fit(classifier(), 3, machine=Machine(precision=name, compile=False), **QUICK) for name in kinds}
     for name, posterior in fits.items():
@@ -309,6 +312,8 @@ def test_keywords_of_before_the_groups_still_work_and_name_the_new_ones():
         pytest.warns(DeprecationWarning, match="grouped"),
     ):
         fit(regression(), 5, device="cpu", machine="cpu", **QUICK)
+    with pytest.raises(TypeError, match=r"snapshots=\.\.\. is gone: give callback"):
+        bayes_by_backprop.fit(None, None, snapshots=(5,))
 
 
 def test_fit_has_few_enough_parameters_to_read():

@@ -116,6 +116,13 @@ def test_the_true_class_and_a_wrong_prediction_have_their_colours(images, probab
     assert {"of the true class", "of a wrong prediction"} <= legend
 
 
+def test_the_legend_has_no_colour_that_is_not_drawn(images, probabilities):
+    figure = plots.image_predictions(images, probabilities, labels=np.array([0, 0, 0, 1, 2]))
+    legend = {t.get_text() for t in figure.legends[0].get_texts()}
+    assert "of the true class" in legend
+    assert "of a wrong prediction" not in legend
+
+
 def test_without_labels_the_prediction_has_a_colour_and_nothing_is_called_true(images, probabilities):
     figure = plots.image_predictions(images, probabilities, class_names=["cat", "dog", "cow"])
     red = plots.CLASS_COLORS[1]
@@ -307,9 +314,17 @@ def test_weights_are_drawn_layer_by_layer_on_the_same_axes_for_every_state():
     assert axes[0, 0].get_xlim() == axes[1, 0].get_xlim()
     assert [t.get_text() for t in axes[0, 0].get_legend().get_texts()] == ["conv", "dense"]
     assert axes[1, 1].get_title("left") == "step 9: standard deviations"
-    edges, outline = steps(axes[0, 1].patches[0])
-    assert outline[outline[:, 1] > 0, 0].mean() == pytest.approx(-2, abs=0.1)
-    assert edges[0] < -2 < 0 < edges[-1]
+    heights, edges, _ = axes[0, 1].patches[0].get_data()
+    highest = edges[np.argmax(heights) : np.argmax(heights) + 2]
+    assert highest[0] <= 0.01 <= highest[1]  # the axis has the standard deviations themselves
+    assert edges[0] < 0.01 < 1 < edges[-1]
+    assert axes[0, 1].get_xscale() == "log"
+    lines = [p for p in axes[0, 0].patches if p.get_label() in ("conv", "dense")]
+    assert len({(p.get_edgecolor(), p.get_linestyle()) for p in lines}) == len({p.get_linestyle() for p in lines}) == 2
+    figure.draw_without_rendering()
+    labels = [t.get_text() for t in axes[1, 1].get_xticklabels()]
+    assert "0.01" in labels
+    assert not any("10^" in text for text in labels)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +354,16 @@ def test_pruning_is_drawn_over_the_share_removed():
         np.testing.assert_allclose(line.get_xydata(), np.column_stack([share, values]))
     assert len({line.get_marker() for line in ax.lines}) == 2  # told apart without their colours
     assert ax.get_ylabel() == "accuracy"
+
+
+def test_pruning_against_what_is_kept_is_even_in_factors():
+    ax = plots.pruning_curve(np.array([0, 0.9, 0.99]), {"a": [1, 1, 0.5]}, ylabel="accuracy", log=True)
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [100, 10, 1])
+    assert ax.get_xscale() == "log"
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]  # from all weights to few
+    assert "kept" in ax.get_xlabel()
+    with pytest.raises(ModelError, match="ends at 1"):
+        plots.pruning_curve(np.array([0, 1]), {"a": [1, 0]}, ylabel="y", log=True)
 
 
 def test_pruning_refuses_what_is_no_curve():

@@ -51,6 +51,10 @@ def test_reliability_in_log_odds_draws_certainty_on_the_frame():
     assert ax.get_xscale() == ax.get_yscale() == "logit"
     np.testing.assert_allclose(ax.collections[-1].get_offsets(), [[low, low], [0.02, 0.01]])
     assert all((segment[:, 1] > 0).all() for segment in ax.collections[0].get_segments())
+    said = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert said == [tick.get_text() for tick in ax.get_yticklabels()]
+    assert [float(word) for word in said] == [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]  # numbers, and no powers of ten
+    assert plots.reliability_diagram({"network": curve}, legend=False).get_legend() is None
 
 
 def test_decision_curves_show_each_method_with_its_interval_and_the_price_used():
@@ -67,6 +71,18 @@ def test_decision_curves_show_each_method_with_its_interval_and_the_price_used()
         plots.decision_curves({}, [1], xlabel="", ylabel="")
     with pytest.raises(ModelError, match=r"'a' has shape \(2,\); expected \(3,\)"):
         plots.decision_curves(curves, [1, 2, 3], xlabel="", ylabel="")
+    with pytest.raises(ModelError, match=r"'all' has shape \(1,\); expected \(2,\)"):
+        plots.decision_curves(curves, [1, 2], xlabel="", ylabel="", beside={"all": [0.1]})
+
+
+def test_no_two_lines_of_one_figure_of_decisions_have_one_colour_and_one_dash():
+    level = np.array([0.5, 0.5])
+    curves = {f"method {k}": Estimate(level + k, level, level) for k in range(8)}
+    ax = plots.decision_curves(curves, [0, 1], xlabel="price", ylabel="cost", beside={"everybody": level}, legend=False)
+    drawn = [(mpl.colors.to_hex(line.get_color()), line._dash_pattern) for line in ax.lines]
+    assert len(drawn) == len({(colour, repr(dash)) for colour, dash in drawn}) == 9
+    assert len(ax.collections) == 8  # what no method does has no interval
+    assert ax.get_legend() is None
 
 
 def test_risk_is_drawn_over_coverage():
@@ -75,6 +91,16 @@ def test_risk_is_drawn_over_coverage():
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.5, 0], [1, 0.2]])
     with pytest.raises(ModelError, match="no curve"):
         plots.risk_coverage({})
+
+
+def test_risk_can_begin_where_a_single_error_no_longer_makes_it_jump():
+    curve = RiskCoverage(np.array([0.1, 0.5, 1.0]), np.array([1.0, 0.1, 0.2]))
+    ax = plots.risk_coverage({"network": curve}, least=0.2, mark=0.8)
+    assert ax.get_xlim() == (0.2, 1)
+    assert ax.get_ylim() == pytest.approx((0, 0.21))  # of what is drawn
+    assert ax.lines[-1].get_xdata()[0] == 0.8
+    with pytest.raises(ModelError, match="least=1; expected a coverage from 0 to below 1"):
+        plots.risk_coverage({"network": curve}, least=1)
 
 
 def test_intervals_show_every_result_the_median_and_nine_tenths():

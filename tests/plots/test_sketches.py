@@ -1,7 +1,9 @@
-"""The sketches that explain a network and the reparameterisation."""
+"""The sketches that explain a network, the reparameterisation and flipout."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from companion import plots
@@ -32,3 +34,50 @@ def test_draws_move_with_mean_and_scale_and_keep_their_noise() -> None:
 def test_a_standard_deviation_is_positive() -> None:
     with pytest.raises(ModelError, match="expected positive"):
         plots.reparameterisation_sketch((0, 1), (0, 0))
+
+
+def test_the_axis_of_the_draws_has_the_name_that_the_page_uses() -> None:
+    _, right = plots.reparameterisation_sketch((0, 1), (1, 1), symbol="w")
+    assert right.get_xlabel() == r"$w = \mu + \sigma\,\varepsilon$"
+
+
+def entries(ax: Axes) -> np.ndarray:
+    """Read a matrix off its squares: area with the sign that filled or open says."""
+    squares = [(s.get_width() ** 2, s.get_facecolor()[:3] == s.get_edgecolor()[:3]) for s in ax.patches]
+    return np.array([area if filled else -area for area, filled in squares])
+
+
+NOISE = np.array([[1.0, -2.0, 0.5], [-0.1, 1.5, -0.7]])
+SIGNS = [([1, -1], [1, 1, -1]), ([-1, -1], [1, -1, 1]), ([1, 1], [1, 1, 1]), ([1, -1], [-1, -1, 1])]
+
+
+def test_images_share_the_sizes_of_the_noise_and_have_signs_of_their_own() -> None:
+    noise, *images = plots.flipout_sketch(NOISE, SIGNS)
+    scale = 0.85**2 / 2.0
+    np.testing.assert_allclose(entries(noise), scale * NOISE.ravel())
+    assert not noise.texts, "the draw has no signs"
+    for ax, (r, s) in zip(images, SIGNS, strict=True):
+        np.testing.assert_allclose(entries(ax), scale * (NOISE * np.outer(r, s)).ravel())
+        assert [text.get_text() for text in ax.texts] == ["+" if sign > 0 else "\N{MINUS SIGN}" for sign in [*s, *r]]
+    assert [ax.get_title() or ax.get_title(loc="left") for ax in images] == [f"image {n}" for n in range(1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("noise", "signs", "said"),
+    [
+        (NOISE[0], SIGNS, "expected a matrix"),
+        (0 * NOISE, SIGNS, "expected a matrix"),
+        (np.where(NOISE > 1, np.nan, NOISE), SIGNS, "expected a matrix"),
+        (NOISE, [], "no signs"),
+        (NOISE, [([1, 1, 1], [1, 1])], "expected 1 or -1"),
+        (NOISE, [([1, 0.5], [1, 1, 1])], "expected 1 or -1"),
+    ],
+)
+def test_flipout_needs_a_matrix_and_signs_that_fit_it(noise: np.ndarray, signs: list, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        plots.flipout_sketch(noise, signs)
+
+
+def test_flipout_needs_axes_for_the_noise_and_each_image() -> None:
+    with pytest.raises(ModelError, match="2 axes for the noise and 2 images"):
+        plots.flipout_sketch(NOISE, SIGNS[:2], axes=plt.subplots(1, 2)[1])

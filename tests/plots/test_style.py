@@ -1,5 +1,7 @@
 """Lines of one figure are told apart by every reader."""
 
+import base64
+import io
 import itertools
 import re
 
@@ -8,10 +10,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from coloraide import Color
+from PIL import Image
 
 from companion import plots
 from companion.plots.style import LINE_COLORS
+from companion.uncertainty import Estimate, risk_coverage
 from tools import ROOT
+from tools.contents import chapters, notebook_of
+from tools.notebooks import code_cells, read
 
 APART = 20
 WAYS = (None, "protan", "deutan")
@@ -57,6 +63,93 @@ def test_a_sixth_loss_is_dashed_because_its_colour_comes_again():
     rng = np.random.default_rng(0)
     ax = plots.elbo_history({f"start {k}": rng.normal(100, 1, 200) for k in range(7)}, window=10)
     lines = [line for line in ax.get_lines() if not line.get_label().startswith("_")]
-    drawn = [(mpl.colors.to_hex(line.get_color()), line.get_linestyle()) for line in lines]
-    assert len(set(drawn)) == 7
+    assert len({(mpl.colors.to_hex(line.get_color()), dashes_of(line)) for line in lines}) == 7
+
+
+# --- dark pages -----------------------------------------------------------------------------------------
+
+DARK = "#121212"  # the theme's paper
+
+
+def in_the_dark(colour):
+    """A colour of a figure as a dark page shows it: by the three steps of `book/_static/book.css`."""
+    red, green, blue = 1 - np.array(mpl.colors.to_rgb(colour))  # invert(1)
+    grey = np.array([0.213, 0.715, 0.072]) @ (red, green, blue)
+    turned = np.clip(2 * grey - (red, green, blue), 0, 1)  # hue-rotate(180deg), as the standard on filters defines it
+    return mpl.colors.to_hex(1 - (1 - turned) * (1 - np.array(mpl.colors.to_rgb(DARK))))  # screen
+
+
+def test_a_dark_page_turns_figures_by_the_steps_that_are_measured_here():
+    style = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
+    assert "filter: invert(1) hue-rotate(180deg) !important;\n  mix-blend-mode: screen;" in style
+    assert in_the_dark("white") == DARK
+    assert in_the_dark("black") == "#ffffff"
+
+
+def dashes_of(artist):
+    return repr(artist._unscaled_dash_pattern)  # `get_linestyle` gives "--" for all dashes of one's own
+
+
+def faint(artist):
+    return (artist.get_alpha() or 1) < 0.2  # the single steps under a running mean
+
+
+def lines_of(figure):
+    """Colour and dashes of each line and each outline of a figure."""
+    for ax in figure.axes:
+        for line in ax.lines:
+            if not faint(line):
+                yield mpl.colors.to_hex(line.get_color()), dashes_of(line)
+        for patch in ax.patches:
+            if patch.get_linewidth() and patch.get_edgecolor()[3]:
+                yield mpl.colors.to_hex(patch.get_edgecolor()), dashes_of(patch)
+
+
+SOME = [f"line {k}" for k in range(5)]
+RNG = np.random.default_rng(0)
+DRAWN = {
+    "losses": lambda: plots.elbo_history({name: RNG.normal(100, 1, 300) for name in SOME}, window=10),
+    "paths": lambda: plots.parameter_paths(np.ones((9, 5)), np.ones((9, 5)), groups=dict.fromkeys(SOME, 1))[0],
+    "ranks": lambda: plots.chain_ranks({"x": RNG.normal(size=(5, 100))})[0],
+    "scores": lambda: plots.score_histograms({name: RNG.normal(size=50) for name in SOME}, xlabel="x"),
+    "ratios": lambda: plots.snr_histogram({name: RNG.gamma(1, size=50) for name in SOME}),
+    "weights": lambda: plots.weight_posteriors(
+        {"fit": {name: (RNG.normal(size=50), RNG.gamma(1, size=50)) for name in SOME}}
+    ),
+    "decisions": lambda: plots.decision_curves(
+        {name: Estimate(np.ones(3), np.zeros(3), np.full(3, 2.0)) for name in SOME}, [1, 2, 3], xlabel="x", ylabel="y"
+    ),
+    "refusals": lambda: plots.risk_coverage(
+        {name: risk_coverage(RNG.random(9), RNG.dirichlet([1, 1], (1, 9)), np.arange(9) % 2) for name in SOME}
+    ),
+}
+
+
+@pytest.mark.parametrize("figure", DRAWN)
+def test_lines_whose_colours_come_close_in_a_dark_page_differ_in_their_dashes(figure):
+    plots.use_style()
+    found = list(lines_of(DRAWN[figure]().get_figure()))
     plt.close("all")
+    styles = {colour: {dash for other, dash in found if other == colour} for colour in LINE_COLORS}
+    assert all(styles.values()), "not every colour of the palette was drawn"
+    close = [pair for pair in itertools.combinations(LINE_COLORS, 2) if apart(*map(in_the_dark, pair)) < APART]
+    assert close
+    for first, second in close:
+        assert not styles[first] & styles[second], (first, second)
+
+
+FORMER = (0x6B, 0x8F, 0x71)  # the green of the palette before this one, which some readers took for the red
+
+
+def pictures(chapter):
+    """The stored figures of a chapter, as pixels (rows, columns, 3)."""
+    for _, cell in code_cells(read(notebook_of(chapter))):
+        for output in cell.outputs:
+            if png := output.get("data", {}).get("image/png"):
+                yield np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_no_stored_figure_has_a_colour_of_the_former_palette(chapter):
+    for number, pixels in enumerate(pictures(chapter)):
+        assert not (pixels == FORMER).all(axis=-1).any(), f"figure {number} is older than the palette: make execute"

@@ -165,7 +165,7 @@ def test_chunks_do_not_change_predictions(kind, budget, monkeypatch):
     whole = posterior.predict(x, posterior.draw(6, seed=0)), posterior.predictive(x, 6, seed=0)
     sizes = []
 
-    def measured(*args):
+    def measured(*args):  # no setting makes the memory smaller
         sizes.append(draws_at_once(*args, budget=budget))
         return sizes[-1]
 

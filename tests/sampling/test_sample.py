@@ -351,7 +351,7 @@ def test_starts_without_a_density_are_drawn_again_or_refused():
         ({"seed": -1}, "seed=-1; expected a whole number, 0 or more"),
         ({"memory": 0}, "memory=0; expected a whole number"),
         ({"machine": "tpu"}, "device='tpu' can't be used"),
-        ({"machine": Machine(precision="bfloat16")}, "precision='bfloat16' with sampler='chees-hmc'"),
+        ({"machine": Machine(precision="bfloat16")}, r"precision='bfloat16'\) with sampler='chees-hmc'"),
         ({"model": "model"}, "model is a str; expected a pymc.Model"),
     ],
     ids=lambda value: str(next(iter(value))) if isinstance(value, dict) else "",

@@ -39,6 +39,22 @@ def test_methods_are_summarised_over_their_seeds():
         shelf.load_result("breast_cancer").median()
 
 
+def test_methods_are_grouped_by_how_they_weigh_the_divergence():
+    scores = {
+        "test accuracy": np.array([[0.9], [0.98], [0.95], [0.97], [0.99]]),
+        "temperature": np.array([[1.0], [0.05], [1.0], [np.nan], [0.1]]),
+    }
+    names = ["wide", "tempered", "narrow", "plain", "longer"]
+    found = shelf.Result(scores, {"methods": names, "script": "x.py"}).grouped()
+    assert list(found.index) == [
+        ("T = 1", "narrow"), ("T = 1", "wide"), ("tempered", "longer"), ("tempered", "tempered"),
+        ("not variational", "plain"),
+    ]  # fmt: skip
+    assert found.loc[("tempered", "longer"), "test accuracy"] == 0.99
+    with pytest.raises(DataError, match="no score"):
+        shelf.Result(scores, {"methods": names, "script": "x.py"}).grouped("accuracy")
+
+
 @pytest.mark.parametrize(("features", "columns"), [(2, ("mean radius", "mean texture")), (30, None)])
 @pytest.mark.parametrize("name", ["post", "learned scales"])
 def test_the_stored_predictions_belong_to_the_splits_they_claim(features, columns, name):
@@ -52,9 +68,13 @@ def test_the_stored_predictions_belong_to_the_splits_they_claim(features, column
     assert np.min(right) > (0.83 if features == 2 else 0.94)  # another order of rows would leave about one half
 
 
-@pytest.mark.parametrize("name", ["mode", "mean-field", "full-rank", "HMC"])
+@pytest.mark.parametrize(
+    "name",
+    ["post, mode", "post, mean-field", "post, full-rank"]
+    + [f"{name}, HMC" for name in ("post", "wide output", "learned scales")],
+)
 def test_the_sampled_networks_belong_to_the_splits_they_claim(name):
-    p = shelf.load_result("breast_cancer_reference").arrays[f"probability, post, {name}"]
+    p = shelf.load_result("breast_cancer_reference").arrays[f"probability, {name}"]
     assert p.shape == (3, 285)
     for seed in range(3):
         y = datasets.breast_cancer(None, seed=seed, positive="malignant").test.y

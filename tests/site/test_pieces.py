@@ -5,13 +5,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from browsing import started
 
 import companion
-from companion import datasets, uncertainty
-from companion.posterior import moments
+from companion import datasets, networks, uncertainty
+from companion.models import binary_classifier
+from companion.posterior import compile_forward, moments
 from tools import ROOT
-from tools.play import digits
+from tools.play import digits, moons
 from tools.play.files import pack, quantised, read, unpack
 from tools.play.noise import normals
 
@@ -27,8 +29,8 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def on_page(page, images):
-    """Probabilities (draws, points, classes) that the page computes, with draws of its own making."""
+def answers(page, images):
+    """Probabilities (draws and the plain network, points, classes) that the page computes."""
     found = page.evaluate(
         """([images, draws, seed, size]) => {
           const { readLayers, drawNetwork, meanNetwork, answer } = window.play;
@@ -36,10 +38,11 @@ def on_page(page, images):
           const data = window.playData.digits;
           const layers = readLayers(data.layers), plain = meanNetwork(readLayers(data.plain));
           const networks = Array.from({ length: draws }, (_, i) => drawNetwork(layers, seed + i));
-          const found = new Float32Array(draws * (bytes.length / 784) * 10);
+          const found = new Float32Array((draws + 1) * (bytes.length / 784) * 10);
           for (let n = 0; n < bytes.length / 784; n++) {
             const image = Float64Array.from(bytes.subarray(784 * n, 784 * n + 784), (byte) => byte / 256);
-            answer(networks, plain, image).draws.forEach((p, s) => found.set(p, (s * (bytes.length / 784) + n) * 10));
+            const said = answer(networks, plain, image);
+            [...said.draws, said.plain].forEach((p, s) => found.set(p, (s * (bytes.length / 784) + n) * 10));
           }
           let text = "";
           for (const byte of new Uint8Array(found.buffer)) text += String.fromCharCode(byte);
@@ -47,7 +50,13 @@ def on_page(page, images):
         }""",
         [base64.b64encode(images.tobytes()).decode(), DRAWS, FIRST_SEED, 784],
     )
-    return np.frombuffer(base64.b64decode(found), dtype=np.float32).reshape(DRAWS, len(images), 10)
+    return np.frombuffer(base64.b64decode(found), dtype=np.float32).reshape(DRAWS + 1, len(images), 10)
+
+
+@pytest.fixture(scope="module")
+def on_page(answers):
+    """Probabilities (draws, points, classes) of networks that the page draws from the posterior."""
+    return answers[:DRAWS]
 
 
 def test_the_page_gives_the_probabilities_that_python_gives_for_the_same_noise(on_page, images):
@@ -58,9 +67,24 @@ def test_the_page_gives_the_probabilities_that_python_gives_for_the_same_noise(o
     expected = posterior.predict(images.astype(np.float32) / 256, digits.draws_of(found, noise))
     assert on_page.shape == expected.shape
     assert np.abs(on_page.mean(axis=0) - expected.mean(axis=0)).max() < 0.005
+    of_each = np.abs(on_page - expected)  # the weights are stored in eight bits: one network is held less closely
+    assert of_each.max() < 0.03
+    assert np.quantile(of_each, 0.99) < 0.005
     shown, ours = uncertainty.decompose_entropy(on_page.astype(float)), uncertainty.decompose_entropy(expected)
     assert np.abs(shown.epistemic - ours.epistemic).max() < 0.01
     assert np.abs(shown.aleatoric - ours.aleatoric).max() < 0.02
+
+
+def test_the_plain_network_gives_the_probabilities_that_torch_gives_for_its_weights(answers, images):
+    network = networks.convolutional()
+    weights = dict(network.named_parameters())
+    with torch.no_grad():
+        for layer, stored in zip(digits.LAYERS, read("digits")["plain"], strict=True):
+            weights[f"{layer}.weight"].copy_(torch.tensor(unpack(stored["mean"], signed=True)))
+            weights[f"{layer}.bias"].copy_(torch.tensor(stored["biasMean"]))
+        expected = network(torch.tensor(images.astype(np.float32) / 256)).softmax(dim=1).numpy()
+    assert np.abs(answers[DRAWS] - expected).max() < 0.005
+    assert np.mean(expected.argmax(axis=1) == datasets.digits().test.y[:IMAGES]) > 0.95
 
 
 def test_the_page_splits_doubt_and_asks_a_person_as_the_companion_does(page, on_page):
@@ -197,7 +221,7 @@ def drawn(page):
     return page.locator(".play[data-piece=digits]")
 
 
-def test_a_one_is_drawn_by_mouse_by_finger_and_by_keyboard(page):
+def test_a_one_is_drawn_by_mouse_and_by_keyboard(page):
     piece = drawn(page)
     sheet, says = piece.locator(".play-sheet"), piece.locator(".play-verdict").first
     piece.get_by_role("button", name="Wipe").click()
@@ -214,17 +238,59 @@ def test_a_one_is_drawn_by_mouse_by_finger_and_by_keyboard(page):
     for key in [" ", *["ArrowDown"] * 16, " "]:
         page.keyboard.press(key)
     page.wait_for_function("(e) => / 1,/.test(e.textContent)", arg=says.element_handle())
-    for kind, height in (("pointerdown", 40), ("pointermove", 90), ("pointermove", 140), ("pointerup", 140)):
-        where = {
-            "clientX": middle,
-            "clientY": box["y"] + height,
-            "pointerType": "touch",
-            "pointerId": 1,
-            "isPrimary": True,
-        }
-        page.evaluate("() => { const c = document.querySelector('.play-sheet'); c.setPointerCapture = () => {}; }")
-        sheet.dispatch_event(kind, where)
-    assert piece.locator("svg[role=img]").get_attribute("aria-label").startswith("Probabilities of the ten digits")
+
+
+@pytest.fixture(scope="module")
+def touched(browser, address):
+    """The pieces on a screen that is touched, and a function that draws a line on it with a finger."""
+    for page in started(browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True):
+        session = page.context.new_cdp_session(page)
+
+        def line(points, session=session):
+            kinds = ["touchStart", *["touchMove"] * (len(points) - 1)]
+            for kind, (x, y) in zip(kinds, points, strict=True):
+                session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+        yield page, line
+
+
+def test_a_one_is_drawn_by_a_finger(touched):
+    page, line = touched
+    piece = drawn(page)
+    sheet, says = piece.locator(".play-sheet"), piece.locator(".play-verdict").first
+    sheet.evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    before = page.evaluate("scrollY")
+    box = sheet.bounding_box()
+    middle = box["x"] + box["width"] / 2
+    line([(middle, box["y"] + 40 + (box["height"] - 80) * k / 8) for k in range(9)])
+    page.wait_for_function("(e) => / 1,/.test(e.textContent)", arg=says.element_handle())
+    assert page.evaluate("scrollY") == before  # to draw is not to scroll
+
+
+def test_a_point_is_dragged_by_a_finger(touched):
+    page, line = touched
+    piece = page.locator(".play[data-piece=points]")
+    handle, status = piece.locator(".play-handle").nth(5), piece.locator("[role=status]")
+    piece.locator("svg").evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    named, said, box = handle.get_attribute("aria-label"), status.inner_text(), handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    count = piece.locator(".play-handle").count()
+    line([(x, y), (x + 20, y - 15), (x + 40, y - 30)])
+    assert handle.get_attribute("aria-label") != named
+    assert status.inner_text() != said
+    assert piece.locator(".play-handle").count() == count  # the point has moved, and no new one was put down
+
+
+def test_a_fit_is_scrubbed_by_a_finger(touched):
+    page, line = touched
+    piece = page.locator(".play[data-piece=moons]")
+    slider, status = piece.locator("input[type=range]"), piece.locator("[role=status]")
+    slider.evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    line([(box["x"] + box["width"] * share, y) for share in (0.3, 0.6, 0.999)])
+    assert "step 70,000" in status.inner_text()
 
 
 @pytest.mark.parametrize("button", ["A test digit", "A letter", "A shoe", "Noise", "A turned 7", "A misread digit"])
@@ -294,6 +360,43 @@ def test_the_plateau_of_the_first_start_is_in_the_stored_fit():
     assert first["accuracy"][late] < 0.89 < 0.95 <= first["accuracy"][-1]
     surfaces = unpack(first["surfaces"])
     assert surfaces.shape == (data["frames"], data["side"], data["side"])
+
+
+@pytest.mark.parametrize("start", range(3))
+def test_the_last_surface_is_that_of_the_weights_at_the_end_of_the_fit(start):
+    data = read("moons")["starts"][start]
+    weights = {name: [unpack(part) for part in pair] for name, pair in data["last"].items()}
+    forward = compile_forward(binary_classifier(datasets.moons(n_samples=1000, noise=0.2, seed=0).train))
+    surface = moons.surface(forward, moons.drawn(weights)).astype(int)
+    stored = unpack(data["surfaces"])[-1]
+    assert np.abs(surface - stored).max() <= 1
+    assert np.ptp(stored) > 200
+
+
+def test_the_page_paints_the_surface_that_is_stored(page):
+    data = read("moons")
+    piece = page.locator(".play[data-piece=moons]")
+    piece.locator("input[type=radio]").nth(1).check()
+    piece.locator("input[type=range]").fill("40")
+    painted, hues = page.evaluate(
+        """(side) => {
+          const canvas = document.querySelector("canvas.play-surface"), wide = canvas.width;
+          const pixels = canvas.getContext("2d").getImageData(0, 0, wide, wide).data;
+          const middle = (i) => Math.floor(((i + 0.5) * wide) / side);
+          const at = (row, column) => 4 * (middle(row) * wide + middle(column));
+          const style = getComputedStyle(document.documentElement);
+          return [Array.from({ length: side * side }, (_, i) => {
+            const first = at(Math.floor(i / side), i % side);
+            return [...pixels.subarray(first, first + 3)];
+          }), ["first", "paper", "second"].map((name) => style.getPropertyValue("--play-" + name).trim())];
+        }""",
+        data["side"],
+    )
+    low, middle, high = (np.array([int(hue[i : i + 2], 16) for i in (1, 3, 5)]) for hue in hues)
+    p = unpack(data["starts"][1]["surfaces"])[-1][::-1, :, None] / 255  # the first row of a picture is on top
+    expected = np.where(p < 0.5, middle + (1 - 2 * p) * (low - middle), middle + (2 * p - 1) * (high - middle))
+    off = np.abs(np.array(painted).reshape(expected.shape) - expected).max(axis=2)
+    assert np.mean(off < 12) > 0.75  # the training points lie over the other cells
 
 
 # --- for everybody --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import xml.etree.ElementTree as Tree
+from functools import cache
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def top():
         yield address
 
 
+@cache
 def soup(page):
     return BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
@@ -153,35 +155,70 @@ def test_the_first_page_is_light_enough(browser, top):
     page.context.close()
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_in_dark_mode_no_figure_is_a_white_box(browser, top, name):
-    page = shown(browser, top, name, "dark")
-    figures = page.locator(".bd-article .cell_output img, .bd-article figure img:not(.plain)")
-    count = figures.count()
-    assert count
-    for at in sorted({0, count // 2, count - 1}):
-        figures.nth(at).scroll_into_view_if_needed()
-        seen = np.asarray(Image.open(io.BytesIO(figures.nth(at).screenshot())).convert("L"), dtype=float)
-        paper = np.array(
-            page.evaluate("() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"), float
-        )
-        edge = np.concatenate([seen[2], seen[-3], seen[:, 2], seen[:, -3]])
-        assert np.median(edge) < paper.mean() + 20, f"figure {at} has a light edge"
-        assert seen.mean() < 110, f"figure {at} is light"
-    page.context.close()
-
-
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_on_a_phone_no_page_moves_sideways_and_nothing_is_complained_of(browser, top, name):
-    page = shown(browser, top, name, width=390)
+@pytest.fixture(scope="module", params=ALL)
+def on_a_phone(request, browser, top):
+    """Each page as a phone in dark mode shows it, with its pieces started. Loading takes seconds, and so is shared."""
+    page = shown(browser, top, request.param, "dark", width=390)
     for piece in page.locator(".play").all():
         piece.scroll_into_view_if_needed()
     page.wait_for_function(
         "() => [...document.querySelectorAll('.play')].every((e) => e.dataset.ready)", timeout=60_000
     )
+    yield request.param, page
+    page.context.close()
+
+
+def test_on_a_phone_no_page_moves_sideways_and_nothing_is_complained_of(on_a_phone):
+    _, page = on_a_phone
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 391
     assert page.complaints == []
-    page.context.close()
+
+
+LETTERS, READABLE = 12.5, 8  # the figures' letters of 9 points are so many pixels high; fewer are hard to read
+
+
+def test_on_a_phone_the_words_of_a_figure_can_be_read_and_its_caption_stays(on_a_phone):
+    name, page = on_a_phone
+    figures = page.evaluate(
+        """() => [...document.querySelectorAll(".bd-article .cell_output img")].flatMap((e) => {
+          if (!e.offsetParent) return []; // folded
+          const box = e.closest("figure") || e.closest(".cell_output"), caption = box.querySelector("figcaption");
+          const inner = getComputedStyle(e), shown = e.getBoundingClientRect().width;
+          const edges = ["paddingLeft", "paddingRight", "borderLeftWidth", "borderRightWidth"];
+          const left = () => caption ? caption.getBoundingClientRect().left : 0, before = left();
+          box.scrollLeft = 1e6;
+          const found = {
+            share: (shown - edges.reduce((sum, edge) => sum + parseFloat(inner[edge]), 0)) / e.naturalWidth,
+            hidden: e.getBoundingClientRect().right - box.getBoundingClientRect().right,
+            moved: Math.abs(left() - before),
+          };
+          box.scrollLeft = 0;
+          return [found];
+        })"""
+    )
+    if name in chapters():
+        assert figures, "no figure is looked at"
+    for at, figure in enumerate(figures):
+        assert LETTERS * figure["share"] >= READABLE, f"the words of figure {at} are too small"
+        assert figure["hidden"] < 4, f"the right end of figure {at} can't be reached"
+        assert figure["moved"] < 1, f"the caption of figure {at} moves away with it"
+
+
+def test_in_dark_mode_no_figure_is_a_white_box(on_a_phone):
+    name, page = on_a_phone
+    figures = page.locator(".bd-article .cell_output img, .bd-article figure img:not(.plain)")
+    count = figures.count()
+    if name in (first(), *chapters()):
+        assert count, "no figure is looked at"
+    paper = np.array(
+        page.evaluate("() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"), float
+    )
+    for at in range(count):
+        figures.nth(at).scroll_into_view_if_needed()
+        seen = np.asarray(Image.open(io.BytesIO(figures.nth(at).screenshot())).convert("L"), dtype=float)
+        edge = np.concatenate([seen[2], seen[-3], seen[:, 2], seen[:, -3]])
+        assert np.median(edge) < paper.mean() + 20, f"figure {at} has a light edge"
+        assert seen.mean() < 110, f"figure {at} is light"
 
 
 def test_old_addresses_of_sections_that_have_moved_lead_to_them(browser, top):

@@ -19,7 +19,7 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-
 LOCK = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
-# What conda brings, and the name by which the lock knows it; None for what is no Python package.
+# What conda brings, and the name by which the lock knows it; None for what is not a Python package.
 CONDA = {"python": None, "pip": None, "gxx": None, "pytorch-cpu": "torch"}
 
 

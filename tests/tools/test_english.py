@@ -31,7 +31,8 @@ def f(a):
 @pytest.mark.parametrize(
     "description",
     ["Of the optimiser.", "In the model.", "From `priors`.", "Behind `elbo`.", "At most.", "For both.", "Was measured.",
-     "Makes the network.", "Where.", "Which; all by default.", "Theirs."],
+     "Makes the network.", "Where.", "Which; all by default.", "Theirs.", "As for `fit`.", "Which of the two.",
+     "What it is, in words.", "How it is called."],
 )  # fmt: skip
 def test_an_entry_that_is_no_noun_phrase_is_found_at_its_line(tmp_path, section, description):
     (problem,) = judged(tmp_path, documented(section, description))
@@ -47,7 +48,9 @@ def test_an_entry_that_is_no_noun_phrase_is_found_at_its_line(tmp_path, section,
         ("Parameters", "Whether it is drawn."),
         ("Parameters", "What `pymc.fit` returned."),
         ("Returns", "Draws (draws, points)."),
+        ("Parameters", "Where, and in which dtype, tensors are made."),
         ("Raises", "If there is none."),
+        ("Raises", "As `from_csv` says."),
         ("Raises", "Is raised where the file is missing."),
         ("Notes", "Of the optimiser."),
     ],
@@ -91,11 +94,31 @@ def test_how_people_write_passes(tmp_path, sentence):
 
 
 @pytest.mark.parametrize(
-    "first", ["Models: data in, a model out.", "Scores in; a threshold out.", "Pages.\n\nComes in: a file."]
+    "first",
+    [
+        "Models: data in, a model out.",
+        "A model in, its sites out, or an error.",
+        "Scores in; a threshold out.",
+        "Pages.\n\nComes in: a file.",
+    ],
 )
 def test_a_module_that_begins_with_a_formula_is_found(tmp_path, first):
     (problem,) = judged(tmp_path, f'"""{first}"""\n')
     assert "formula" in problem
+
+
+def test_a_function_that_begins_as_a_thing_does_is_found(tmp_path):
+    text = 'class A:\n{}    def f(self):\n        """Whether it is drawn."""\n'
+    (problem,) = judged(tmp_path, text.format(""))
+    assert ':3: a function begins with "Whether"' in problem
+    assert judged(tmp_path, text.format("    @property\n")) == []
+    assert judged(tmp_path, text.format("").replace("Whether", "Say whether")) == []
+
+
+def test_the_title_of_a_section_is_as_it_is(tmp_path):
+    assert judged(tmp_path, '"""See the page, section "What is no digit".\n\nIt is read."""\n') == []
+    (problem,) = judged(tmp_path, '"""See section "What is no digit" and\n"one vector a restart".\n\nIt is none."""\n')
+    assert ':4: "is none"' in problem
 
 
 def test_the_text_of_markdown_and_the_comments_of_other_files_are_read_too(tmp_path):

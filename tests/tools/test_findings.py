@@ -20,6 +20,12 @@ def test_each_finding_is_printed_and_asserted_in_its_section(finding):
     assert finding.assertion().startswith("assert ")
 
 
+@pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.sentence[:40])
+def test_the_figures_of_a_finding_are_those_that_its_assertion_speaks_of(finding):
+    assert finding.holds is not None, "say what the assertion says of the figures, in `holds`"
+    assert finding.holds(*finding.numbers()), f"{finding.figures()} against: {finding.assertion()}"
+
+
 @pytest.fixture
 def chapter(monkeypatch):
     """A chapter of three sections, in place of any that is read."""
@@ -56,6 +62,23 @@ def test_figures_are_written_as_they_are_printed_and_the_first_place_counts(chap
     finding = Finding(chapter, "mine", "{} of {}, and {}.", (r"^loss ([\d.]+) of (\d)", r"^below: (\d)"), "loss < 5")
     assert finding.written() == "4.2 of 7, and 3."
     assert finding.assertion() == "assert loss < 5"
+
+
+def test_a_figure_that_is_not_the_one_that_is_asserted_is_an_error(chapter):
+    right, wrong = (
+        Finding(chapter, "mine", "{}.", (rf"^loss ([\d.]+) of {rows}",), "loss < 5", lambda loss: loss < 5)
+        for rows in (7, 9)
+    )
+    assert right.written() == "4.2."
+    assert right.numbers() == [4.2]
+    with pytest.raises(NotFoundError, match=r"figures \['9.9'\].*assert loss < 5"):
+        wrong.written()
+
+
+def test_several_numbers_that_are_printed_as_one_are_a_list(chapter, monkeypatch):
+    several = Finding(chapter, "mine", "{}.", (r"^loss (.*) of",), "loss < 5")
+    monkeypatch.setattr(Finding, "figures", lambda self: ["3.6, 3.9", "1,250"])
+    assert several.numbers() == [[3.6, 3.9], 1250.0]
 
 
 @pytest.mark.parametrize(

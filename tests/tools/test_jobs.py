@@ -96,6 +96,7 @@ def github(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("RUN", "https://example.org/runs/7")
     monkeypatch.setenv("NEWEST", "failure")
+    monkeypatch.setenv("FUZZ", "cancelled")
     monkeypatch.setenv("LINKS", "success")
     monkeypatch.setattr(report, "LINKS", tmp_path / "output.txt")
 
@@ -111,6 +112,7 @@ def test_a_first_report_opens_an_issue_that_says_how_the_run_ended(github):
     asked, body = github()
     assert asked.startswith("issue create --title The weekly run found something")
     assert "**failure**" in body
+    assert "(`make fuzz`): **cancelled**" in body
     assert "Links: **success**" in body
     assert "https://example.org/runs/7" in body
     assert "lead nowhere" not in body

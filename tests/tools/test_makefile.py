@@ -40,6 +40,15 @@ def test_every_target_is_explained_once_to_people_or_to_continuous_integration()
         assert f"make {target}" in contributing, target
 
 
+def test_every_test_of_the_rendered_book_runs_where_the_book_is_rendered():
+    """In ci.yml the job that runs all tests has no book, and skips these; the job of the book runs `make site`."""
+    folder = ROOT / "tests" / "site"
+    need_it = {file.name for file in folder.glob("test_*.py") if "BOOK_RENDERED" in file.read_text(encoding="utf-8")}
+    assert need_it
+    recipe = re.search(r"^site:.*\n((?:\t.*\n)+)", MAKEFILE, flags=re.MULTILINE)[1]
+    assert need_it == set(re.findall(r"tests/site/(test_\w+\.py)", recipe))
+
+
 def test_every_target_is_phony():
     phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE, flags=re.MULTILINE)
     assert set(phony[1].replace("\\\n", " ").split()) == targets()

@@ -9,6 +9,7 @@ from companion import shelf
 from tools.contents import chapters, pages
 from tools.pages import measured, scoreboard
 from tools.pages.scoreboard import NotFoundError, Printed, Row, Stored
+from tools.pages.tables import machines
 
 
 def test_the_stored_pages_are_what_the_results_say():
@@ -16,7 +17,7 @@ def test_the_stored_pages_are_what_the_results_say():
 
 
 # Chapters of those parts that go on where the post stops, and so have no figure of its to stand beside.
-FOLLOW_UPS = {"pymc/moons_posterior", "mnist/pruning", "mnist/posterior"}
+FOLLOW_UPS = {"pymc/moons_posterior", "pymc/breast_cancer_decisions", "mnist/pruning", "mnist/posterior"}
 
 
 def test_every_chapter_with_a_claim_has_a_row_and_every_row_a_chapter():
@@ -93,12 +94,17 @@ def test_figures_are_written_as_one_reads_them(value, unit, words):
     assert measured.figure(value, unit) == words
 
 
+def test_a_machine_is_named_once_and_one_core_is_a_core():
+    named = machines("Some Processor, 2 cores, Linux; Other, 1 cores, Linux", "Other, 1 cores, Linux")
+    assert named == "Some Processor, 2 cores, Linux; Other, 1 core, Linux"
+
+
 def test_times_and_memory_come_from_the_result_file_and_what_is_missing_is_said(tmp_path, monkeypatch):
     versions = {"machine": "Some Processor, 2 cores", "python": "3.13.1", "pymc": "6.4.0"}
     entry = {"seconds": 90.0, "peak_mb": 2100, "date": "2026-11-21", "versions": versions, "cores": 2}
     file = tmp_path / "chapters.json"
     file.write_text(json.dumps({"pymc/zh": entry}), encoding="utf-8")
-    monkeypatch.setattr(measured, "MEASURED", {"Two processor cores": file})
+    monkeypatch.setattr(measured, "MEASURED", {"One or two processor cores": file})
     text = measured.run_page()
     assert "| {doc}`/pymc/zh` | 90 s | 2,100 MB | no | 2026-11-21 |" in text
     assert "Some Processor, 2 cores, Python 3.13.1, PyMC 6.4.0" in text
@@ -129,7 +135,9 @@ def test_every_chapter_has_a_line_on_its_last_execution():
     text = measured.run_page()
     for chapter in chapters():
         said = scoreboard.about(chapter)
-        (line,) = [line for line in text.splitlines() if f"`/{chapter}` |" in line and said["machine"] in line]
+        (line,) = [
+            line for line in text.splitlines() if f"`/{chapter}` |" in line and machines(said["machine"]) in line
+        ]
         assert said["pymc"] in line
 
 
@@ -164,3 +172,13 @@ def test_the_page_says_that_no_gpu_was_measured_or_what_was_found(tmp_path):
     assert "| plain | 1.235 |  |" in text
     assert "| graph |  | 3 |" in text
     assert "Two processes: there is one GPU." in text
+
+
+def test_the_page_says_how_fast_a_drawn_digit_is_answered_and_it_is_fast_enough(tmp_path):
+    stored = json.loads((measured.FOLDER / "play.json").read_text(encoding="utf-8"))
+    assert stored["milliseconds"] < 50
+    assert 5 * stored["milliseconds"] < 250
+    (tmp_path / "play.json").write_text(json.dumps({**stored, "milliseconds": 12.4}))
+    text = "\n".join(measured.play_part(tmp_path / "play.json"))
+    assert "take 12 ms of the processor's time; on a machine that is five times slower, 62 ms" in text
+    assert stored["machine"] in text

@@ -14,7 +14,7 @@ import yaml
 import companion
 from tools import ROOT
 from tools.contents import chapters, first, notebook_of, page_of, pages, repository
-from tools.notebooks import MYST, colab, pair, read, stored, write
+from tools.notebooks import MYST, check, colab, pair, read, stored, write
 from tools.notebooks.check import problems
 
 PAGES = [first(), *pages()]
@@ -81,6 +81,10 @@ BREAKAGES = {
     ),
     "a claim that is not asserted": (lambda nb: nb.cells[2].update(source="x = 1"), "asserts nothing"),
     "assertions that are not folded": (lambda nb: nb.cells[2].metadata.pop("tags"), "the tag hide-input"),
+    "assertions in blocks that are not folded": (
+        lambda nb: nb.cells[2].update(source="a = 1\nif a:\n    for b in (1, 2):\n        assert b", metadata={}),
+        "the tag hide-input",
+    ),
     "a helper in the notebook": (lambda nb: nb.cells[2].update(source="def f():\n    assert 1"), "defines a function"),
     "outputs that are too large": (lambda nb: nb.metadata.update(padding="x" * 1_600_000), "1.6 MB"),
 }
@@ -118,6 +122,18 @@ def test_the_check_names_what_is_broken(sound, breakage):
     breaks(notebook)
     sound.write_text(json.dumps(notebook), encoding="utf-8")
     assert any(words in line for line in problems(sound))
+
+
+def test_a_page_with_captions_has_one_for_every_figure(sound, monkeypatch):
+    missing = "a figure without a caption"
+    assert not [said for said in problems(sound) if missing in said]
+    monkeypatch.setattr(check, "CAPTIONED", ("chapter",))
+    assert [said for said in problems(sound) if missing in said]
+    notebook = read(sound)
+    notebook.cells[3].metadata["mystnb"]["figure"] = {"caption": "Follow the line from left to right."}
+    write(notebook, sound)
+    jupytext.write(notebook, pair(sound), fmt=MYST)
+    assert problems(sound) == []
 
 
 DIFFERENCES = {

@@ -149,11 +149,18 @@ def test_whether_the_gpu_is_used_is_asked_before_an_hour_is_spent():
 
 
 @pytest.mark.parametrize("newest", ["success", "failure", "cancelled"])
+@pytest.mark.parametrize("fuzz", ["success", "failure", "cancelled"])
 @pytest.mark.parametrize("links", ["success", "failure", "cancelled"])
-def test_the_weekly_run_reports_whatever_did_not_succeed(newest, links):
-    condition = WORKFLOWS["weekly"]["jobs"]["report"]["if"]
-    needs = {"newest": {"result": newest}, "links": {"result": links}}
-    assert holds(condition, needs=needs) is ({newest, links} != {"success"})
+def test_the_weekly_run_reports_whatever_did_not_succeed(newest, fuzz, links):
+    report = WORKFLOWS["weekly"]["jobs"]["report"]
+    ended = {"newest": newest, "fuzz": fuzz, "links": links}
+    assert set(report["needs"]) == set(ended) == set(WORKFLOWS["weekly"]["jobs"]) - {"report"}
+    needs = {name: {"result": result} for name, result in ended.items()}
+    assert holds(report["if"], needs=needs) is (set(ended.values()) != {"success"})
+
+
+def test_what_is_marked_as_long_runs_once_a_week():
+    assert "make fuzz" in commands(WORKFLOWS["weekly"]["jobs"]["fuzz"])
 
 
 # --- nothing that only works because something ran before -----------------------------------------------

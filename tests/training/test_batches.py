@@ -25,7 +25,7 @@ Y = X @ [1.0, -0.5, 2.0] + 0.5 * RNG.normal(size=40)
 def regression(total_size=None, plain=False):
     with pm.Model() as model:
         x, labels = (X, Y) if plain else (pm.Data("x", X), pm.Data("labels", Y))
-        sd = pm.Data("sd", 0.7)  # not one a row: every batch has the whole
+        sd = pm.Data("sd", 0.7)  # not one per row: every batch has the whole
         pm.Normal("y", x @ pm.Normal("w", 0, 2, shape=3), sd, observed=labels, total_size=total_size)
     return model
 

@@ -12,10 +12,11 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+import torch
 from troubles import BrokenRows, bits, end, fail, interrupt, kill, nothing, run, start, trouble
 
 from companion.errors import InferenceError
-from companion.training import Training
+from companion.training import Training, checkpoints, processes
 
 
 def free_port():
@@ -53,6 +54,20 @@ def test_a_lost_process_ends_the_other_and_all_go_on_from_the_checkpoint(what, w
     assert bits(tmp_path) == whole[1]
     with pytest.raises(InferenceError, match="processes was 2, is 1"):
         run("everything", tmp_path)
+
+
+def test_bayes_by_backprop_in_two_processes_finds_the_same_and_goes_on_after_a_kill(tmp_path):
+    """Each process makes other weights, of which the first's are taken, and sees other rows."""
+    both_whole = both("Bayes by Backprop", tmp_path / "whole")
+    assert both_whole[0]["parameters"] == both_whole[1]["parameters"]
+    losses = checkpoints.read(tmp_path / "whole", {}).tensors["losses"]
+    alone = run("Bayes by Backprop").record.losses
+    np.testing.assert_allclose(losses[-30:].mean(0), alone[-30:].mean(0), rtol=0.1)
+    answers = both("Bayes by Backprop", tmp_path / "killed", what=kill, at=41, who=[1])
+    assert answers[0]["error"].startswith("process 0 of 2 lost another one at step 40")
+    assert bits(tmp_path / "killed")["step"] == 25
+    assert both("Bayes by Backprop", tmp_path / "killed") == both_whole
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("at", "when"), [(10, "10 of 30 of the start at the mode"), (70, "40 of 90")])
@@ -161,3 +176,19 @@ def test_a_process_killed_under_torchrun_ends_all_with_a_clear_message(torchrun)
     assert "process 0 of 2 lost another one at step 79 (" in ended.stderr
     assert "Start all again" in ended.stderr
     assert not (folder / "unscathed").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RuntimeError(), "RuntimeError"), (RuntimeError("[c10d.cpp:12] timed out\nand more"), "timed out")],
+)
+def test_an_error_of_torch_is_told_by_its_words_or_by_its_name(error, said, monkeypatch):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", refuse)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    asked = rf"process 0 of 2 can't reach the others at 127.0.0.1:1 \({said}\)"
+    with pytest.raises(InferenceError, match=asked), processes(torch.device("cpu")):
+        pass

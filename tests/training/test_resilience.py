@@ -31,6 +31,8 @@ from troubles import (
 )
 
 from companion.errors import CompanionWarning, DataError, InferenceError
+from companion.inference import ensemble
+from companion.machine import Machine
 from companion.training import Training, checkpoints
 
 KILLS = int(os.environ.get("COMPANION_KILLS", "8"))
@@ -279,7 +281,20 @@ def test_a_loss_that_becomes_nan_names_its_step_and_keeps_a_good_state(every, wa
     assert saved == step // every * every
     assert all(torch.isfinite(t[:saved] if name == "losses" else t).all() for name, t in tensors.items())
     assert step > 5
+    for advice in ("start=Start(scale=...)", "use machine=Machine(precision='float64') to tell rounding"):
+        assert advice in str(told.value)
     assert np.isfinite(told.value.posterior.draw(50, seed=0)["w"]).all()
+
+
+def test_networks_that_diverge_are_not_told_to_start_with_other_scales():
+    """They have none; and float64 would not help, because it is what they were computed in."""
+    with pytest.raises(InferenceError, match=r"Lower learning_rate .*, or standardise the inputs") as told:
+        ensemble(
+            walled([-1.0, 50.0]), 1500, members=2, learning_rate=0.1, progressbar=False,
+            machine=Machine(precision="float64"),
+        )  # fmt: skip
+    assert "Start(scale" not in str(told.value)
+    assert "precision=" not in str(told.value)
 
 
 def test_gradients_whose_squares_overflow_are_not_taken_for_a_fit():

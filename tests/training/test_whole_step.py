@@ -12,7 +12,7 @@ import torch
 from companion.errors import InferenceError
 from companion.inference import Checkpoint, Machine, Rates, fit
 from companion.machine import Library, LibraryError
-from companion.training import Training, loop, whole_step
+from companion.training import loop, whole_step
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X @ [1.0, -2.0, 0.5] + np.random.default_rng(1).normal(size=60)
@@ -120,15 +120,11 @@ def test_a_long_fit_starts_plain_and_goes_over_when_the_library_is_there(plain, 
     seen = {}
     monkeypatch.setattr(whole_step, "Library", Late)
     monkeypatch.setattr(loop, "_WORTH_IT_S", 0.0)
-    take = Training.take
 
-    def watched(self):
-        stop = take(self)
-        seen[self.step] = self.compiled
-        return stop
+    def watch(step, state):
+        seen[step] = state.posterior().record.compiled
 
-    monkeypatch.setattr(Training, "take", watched)
-    gone_over = fit(regression(), STEPS, machine=AUTO, **QUICK)
+    gone_over = fit(regression(), STEPS, machine=AUTO, callback=watch, **QUICK)
     first = min(step for step, compiled in seen.items() if compiled)
     assert 1 < first < STEPS
     assert all(compiled for step, compiled in seen.items() if step >= first)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
@@ -12,9 +13,12 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from companion import bayes_by_backprop
+from companion.bayes_by_backprop import Regression, to_bayesian
 from companion.bridge import bayesian
 from companion.errors import CompanionError, DataError
 from companion.inference import fit
+from companion.networks import dense
 from companion.priors import Gaussian
 from companion.training import Training, checkpoints
 
@@ -65,12 +69,25 @@ def network_of_its_own():
     return network(seed=int(os.environ.get("RANK", 0)))
 
 
+def pyro_network():
+    net = dense(3, 4, 1, seed=int(os.environ.get("RANK", 0)))
+    return Regression(to_bayesian(net, Gaussian()), noise="learned")
+
+
+def fit_pyro(model, **options):
+    return bayes_by_backprop.fit(model, SimpleNamespace(x=X.astype(np.float32), y=Y.astype(np.float32)), **options)
+
+
 FITS = {
     "own starts": (network_of_its_own, {"batch_size": 20}),
     "mini-batches": (regression, {"batch_size": 20}),
     "restarts": (regression, {"restarts": 3, "start": "prior", "family": "full-rank", "keep": "mixture"}),
     "streamed": (network, {"batch_size": 20, "dataset": Rows(), "estimator": "flipout", "draws": 2}),
     "everything": (network, {"batch_size": 20, "estimator": "local", "restarts": 2, "map_steps": 30, "steps": 90}),
+    "Bayes by Backprop": (
+        pyro_network,
+        {"batch_size": 20, "restarts": 2, "estimator": "flipout", "learning_rate": 0.05},
+    ),
 }
 
 
@@ -78,7 +95,15 @@ def run(name, folder=None, **options):
     make, own = FITS[name]
     common = {"steps": 120, "seed": 1, "compile": False, "progressbar": False, "elbo_draws": 2, "checkpoint_every": 25}
     model = options.pop("model", None) or make()
-    return fit(model, checkpoint=folder, **{**common, **own, **options})
+    door = fit if isinstance(model, pm.Model) else fit_pyro
+    return door(model, checkpoint=folder, **{**common, **own, **options})
+
+
+def found(posterior):
+    """Everything that a fit found: parameter to its bytes."""
+    if isinstance(posterior, bayes_by_backprop.PyroPosterior):
+        return {n: p.detach().numpy().tobytes() for m in posterior.members for n, p in m.parameters.items()}
+    return {n: p.numpy().tobytes() for n, p in posterior.parameters.items()}
 
 
 def bits(folder):
@@ -110,7 +135,10 @@ def nothing():
 
 @contextmanager
 def trouble(what, at):
-    """Let something happen in a step, counted over all that this process takes."""
+    """Let something happen in a step, counted over all that this process takes.
+
+    A callback would not do: it is called in the first process alone, and not on the walk to the mode.
+    """
     evaluate, count = Training.evaluate, itertools.count(1)
 
     def troubled(self, step):
@@ -131,8 +159,7 @@ def child(answer, name, folder, rank, port, what, at, options):
     with trouble(what, at):
         try:
             posterior = run(name, folder, **options)
-            parameters = {n: p.numpy().tobytes() for n, p in posterior.parameters.items()}
-            answer.send({"stopped": posterior.record.stopped, "parameters": parameters})
+            answer.send({"stopped": posterior.record.stopped, "parameters": found(posterior)})
         except CompanionError as error:
             answer.send({"error": str(error)})
 
@@ -141,7 +168,8 @@ def start(name, folder, *, rank=None, port=0, what=None, at=0, **options):
     ours, theirs = PROCESSES.Pipe(duplex=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        PROCESSES.set_forkserver_preload(["companion.inference", "companion.bridge", "torch._dynamo"])
+        rooms = [f"companion.{room}" for room in ("inference", "bridge", "bayes_by_backprop")]
+        PROCESSES.set_forkserver_preload([*rooms, "torch._dynamo"])
         process = PROCESSES.Process(target=child, args=(theirs, name, folder, rank, port, what, at, options))
         process.start()
     theirs.close()

@@ -15,7 +15,7 @@ def test_groups_of_one_give_the_usual_standard_error():
 
 
 def test_rows_of_the_same_group_count_once():
-    """Each value written down ten times is no news: the interval stays as long as that of the values themselves."""
+    """Each value written down ten times says nothing new: the interval stays as long as that of the values."""
     rng = np.random.default_rng(1)
     values, names = rng.normal(size=100), np.array([f"mass {k}" for k in range(100)])
     once = group_bootstrap(values, names)

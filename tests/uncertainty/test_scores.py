@@ -8,6 +8,7 @@ from companion.errors import DataError, ModelError
 from companion.uncertainty import (
     brier_score,
     calibration_floor,
+    check_calibration,
     decide,
     log_score,
     net_benefit,
@@ -158,6 +159,23 @@ def test_the_floor_by_hand():
             calibration_floor(binary([0.5]), **setting)
     with pytest.raises(ModelError, match="no points"):
         calibration_floor(np.zeros((1, 0, 2)))
+
+
+def test_a_calibration_error_is_held_against_that_of_true_probabilities(honest):
+    p, y = honest[0][:, :1000], honest[1][:1000]
+    found = check_calibration(p, y, bins=15, resamples=300, seed=1)
+    assert found.ece == reliability(p, y, bins=15).ece
+    assert found.floor == np.quantile(calibration_floor(p, bins=15, resamples=300, seed=1), 0.95)
+    assert found.log_score == pytest.approx(log_score(p, y))
+    boast = p**3 / (p**3).sum(axis=-1, keepdims=True)
+    assert check_calibration(boast, y, bins=15, resamples=300).ece > 1.2 * found.floor
+    looser = check_calibration(p, y, bins=15, resamples=300, share=0.5, seed=1)
+    assert looser.floor < found.floor
+    said = str(looser)
+    assert f"log score {found.log_score:.3f}, ECE {found.ece:.3f};" in said
+    assert said.endswith(f"below {looser.floor:.3f} in 50 of 100 test sets")
+    with pytest.raises(ModelError, match="share=1"):
+        check_calibration(p, y, share=1)
 
 
 COSTS = {"leave": (0, 20), "operate": (1, 0), "refer": (0.25, 0.25)}

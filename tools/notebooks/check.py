@@ -1,9 +1,9 @@
 """Check the notebooks as they are stored, without running them: `make lint`.
 
 No linter of others knows these rules: what a page shows must have been executed in order, be fit for print (no progress
-bars, no folders of one machine, every figure with its alt text) and assert its claims. Whether a notebook and its text
-twin agree is left to jupytext. The notebooks named are checked, or all of them; each problem is printed in a line,
-``file: cell n: what, what to do``.
+bars, no folders of one machine, every figure with its alt text, on the pages of `CAPTIONED` with its caption) and
+assert its claims. Whether a notebook and its text twin agree is left to jupytext. The notebooks named are checked, or
+all of them; each problem is printed in a line, ``file: cell n: what, what to do``.
 """
 
 import ast
@@ -17,7 +17,27 @@ from jupytext.compare import NotebookDifference, compare_notebooks
 from nbformat import NotebookNode
 
 from tools import ROOT
+from tools.contents import page_of
 from tools.notebooks import MYST, chosen, code_cells, colab, pair, read, words
+
+CAPTIONED = (
+    "pymc/moons",
+    "pymc/moons_posterior",
+    "pymc/breast_cancer",
+    "pymc/breast_cancer_decisions",
+    "pymc/zh",
+    "mnist/dense",
+    "mnist/pruning",
+    "mnist/posterior",
+    "mnist/hierarchical",
+    "mnist/convolutional",
+    "bayes_by_backprop/regression",
+    "bayes_by_backprop/band",
+    "bayes_by_backprop/lenet",
+    "bayes_by_backprop/design_choices",
+    "beyond/symptoms",
+)
+"""Pages of which every figure has a caption; a page joins when its captions are written."""
 
 LARGEST = 1_500_000  # bytes; larger ones make slow pages and a slow clone
 
@@ -42,6 +62,7 @@ def problems(path: Path) -> list[str]:
     found = [*_size(path), *_pairing(path, notebook)]
     for check in (_metadata, _colab, _execution, _outputs, _claims, _folding):
         found += check(notebook)
+    found += _captions(notebook, page_of(path) if path.is_relative_to(ROOT / "book") else path.stem)
     return [f"{name}: {line}" for line in found]
 
 
@@ -106,6 +127,14 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
                 yield f"cell {n}: names a folder of one machine ({place.group()}), print something shorter"
 
 
+def _captions(notebook: NotebookNode, page: str) -> Iterator[str]:
+    for n, cell in code_cells(notebook) if page in CAPTIONED else []:
+        picture = any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+        said = str(cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", ""))
+        if picture and len(WORDS.findall(said)) < 4:
+            yield f"cell {n}: a figure without a caption, say how to read it in the metadata mystnb.figure.caption"
+
+
 def _claims(notebook: NotebookNode) -> Iterator[str]:
     cells = code_cells(notebook)
     if not cells:
@@ -122,19 +151,31 @@ def _claims(notebook: NotebookNode) -> Iterator[str]:
 
 
 def only_asserts(cell: NotebookNode) -> bool:
-    """Say whether a cell does little but assert, and shows nothing: at least half of its statements are assertions."""
+    """Say whether a cell does little but assert, and shows nothing: at least half of its statements are assertions.
+
+    Statements within an ``if``, a ``for`` or a ``with`` count, and not the line above them.
+    """
     if cell.outputs or not ASSERTION.search(cell.source):
         return False
     try:
-        statements = ast.parse(cell.source).body
+        statements = list(_simple(ast.parse(cell.source).body))
     except SyntaxError:  # a magic of IPython
         return False
     return 2 * sum(isinstance(statement, ast.Assert) for statement in statements) >= len(statements)
 
 
+def _simple(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Give the statements of a block, those of the blocks in it among them."""
+    for statement in body:
+        if isinstance(statement, ast.If | ast.For | ast.With):
+            yield from _simple([*statement.body, *getattr(statement, "orelse", [])])
+        else:
+            yield statement
+
+
 def _folding(notebook: NotebookNode) -> Iterator[str]:
     for n, cell in code_cells(notebook):
-        if only_asserts(cell) and not {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", [])):
+        if only_asserts(cell) and not {"hide-input", "hide-cell", "remove-cell"} & set(cell.metadata.get("tags", [])):
             yield f"cell {n}: asserts and shows nothing, give it the tag hide-input so that it folds"
 
 

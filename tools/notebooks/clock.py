@@ -17,6 +17,8 @@ CLOCKS = {"seconds", "perf_counter", "perf_counter_ns", "process_time", "monoton
 """Names and attributes that read a clock, or hold what one said."""
 MODULES = {"time", "timeit"}
 """Modules whose every function has to do with a clock."""
+COLLECTING = {"append", "extend", "insert", "add", "update"}
+"""Methods that put what they are given into a container."""
 MAGIC = ("%", "!", "?")
 
 
@@ -34,9 +36,23 @@ def compared_times(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
                 if _reads(node.test, timed):
                     yield place, ast.unparse(node.test)
             else:
+                timed |= _collected(node, timed)
                 targets, value = _assignment(node)
                 for target, part in _pairs(targets, value):
                     _mark(target, timed, _reads(part, timed))
+
+
+def _collected(node: ast.stmt, timed: set[str]) -> set[str]:
+    """Name the containers that are handed times, perhaps by a function that is called later."""
+    found = set()
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in COLLECTING:
+            container: ast.expr = call.func
+            while isinstance(container, ast.Attribute | ast.Subscript | ast.Call):
+                container = container.func if isinstance(container, ast.Call) else container.value
+            if isinstance(container, ast.Name) and any(_reads(given, timed) for given in call.args):
+                found.add(container.id)
+    return found
 
 
 def _in_order(tree: ast.AST) -> list[ast.stmt]:
@@ -75,8 +91,11 @@ def _mark(target: ast.expr, timed: set[str], by_clock: bool) -> None:
 
 
 def _reads(expression: ast.AST, timed: set[str]) -> bool:
-    """Say whether an expression reads a clock, or something computed from one."""
-    for node in ast.walk(expression):
+    """Say whether an expression reads a clock, or something computed from one.
+
+    Callbacks that look at a clock have no say in what a fit returns.
+    """
+    for node in _without_callbacks(expression):
         if isinstance(node, ast.Attribute) and (node.attr in CLOCKS or ast.unparse(node.value) in MODULES):
             return True
         if isinstance(node, ast.Name) and (node.id in timed or node.id in CLOCKS):
@@ -84,3 +103,21 @@ def _reads(expression: ast.AST, timed: set[str]) -> bool:
         if isinstance(node, ast.Subscript) and ast.unparse(node) in timed:
             return True
     return False
+
+
+def _without_callbacks(expression: ast.AST) -> Iterator[ast.AST]:
+    """Walk through an expression, but for what is handed on under the name ``callbacks``."""
+    yield expression
+    for child in ast.iter_child_nodes(expression):
+        if isinstance(child, ast.keyword) and child.arg == "callbacks":
+            continue
+        if isinstance(child, ast.Dict):
+            values = [
+                value
+                for key, value in zip(child.keys, child.values, strict=True)
+                if not (isinstance(key, ast.Constant) and key.value == "callbacks")
+            ]
+            for part in values:
+                yield from _without_callbacks(part)
+            continue
+        yield from _without_callbacks(child)

@@ -6,9 +6,9 @@ chapter, with the time, the memory, the machine, the versions and the date; a ru
 the others. With ``--executed`` the executed notebooks are kept as well. The stored notebooks are not touched. The exit
 status is 1 when a cell fails, or an assertion in it: what was measured of such a chapter is not written.
 
-Memory is that of the kernel and all its children together, sampled four times a second: on Linux the proportional set
-(PSS), in which pages that processes share count once, as a limit on a container counts them; elsewhere the resident
-set, an upper bound of it.
+Memory is that of the kernel and all its children together, sampled four times a second, or less often where a sample
+takes long: on Linux the proportional set (PSS), in which pages that processes share count once, as a limit on a
+container counts them; elsewhere the resident set, an upper bound of it.
 """
 
 import argparse
@@ -35,6 +35,8 @@ from tools.notebooks import read, write
 RESULTS = ROOT / "benchmarks" / "results" / "chapters.json"
 CORES = 2
 INTERVAL = 0.25
+SHARE = 0.05
+"""Part of the time that looking may take: the kernel counts the pages of a large process for tens of milliseconds."""
 
 
 class Memory(threading.Thread):
@@ -54,8 +56,11 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         """Take samples until `done` is set."""
-        while not self.done.wait(INTERVAL):
+        pause = INTERVAL
+        while not self.done.wait(pause):
+            begun = time.perf_counter()
             self.peak = max(self.peak, self.sample())
+            pause = max(INTERVAL, (time.perf_counter() - begun) / SHARE)
 
     def sample(self) -> int:
         """Return the bytes that the processes hold now; 0 once they have ended."""

@@ -21,7 +21,16 @@ from tools.contents import page_of
 from tools.notebooks import chosen, code_cells, plain, read
 from tools.notebooks.quoted import FIGURES
 
-HELD = ("pymc/moons", "pymc/moons_posterior", "pymc/zh")
+HELD = (
+    "pymc/moons",
+    "pymc/moons_posterior",
+    "pymc/breast_cancer",
+    "pymc/breast_cancer_decisions",
+    "pymc/zh",
+    "bayes_by_backprop/regression",
+    "bayes_by_backprop/band",
+    "bayes_by_backprop/lenet",
+)
 """Pages on which every number has a source."""
 
 KNOWN: dict[str, dict[str, str]] = {
@@ -39,14 +48,53 @@ KNOWN: dict[str, dict[str, str]] = {
         "400": "read off the figure of sixteen starts",
         "190": "read off the figure of sixteen starts",
         "30,000": "steps in pymc/moons",
+        "450": "30 % of 1,500 steps, where the one-cycle rate is highest",
+        "123.6": "printed in pymc/zh, of its fit of all rows",
+        "1.02": "the same, its standard deviation over that of NUTS, far from the data",
+        "2.6": "the same, amid the data",
+    },
+    "pymc/breast_cancer": {
+        "569": "rows of scikit-learn's table",
+        "30": "columns of scikit-learn's table",
+        "0.87": "26 s / 30,000",
+    },
+    "pymc/breast_cancer_decisions": {
+        "36": "-log(2.2e-16), where scikit-learn cuts off",
+        "5,700": "20 * 285",
+        "4.6": "log(99)",
+        "4,000": "4 * 1,000 draws",
+        "13": "63.8 - 50.5, of the table",
+        "12.1": "printed in pymc/breast_cancer",
+        "17.5": "the same",
     },
     "pymc/zh": {
         "40": "10 + 25 + 5 weights",
-        "86%": "printed in pymc/moons, of the two starts that stay on the plateau",
+        "6": "the sixth of the ideas, and a version of PyMC",
         "190": "read off the figure of the loss",
         "113.1": "a mean-field fit in the table of causes of pymc/moons_posterior",
         "0.067": "the same",
         "120": "read off the figure of the loss",
+    },
+    "bayes_by_backprop/regression": {
+        "25": "lines of the cell that is the model, its fit and its draws",
+        "95 %": "of a normal, within two standard deviations",
+        "8": "the batch of the exercise",
+    },
+    "bayes_by_backprop/band": {
+        "20,000": "number of steps of the fits with a fixed noise, studies/band.py",
+        "115,921": "481 * 482 / 2",
+    },
+    "bayes_by_backprop/lenet": {
+        "98.5 %": "Nado et al. (2021)",
+        "55,000": "the training part of TensorFlow's loader",
+        "3,500": "(log(e - 1) + 2.97) / 0.001, the way of a raw scale from 0.05 to 1",
+        "2.3": "log 10",
+        "136,000": "136,436, to the thousand",
+        "500": "images of the held-out nats, studies/lenet.py",
+    },
+    "bayes_by_backprop/design_choices": {
+        "8,000": "PART of studies/front_ends.py",
+        "784": "28 * 28",
     },
 }
 """Numbers of a page that no run prints, each with the place that it comes from."""
@@ -78,7 +126,7 @@ class Figure:
     words
         The number as it is written.
     value
-        What it says; a share for per cent.
+        Value that the number states; a share for per cent.
     step
         Half of the last place that it states.
     """

@@ -1,10 +1,10 @@
 """Write the pages of the book that are made from measured results: `make pages`; the tests compare.
 
 ``book/reference/scoreboard.md`` is made from the rows of `tools.pages.scoreboard`, ``findings.md`` from
-`tools.pages.findings`, and ``runs.md`` from
-``benchmarks/results/chapters.json`` (what `make measure` found; and ``chapters_gpu.json``, the same on a GPU) and from
-the stored notebooks. So are the two tables of README.md (`tools.pages.readme`); and the drawing of the rooms on the
-page "How a fit works" (`tools.pages.rooms`) is written here, too. With ``--check`` nothing is written, and the exit
+`tools.pages.findings`, and ``runs.md`` from ``benchmarks/results/chapters.json`` (what `make measure` found; and
+``chapters_gpu.json``, the same on a GPU) and from the stored notebooks. So are the two tables of README.md
+(`tools.pages.readme`); and the drawings of the rooms and of the bridges on the page "How a fit works"
+(`tools.pages.rooms`, `tools.pages.bridges`) are written here, too. With ``--check`` nothing is written, and the exit
 status is 1 when a page and the results have grown apart.
 """
 
@@ -20,17 +20,16 @@ import numpy as np
 from tools import ROOT
 from tools.contents import chapters, notebook_of, pages
 from tools.notebooks import read
-from tools.pages import findings, methods, readme, scoreboard
-from tools.pages.rooms import drawing
+from tools.pages import bridges, findings, methods, readme, rooms, scoreboard
 from tools.pages.scoreboard import Row
-from tools.pages.tables import figure, spread, table
+from tools.pages.tables import figure, machines, spread, table
 
 REFERENCE = ROOT / "book" / "reference"
-DRAWING = ROOT / "book" / "_static" / "rooms.svg"
+STATIC = ROOT / "book" / "_static"
 README = ROOT / "README.md"
 FOLDER = ROOT / "benchmarks" / "results"
 MEASURED = {
-    "Two processor cores": FOLDER / "chapters.json",
+    "One or two processor cores": FOLDER / "chapters.json",
     "From a fitted posterior": FOLDER / "chapters_binder.json",
     "A GPU": FOLDER / "chapters_gpu.json",
 }
@@ -55,7 +54,9 @@ RUNS = f"""{MADE}
 
 Every chapter is executed again on every change, and its claims are asserted. This page says what that takes, from the
 result files that `make execute` and `make measure` write, and where the outputs on the pages come from, by each
-chapter's last cell."""
+chapter's last cell. Times are upper bounds: some were measured beside other work, and a quiet machine takes less, at
+times by a factor of two or three. Some chapters had one core, as the last table says.
+`benchmarks/results/chapters.json` has the load before each run."""
 
 
 def ratio(row: Row, ours: float) -> str:
@@ -85,15 +86,15 @@ def score_page() -> str:
     there = set(pages())
     text = [SCOREBOARD]
     for chapter, rows in groupby((row for row in scoreboard.ROWS if row.chapter in there), key=lambda row: row.chapter):
-        lines, machines = [], []
+        lines, used = [], []
         for row in rows:
             ours = row.ours.figures(chapter)
             middle = float(np.median(ours))
             claimed = "no figure" if row.original is None else figure(row.original, row.unit)
             lines.append([row.what, claimed, figure(middle, row.unit) + spread(ours, row.unit), ratio(row, middle)])
-            machines.append(row.ours.machine(chapter))
+            used.append(row.ours.machine(chapter))
         text += ["", f"## {{doc}}`/{chapter}`", "", table(["", "the original", "here", "ours"], lines), ""]
-        text.append(f"Here: {'; '.join(dict.fromkeys(machines))}.")
+        text.append(f"Here: {machines(*used)}.")
     return "\n".join(text) + "\n"
 
 
@@ -105,6 +106,7 @@ def run_page() -> str:
             text += ["", f"## {title}", "", *([SAID[title], ""] if title in SAID else [])]
             text += _measured(json.loads(file.read_text(encoding="utf-8")), every=title not in SAID)
     text += gpu_part()
+    text += play_part()
     heads = ["chapter", "executed", "took", "Python", "PyMC", "torch", "ArviZ", "machine"]
     rows = list(_status())
     text += [
@@ -137,13 +139,26 @@ def gpu_part(file: Path = FOLDER / "gpu.json") -> Iterator[str]:
         yield from ("", f"{part.capitalize()}: {note}.")
 
 
+def play_part(file: Path = FOLDER / "play.json") -> Iterator[str]:
+    """Write how long the page takes to answer to a drawn digit."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    took = found["milliseconds"]
+    yield from ("", "## A drawn digit", "")
+    yield (
+        f"The {found['draws']} networks that answer to a digit drawn on the page, in {{doc}}`/mnist/convolutional`, "
+        f"and the plain one beside them take {took:.0f} ms of the processor's time; on a machine that is five times "
+        f"slower, {5 * took:.0f} ms. "
+        f"Measured by `python -m tools play speed` in {found['browser']}, on {found['machine']}, {found['date']}."
+    )
+
+
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:
     """Write the table of time and memory and what it was measured on, for every chapter or for some."""
-    rows, machines, missing = [], [], []
+    rows, used, missing = [], [], []
     for page in chapters():
         if page not in found:
             missing.append(f"{{doc}}`/{page}`")
@@ -151,7 +166,7 @@ def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:
         entry = found[page]
         fits = "yes" if entry["peak_mb"] <= BINDER else "no"
         rows.append([f"{{doc}}`/{page}`", f"{entry['seconds']:.0f} s", f"{entry['peak_mb']:,} MB", fits, entry["date"]])
-        machines.append(
+        used.append(
             f"{entry['versions']['machine']}, Python {entry['versions']['python']}, PyMC {entry['versions']['pymc']}"
         )
     yield "Peak memory is that of the kernel and all its children together; Binder gives 2 GB (2,000 MB) and two cores."
@@ -161,7 +176,7 @@ def _measured(found: dict[str, Any], every: bool) -> Iterator[str]:
     if rows:
         total = sum(found[page]["seconds"] for page in chapters() if page in found)
         together = f"All of them together: {total / 60:.0f} minutes. " if every else ""
-        yield f"{together}Measured on: {'; '.join(dict.fromkeys(machines))}."
+        yield f"{together}Measured on: {machines(*used)}."
     if missing and every:
         yield f"Not measured yet: {', '.join(missing)}."
 
@@ -173,7 +188,7 @@ def _status() -> Iterator[list[str]]:
         took = f"{ran['seconds']:.0f} s" if "seconds" in ran else "not kept"
         said = scoreboard.about(page)
         versions = [said.get(name, "") for name in ("python", "pymc", "torch", "arviz", "machine")]
-        yield [f"{{doc}}`/{page}`", ran.get("executed", "not kept"), took, *versions]
+        yield [f"{{doc}}`/{page}`", ran.get("executed", "not kept"), took, *versions[:-1], machines(versions[-1])]
 
 
 def made() -> dict[Path, Callable[[], str]]:
@@ -182,7 +197,8 @@ def made() -> dict[Path, Callable[[], str]]:
         REFERENCE / "scoreboard.md": score_page,
         REFERENCE / "findings.md": lambda: findings.findings_page(MADE),
         REFERENCE / "runs.md": run_page,
-        DRAWING: drawing,
+        STATIC / "rooms.svg": rooms.drawing,
+        STATIC / "bridges.svg": bridges.drawing,
         **({REFERENCE / "methods.md": methods.method_page(MADE)} if methods.stored() else {}),
         README: lambda: readme.readme(README.read_text(encoding="utf-8")),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from companion import shelf
-from tools.pages.tables import table
+from tools.pages.tables import machines, table
 
 __all__ = ["method_page"]
 
@@ -21,7 +21,7 @@ class Words:
     Attributes
     ----------
     call
-        How it is called.
+        Line of code that calls the method.
     use, avoid
         When to use it, and when not to.
     gradients
@@ -155,7 +155,7 @@ def method_page(made: str) -> Callable[[], str]:
         hidden = about["hidden"]
         head = INTRO.format(
             rows=about["rows"], hidden=hidden, weights=4 * hidden + 1, prior=about["prior"],
-            seeds=_seeds(int(found.seeds().max())), machine="; ".join(found.machines()),
+            seeds=_seeds(int(found.seeds().max())), machine=machines(*found.machines()),
         )  # fmt: skip
         heads = ["method", "call", "distance near", "far", "spread near", "far", "accuracy", "log score", "-ELBO", "s"]
         rows = []
@@ -200,5 +200,5 @@ def _formula(name: str) -> str:
 
 
 def stored() -> bool:
-    """Whether the study was run."""
+    """Say whether the study was run."""
     return (Path(shelf.FILES) / f"{NAME}.npz").is_file()

@@ -15,7 +15,7 @@ from companion import shelf
 from tools import ROOT
 from tools.contents import published, repository
 from tools.pages import scoreboard
-from tools.pages.tables import figure, spread, table
+from tools.pages.tables import figure, machines, spread, table
 
 __all__ = ["PICTURE", "hard", "picture_address", "readme", "results", "speed"]
 
@@ -130,8 +130,8 @@ def speed() -> str:
         ours, peer = (_seconds(stored[race.file]["rows"][name][race.quantity]) for name in (race.ours, race.peer))
         ratio = f"{peer / ours:.1f} times as fast" if ours < peer else f"**{ours / peer:.1f} times as slow**"
         rows.append([race.what, _time(ours), race.peer_name, _time(peer), ratio])
-    machines = dict.fromkeys(f"{found['machine']}, {found['date'][:10]}" for found in stored.values())
-    return f"{table(['', 'here', 'beside', '', ''], rows, right=5)}\n\nMeasured side by side: {'; '.join(machines)}."
+    used = machines(*(f"{found['machine']}, {found['date'][:10]}" for found in stored.values()))
+    return f"{table(['', 'here', 'beside', '', ''], rows, right=5)}\n\nMeasured side by side: {used}."
 
 
 def _seconds(found: Any) -> float:

@@ -4,59 +4,12 @@ The drawing is as wide as a phone and stands in the page itself, so that it take
 dark. A test holds it against the package: every room is in it, and an arrow stands only where one room asks the other.
 """
 
-from dataclasses import dataclass
-from html import escape
+from tools.pages.boxes import NARROW, Arrow, Box, svg, words
 
-__all__ = ["ARROWS", "BOXES", "Arrow", "Box", "drawing"]
+__all__ = ["ARROWS", "BOXES", "drawing"]
 
-WIDTH, HEIGHT = 360, 592
-NARROW, WIDE, LEFT, RIGHT = 112, 232, 0, 248
-
-
-@dataclass(frozen=True)
-class Box:
-    """A room.
-
-    Attributes
-    ----------
-    room
-        Name of the room.
-    says
-        Lines under the name.
-    x, y, width, height
-        Place and size.
-    """
-
-    room: str
-    says: tuple[str, ...]
-    x: int
-    y: int
-    width: int = NARROW
-    height: int = 46
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """Something that flows from one room to another.
-
-    Attributes
-    ----------
-    start, end
-        Names of the rooms.
-    says
-        Words beside the arrow.
-    points
-        Corners of the line, the arrow's head at the last one.
-    at
-        Place where the words begin.
-    """
-
-    start: str
-    end: str
-    says: str
-    points: tuple[tuple[int, int], ...]
-    at: tuple[int, int]
-
+HEIGHT = 592
+WIDE, LEFT, RIGHT = 232, 0, 248
 
 BOXES = (
     Box("datasets", ("observations",), 0, 4),
@@ -75,7 +28,7 @@ BOXES = (
     Box("uncertainty", ("scores, decisions",), 124, 522),
     Box("plots", ("figures",), 248, 522),
 )
-DOOR = Box("inference", (), LEFT, 152, WIDE, 236)
+FRAME = Box("inference", (), LEFT, 152, WIDE, 236)
 ARROWS = (
     Arrow("datasets", "models", "x, y", ((56, 50), (56, 84)), (62, 71)),
     Arrow("networks", "models", "a module", ((160, 50), (160, 84)), (166, 71)),
@@ -106,52 +59,8 @@ DESCRIPTION = (
     "shelf. Its draws go to prediction, the probabilities to uncertainty and plots."
 )
 
-STYLE = """
-.rooms { display: block; width: 100%; max-width: 32rem; height: auto; margin: 1rem auto; font-family: inherit; }
-.rooms rect { fill: var(--pst-color-surface, #f3f5f8); stroke: var(--pst-color-border, #8a949e); }
-.rooms .door { fill: none; stroke: var(--pst-color-primary, #1f5f8b); stroke-dasharray: 5 4; }
-.rooms text { fill: var(--pst-color-text-base, #22303c); font-size: 11.5px; }
-.rooms .room { font-family: var(--pst-font-family-monospace, monospace); font-size: 12.5px; font-weight: 700; }
-.rooms .door-name { fill: var(--pst-color-primary, #1f5f8b); }
-.rooms .flow { font-style: italic; }
-.rooms path { fill: none; stroke: var(--pst-color-text-base, #22303c); }
-.rooms marker path { fill: var(--pst-color-text-base, #22303c); stroke: none; }
-"""
-
 
 def drawing() -> str:
     """Write the drawing as SVG, to stand in a page of HTML."""
-    parts = [
-        f'<svg class="rooms" xmlns="http://www.w3.org/2000/svg" viewBox="-1 0 {WIDTH + 2} {HEIGHT}" role="img"',
-        '  aria-labelledby="rooms-title rooms-description">',
-        f'<title id="rooms-title">{TITLE}</title>',
-        f'<desc id="rooms-description">{DESCRIPTION}</desc>',
-        f"<style>{STYLE}</style>",
-        '<defs><marker id="rooms-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"',
-        '  orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z"/></marker></defs>',
-        f'<rect class="door" x="{DOOR.x}" y="{DOOR.y}" width="{DOOR.width}" height="{DOOR.height}" rx="8"/>',
-        _text("room door-name", DOOR.x + 12, DOOR.y + 18, DOOR.room),
-    ]
-    parts += [line for arrow in ARROWS for line in _arrow(arrow)]
-    parts += [line for box in BOXES for line in _box(box)]
-    words, x, y = BELOW
-    return "\n".join([*parts, _text("flow", x, y, words), "</svg>"]) + "\n"
-
-
-def _box(box: Box) -> list[str]:
-    middle = box.x + box.width // 2
-    name = _text("room", middle, box.y + 19, box.room, "middle")
-    if len(box.room) > 14:  # too long for a narrow box
-        name = name.replace('class="room"', 'class="room" textLength="100" lengthAdjust="spacingAndGlyphs"')
-    says = [_text("", middle, box.y + 36 + 15 * k, line, "middle") for k, line in enumerate(box.says)]
-    return [f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="6"/>', name, *says]
-
-
-def _arrow(arrow: Arrow) -> list[str]:
-    line = "M" + " L".join(f"{x} {y}" for x, y in arrow.points)
-    says = [_text("flow", *arrow.at, arrow.says)] if arrow.says else []
-    return [f'<path d="{line}" marker-end="url(#rooms-head)"/>', *says]
-
-
-def _text(kind: str, x: int, y: int, words: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+    said, x, y = BELOW
+    return svg("rooms", TITLE, DESCRIPTION, HEIGHT, FRAME, BOXES, ARROWS, words("flow", x, y, said))

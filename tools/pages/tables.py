@@ -5,13 +5,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["figure", "spread", "table"]
+__all__ = ["figure", "machines", "spread", "table"]
 
 
 def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:
     """Write a table in Markdown; columns from the `right`-th on are aligned to the right."""
     marks = ["---" if k < right else "---:" for k in range(len(heads))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, marks, *rows))
+
+
+def machines(*named: str) -> str:
+    """Join the names of machines, several of them in one text perhaps, so that each stands there once."""
+    each = dict.fromkeys(name for text in named for name in text.split("; "))
+    return "; ".join(each).replace(", 1 cores,", ", 1 core,")
 
 
 def figure(value: float, unit: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.play.files import pack, quantised
+from tools.play.files import numbers, pack, quantised, rounded
 
 __all__ = ["LAYERS", "draws_of", "make"]
 
@@ -17,6 +17,9 @@ DRAWS = 30
 SEED = 0
 STEPS, BATCH, RATE = 800, 64, 2e-3
 """How the plain network is trained: once through the images, after which it is about as accurate as the posterior."""
+
+FEW = 4000
+"""Number of weights up to which a layer's means are stored number by number."""
 
 SEARCHED = 2000
 """Number of test images among which a misread one is looked for."""
@@ -34,16 +37,15 @@ def make() -> dict[str, Any]:
     network = plain(digits)
     layers = [
         {
-            "mean": quantised(found[f"{layer}.weight"].mean, signed=True),
+            "mean": _means(found[f"{layer}.weight"].mean),
             "scale": quantised(found[f"{layer}.weight"].scale, signed=False),
-            "biasMean": _rounded(found[f"{layer}.bias"].mean),
-            "biasScale": _rounded(found[f"{layer}.bias"].scale),
+            "biasMean": rounded(found[f"{layer}.bias"].mean),
+            "biasScale": rounded(found[f"{layer}.bias"].scale),
         }
         for layer in LAYERS
     ]
     alone = [
-        {"mean": quantised(network[f"{layer}.weight"], signed=True), "biasMean": _rounded(network[f"{layer}.bias"])}
-        for layer in LAYERS
+        {"mean": _means(network[f"{layer}.weight"]), "biasMean": rounded(network[f"{layer}.bias"])} for layer in LAYERS
     ]
     return {"draws": DRAWS, "layers": layers, "plain": alone, "images": images(posterior, digits)}
 
@@ -129,5 +131,6 @@ def _shown(x: NDArray[Any], names: list[str]) -> dict[str, Any]:
     return {**pack(np.clip(np.rint(np.asarray(x) * 256), 0, 255).astype(np.uint8)), "names": names}
 
 
-def _rounded(array: NDArray[Any]) -> list[float]:
-    return [float(f"{value:.6g}") for value in np.asarray(array).ravel()]
+def _means(weights: NDArray[Any]) -> dict[str, Any]:
+    """Store the means of a layer: in eight bits, but for small layers, where most of what eight bits lose is lost."""
+    return numbers(weights) if weights.size <= FEW else quantised(weights, signed=True)

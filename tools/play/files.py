@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tools import ROOT
 
-__all__ = ["FILES", "pack", "quantised", "read", "unpack", "write"]
+__all__ = ["FILES", "numbers", "pack", "quantised", "read", "rounded", "unpack", "write"]
 
 FILES = ROOT / "book" / "_static" / "play"
 """Folder of the data of all pieces."""
@@ -51,8 +51,20 @@ def pack(array: NDArray[Any]) -> dict[str, Any]:
     return {"bytes": base64.b64encode(array.tobytes()).decode("ascii"), "shape": list(array.shape)}
 
 
+def numbers(array: NDArray[Any]) -> dict[str, Any]:
+    """Store an array number by number, with six digits: for the few that eight bits are too coarse for."""
+    return {"numbers": rounded(array), "shape": list(np.shape(array))}
+
+
+def rounded(array: NDArray[Any]) -> list[float]:
+    """List the numbers of an array in their order, with six digits."""
+    return [float(f"{value:.6g}") for value in np.asarray(array).ravel()]
+
+
 def unpack(stored: Mapping[str, Any], *, signed: bool = False) -> NDArray[Any]:
-    """Give the array that `pack` or `quantised` stored, in its shape."""
+    """Give the array that `pack`, `quantised` or `numbers` stored, in its shape."""
+    if "numbers" in stored:
+        return np.array(stored["numbers"]).reshape(stored["shape"])
     counts = np.frombuffer(base64.b64decode(stored["bytes"]), dtype=np.int8 if signed else np.uint8)
     array = counts.reshape(stored["shape"])
     if "steps" not in stored:

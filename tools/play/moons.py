@@ -1,17 +1,19 @@
 """What "start ADVI again" shows: three fits of the moons chapter's model, step by step, with their surfaces."""
 
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.play.files import pack
+from tools.play.files import numbers, pack
 from tools.play.noise import normals
 
-__all__ = ["make"]
+__all__ = ["drawn", "make", "surface"]
 
 STARTS = (0, 2, 3)
-"""Seeds of the chapter's first fit, which rests on a plateau, of a middling start and of its best one."""
+"""Seeds of the chapter's first fit, which rests on a plateau, and of two that are far below it after 30,000 steps."""
 
 STEPS = 70_000
 FRAMES = 41
@@ -45,17 +47,15 @@ def watched(moons: Any, seed: int) -> dict[str, Any]:
 
     model = binary_classifier(moons.train, seed=seed)
     forward = compile_forward(model)
-    axis = np.linspace(-REACH, REACH, SIDE)
-    plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     at = set(np.linspace(1, STEPS, FRAMES).astype(int).tolist())
     seen: list[tuple[NDArray[np.uint8], float]] = []
+    steps = itertools.count(1)  # PyMC counts anew where a fit goes on, as `fit_advi` lets it after the first step
 
-    def look(approximation: Any, losses: Any, step: int) -> None:
-        if step in at:
-            draws = _draws(approximation)
-            surface = forward(draws, plane.astype(np.float32)).mean(axis=0)
+    def look(approximation: Any, *_: Any) -> None:
+        if next(steps) in at:
+            draws = drawn(_weights(approximation))
             on_test = forward(draws, moons.test.x).mean(axis=0)
-            seen.append((np.rint(255 * surface).astype(np.uint8), float(np.mean((on_test > 0.5) == moons.test.y))))
+            seen.append((surface(forward, draws), float(np.mean((on_test > 0.5) == moons.test.y))))
 
     fitted = fit_advi(model, STEPS, seed=seed, callbacks=[look], elbo_draws=200)
     history = np.asarray(fitted.approximation.hist)
@@ -66,16 +66,36 @@ def watched(moons: Any, seed: int) -> dict[str, Any]:
         "seed": seed,
         "losses": [round(float(loss), 1) for loss in losses],
         "accuracy": [round(accuracy, 3) for _, accuracy in seen],
-        "surfaces": pack(np.stack([surface for surface, _ in seen]).reshape(len(seen), SIDE, SIDE)),
+        "surfaces": pack(np.stack([bytes_ for bytes_, _ in seen])),
+        "last": {name: [numbers(part) for part in pair] for name, pair in _weights(fitted.approximation).items()},
     }
 
 
-def _draws(approximation: Any) -> dict[str, NDArray[Any]]:
-    """Draw networks from PyMC's approximation with the same noise at every step, so that only the fit moves."""
+def drawn(weights: Mapping[str, Sequence[NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    r"""Draw networks, name to array (draws, \*shape), from the mean and scale (\*shape) of each array of weights.
+
+    The noise is the same at every step, so that only the fit moves.
+    """
+    noise = normals(0, DRAWS * sum(mean.size for mean, _ in weights.values())).reshape(DRAWS, -1)
+    found, first = {}, 0
+    for name, (mean, scale) in weights.items():
+        found[name] = mean + scale * noise[:, first : first + mean.size].reshape(DRAWS, *mean.shape)
+        first += mean.size
+    return found
+
+
+def surface(forward: Any, draws: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Give the averaged probability of class 1 over the plane, (rows, columns), in 255ths."""
+    axis = np.linspace(-REACH, REACH, SIDE)
+    plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2).astype(np.float32)
+    return np.rint(255 * forward(draws, plane).mean(axis=0)).astype(np.uint8).reshape(SIDE, SIDE)
+
+
+def _weights(approximation: Any) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Give mean and scale of each array of weights, in the order in which PyMC has them."""
     mean, std = approximation.mean.eval(), approximation.std.eval()
-    flat = mean + std * normals(0, DRAWS * len(mean)).reshape(DRAWS, -1)
     layout = approximation.groups[0].ordering.values()
-    return {name: flat[:, at].reshape(DRAWS, *shape) for name, at, shape, _ in layout}
+    return {name: (mean[at].reshape(shape), std[at].reshape(shape)) for name, at, shape, _ in layout}
 
 
 def _points(x: NDArray[Any], y: NDArray[Any]) -> list[list[float]]:

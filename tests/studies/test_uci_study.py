@@ -9,7 +9,7 @@ import pytest
 
 from companion import datasets
 
-STUDIES = Path(__file__).parents[1] / "studies"
+STUDIES = Path(__file__).parents[2] / "studies"
 
 
 @pytest.fixture(scope="module")

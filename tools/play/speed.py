@@ -1,0 +1,70 @@
+"""How much of the processor's time the page takes to answer with thirty networks, in a real browser."""
+
+import datetime
+import json
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tools import ROOT
+from tools.play.alone import write_page
+from tools.play.browser import opened, served
+
+__all__ = ["RESULTS", "measure"]
+
+RESULTS = ROOT / "benchmarks" / "results" / "play.json"
+
+ROUNDS, TIMES = 5, 40
+
+ANSWER = """([draws, times]) => {
+  const { readLayers, drawNetwork, meanNetwork, answer } = window.play;
+  const data = window.playData.digits;
+  const layers = readLayers(data.layers), plain = meanNetwork(readLayers(data.plain));
+  const networks = Array.from({ length: draws }, (_, i) => drawNetwork(layers, i));
+  const images = Uint8Array.from(atob(data.images.digit.bytes), (c) => c.charCodeAt(0));
+  for (let i = 0; i < times; i++) {
+    const at = 784 * (i % (images.length / 784));
+    answer(networks, plain, Float64Array.from(images.subarray(at, at + 784), (byte) => byte / 256));
+  }
+}"""
+"""Make the networks, and answer so many times: thirty draws, the split of their doubt, and the plain network."""
+
+
+def measure(file: Path = RESULTS) -> dict[str, Any]:
+    """Measure what an answer to a test digit takes, and write it.
+
+    It is the time that the processor worked on the page, so that what else the machine does hardly counts. The networks
+    are drawn once, when the page starts, and their time is taken off.
+    """
+    from companion.versions import machine
+    from tools.play.files import read
+
+    draws = read("digits")["draws"]
+    with TemporaryDirectory() as made, opened() as browser:
+        name = write_page(Path(made))
+        with served(Path(made)) as address:
+            page = browser.new_page()
+            page.goto(address + name)
+            page.wait_for_selector(".play[data-piece=digits][data-ready=yes]", timeout=120_000)
+            session = page.context.new_cdp_session(page)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+            def worked(times: int) -> float:
+                before = _clock(session)
+                page.evaluate(ANSWER, [draws, times])
+                return _clock(session) - before
+
+            worked(TIMES)  # the browser compiles what is called often
+            found = median((worked(TIMES) - worked(0)) / TIMES for _ in range(ROUNDS))
+        browser_ = f"Chromium {browser.version}"
+    result = {"date": datetime.date.today().isoformat(), "browser": browser_, "machine": machine(), "draws": draws}
+    file.write_text(json.dumps({**result, "milliseconds": round(found, 1)}, indent=2) + "\n", encoding="utf-8")
+    print(f"{draws} draws and the plain network: {found:.1f} ms of the processor's time")
+    return {**result, "milliseconds": found}
+
+
+def _clock(session: Any) -> float:
+    """Give the milliseconds that the page's thread has worked."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return next(1000 * metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
