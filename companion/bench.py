@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from companion import datasets, uncertainty
-from companion.errors import ModelError, first_line
+from companion.errors import ModelError, class_and_line
 from companion.inference import FitState, Machine, Rates, Start, fit
 from companion.machine import has_bfloat16
 from companion.models import torch_classifier
@@ -273,7 +273,7 @@ def bench(*, gpu: bool = False, tiny: bool = False, seconds: float = 480.0, to: 
             try:
                 on.rows[name] = measure(on)
             except Exception as error:  # the other parts are worth having
-                notes[name] = f"{type(error).__name__}: {first_line(error)}"
+                notes[name] = f"{class_and_line(error)}"
                 status = status if isinstance(error, ModelError) else 1
         _print(name, on.rows.get(name, []), notes.get(name))
         if to is not None:

@@ -16,6 +16,7 @@ __all__ = [
     "DataUnavailableError",
     "InferenceError",
     "ModelError",
+    "class_and_line",
     "first_line",
     "notice",
 ]
@@ -74,6 +75,8 @@ def notice(message: str) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class where the message is empty.
 
+    A sentence goes on after it, so the message's own full stop is left out.
+
     Parameters
     ----------
     error
@@ -84,7 +87,28 @@ def first_line(error: BaseException) -> str:
     str
         One line, not empty, without spaces around it.
     """
-    return str(error).strip().partition("\n")[0].rstrip() or type(error).__name__
+    return _first_line(error) or type(error).__name__
+
+
+def class_and_line(error: BaseException) -> str:
+    """Return the class of an error and the first line of its message, such as "ValueError: no such row".
+
+    Parameters
+    ----------
+    error
+        An error of any library.
+
+    Returns
+    -------
+    str
+        One line; the class alone where the message is empty.
+    """
+    said = _first_line(error)
+    return type(error).__name__ + (f": {said}" if said else "")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].rstrip().rstrip(".")
 
 
 def _is_ours(module: str) -> bool:

@@ -50,6 +50,7 @@ MOVED_MODULES = {
     "companion.inference.training": "companion.training.loop",
     "companion.inference.trend": "companion.posterior.losses",
     "companion.inference.variational": "companion.posterior.variational",
+    "companion.plots.labels": "companion.plots.confusion",
     "companion.priors.parameters": "companion.priors.parameter",
 }
 """Old name of a module to its new name."""
@@ -85,6 +86,7 @@ GONE = {
     ("companion.inference.schedules", "SCHEDULES"): "the names of the schedules are companion.training.ScheduleShape",
     ("companion.bayes_by_backprop", "PyroRecord"): _RECORD,
     ("companion.bayes_by_backprop.posterior", "PyroRecord"): _RECORD,
+    ("companion.bayes_by_backprop.first_run", "words_of"): "companion.errors.class_and_line says the same",
 }
 """Names without a successor, with what took their place."""
 

@@ -135,3 +135,14 @@ def real_data() -> Path:
         if folder and (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
             return Path(folder)
     pytest.skip("neither COMPANION_DATA_DIR nor COMPANION_CACHE_DIR names a folder with MNIST in it")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for torch: threads that wait for one another take most of the time of a small network."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

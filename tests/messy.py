@@ -1,12 +1,24 @@
 """Tables and folders of images as people have them, for the tests of loading and of the notebooks made from them."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from companion import datasets
+from companion.errors import CompanionWarning
+
 ROWS = 60
+
+
+def quietly(*arguments: Any, **settings: Any) -> Any:
+    """Read a table by `from_csv`, without what it has to tell of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompanionWarning)
+        return datasets.from_csv(*arguments, **settings)
 
 
 def _table(*columns: tuple[str, Callable[[int], object]], separator: str = ",", rows: int = ROWS) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+
 PACKAGE = ROOT / "companion"
 PAGE = re.compile(r"\bbook/((?:[a-z_]+/)*[a-z_]+)")
 SECTIONS = re.compile(r"\bsections?\s+(\"[^\"]+\"(?:\s*(?:,|and|,\s*and)\s*\"[^\"]+\")*)")

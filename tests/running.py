@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools import ROOT
 
 
 def first_run(folder: Path) -> dict[str, str]:

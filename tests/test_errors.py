@@ -6,21 +6,25 @@ import warnings
 
 import pytest
 
-from companion.errors import CompanionWarning, first_line, notice
+from companion.errors import CompanionWarning, class_and_line, first_line, notice
 
 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
         (ValueError("no such row"), "no such row"),
+        (ValueError("There is no such row."), "There is no such row"),
         (ValueError("\n  no such row  \nand a page of detail"), "no such row"),
-        (KeyError(), "KeyError"),
-        (RuntimeError(""), "RuntimeError"),
-        (RuntimeError(" \n\n"), "RuntimeError"),
+        (KeyError(), ""),
+        (RuntimeError(""), ""),
+        (RuntimeError(" \n\n"), ""),
+        (RuntimeError("..."), ""),
     ],
 )
 def test_an_error_of_any_library_is_told_in_one_line_that_is_not_empty(error: Exception, line: str) -> None:
-    assert first_line(error) == line
+    kind = type(error).__name__
+    assert first_line(error) == (line or kind)
+    assert class_and_line(error) == (f"{kind}: {line}" if line else kind)
 
 
 @pytest.mark.parametrize("depth", [1, 4])

@@ -12,8 +12,8 @@ import pytest
 import companion
 from companion import moved
 from companion.training import old_words
+from tools import ROOT
 
-ROOT = Path(__file__).parents[1]
 PLACES = (
     "book/**/*.md",
     "companion/cli/notebooks/*.md",

@@ -2,30 +2,18 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-import torch
-import yaml
 
 from companion import cli
-from tools.contents import chapters, published, repository
+from tools import ROOT
+from tools.contents import chapters, parts, published, repository
 from tools.pages import readme
 from tools.pages.picture import MARK, examples, main, mark
 
-ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def one_thread():
-    """Threads that wait for one another take most of the time of a network this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -105,8 +93,7 @@ def test_what_is_slower_than_a_peer_is_called_slower():
 
 
 def test_the_chapters_are_counted_as_the_contents_list_them():
-    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
-    counts = {part["caption"]: len([c for c in part["chapters"] if c["file"] in chapters()]) for part in parts}
+    counts = {caption: len([page for page in part if page in chapters()]) for caption, part in parts().items()}
     beyond = counts.pop("Beyond the posts")
     number = {2: "Two", 3: "Three", 4: "Four", 13: "thirteen", 14: "fourteen", 15: "fifteen"}
     assert f"rebuilds all five in {number[sum(counts.values())]} chapters" in " ".join(TEXT.split())

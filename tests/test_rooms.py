@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+
 PACKAGE = ROOT / "companion"
 
 # From top to bottom: a room imports only from rooms above it. Rooms in one line may not use each other.

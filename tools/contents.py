@@ -37,8 +37,13 @@ def first(root: Path = ROOT) -> str:
 
 def pages(root: Path = ROOT) -> list[str]:
     """List the pages after the first one in their order, without endings, relative to ``book/``."""
-    parts = _read(root / "_toc.yml").get("parts", [])
-    return [page["file"] for part in parts for page in part["chapters"]]
+    return [page for part in parts(root).values() for page in part]
+
+
+def parts(root: Path = ROOT) -> dict[str, list[str]]:
+    """Return the caption of each part, with its pages as `pages` lists them."""
+    found = _read(root / "_toc.yml").get("parts", [])
+    return {part["caption"]: [page["file"] for page in part["chapters"]] for part in found}
 
 
 def chapters(root: Path = ROOT) -> list[str]:

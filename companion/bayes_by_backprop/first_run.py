@@ -13,9 +13,10 @@ import pyro
 import torch
 from pyro import poutine
 
+from companion import moved
 from companion.bridge import refuse_random
 from companion.datasets import check_labels
-from companion.errors import CompanionError, ModelError
+from companion.errors import CompanionError, ModelError, class_and_line
 
 __all__ = [
     "FEW",
@@ -26,11 +27,15 @@ __all__ = [
     "drawn_sites",
     "first_run",
     "is_drawn",
-    "words_of",
 ]
 
 FEW = 16
 """Rows that a first run sees."""
+
+
+def __getattr__(name: str) -> Any:
+    """Give a name that moved to another module, with a warning."""
+    return moved.moved_name("companion.bayes_by_backprop.first_run", name)
 
 
 def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
@@ -50,8 +55,8 @@ def first_run(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> di
     except Exception as error:
         raise ModelError(
             f"the model, a {type(model).__name__}, can't be run on x {tuple(x.shape)} and y {tuple(y.shape)}: "
-            f"{words_of(error)}. Expected a model called as model(x, y), such as Regression(network) or "
-            "Classifier(network), whose network takes such inputs."
+            f"{class_and_line(_as_it_was(error))}. Expected a model called as model(x, y), such as Regression(network) "
+            "or Classifier(network), whose network takes such inputs."
         ) from error
     for name, site in _observed(nodes).items():
         predicted, seen = tuple(site["fn"].shape()), tuple(site["value"].shape)
@@ -91,12 +96,6 @@ def base_of(distribution: Any) -> Any:
     while isinstance(distribution, torch.distributions.Independent):
         distribution = distribution.base_dist
     return distribution
-
-
-def words_of(error: BaseException) -> str:
-    """Name an error and give the first line of what it says, if it says anything."""
-    said = str(error).partition("\n")[0]  # what comes after it is Pyro's table of shapes, not the error's
-    return f"{type(error).__name__}: {said}".rstrip(": .")
 
 
 def check_scale(model: Callable[..., Any], x: torch.Tensor, y: torch.Tensor) -> bool:

@@ -252,7 +252,7 @@ def _training(
     estimator = Estimator.of(settings.estimator)
     objective = PyroObjective(members, rows or len(y), begun.scaled, estimator, layers, x.device)
     named = [member.parameters for member in members]
-    stacked = {name: group.same(torch.stack([p[name].detach() for p in named]), 0) for name in named[0]}
+    stacked = {name: group.same(torch.stack([p[name].detach() for p in named])) for name in named[0]}
     members_of(stacked, members)
     return Training(
         objective, settings, batches, group, stacked, False, folder=joint.folder, fingerprint=_fingerprint(begun)

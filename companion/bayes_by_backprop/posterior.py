@@ -112,9 +112,7 @@ class PyroPosterior(PosteriorBase):
 
     def restart(self, number: int) -> PyroPosterior:
         """Keep one restart."""
-        if not 0 <= number < len(self.members):
-            raise ModelError(f"restart {number} asked for; there are {len(self.members)}, counted from 0.")
-        return replace(self, record=self.record.weighted(np.eye(len(self.members))[number]))
+        return replace(self, record=self.record.alone(number))
 
     # --- what every posterior can do --------------------------------------------------------------------
 

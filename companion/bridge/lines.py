@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 import companion
-from companion import errors
 
-__all__ = ["first_line", "line_of_error", "line_of_now", "stack_level"]
+__all__ = ["line_of_error", "line_of_now", "stack_level"]
 
 # Code that is not a reader's own: these packages, and Python's own library without what was installed into it.
 _NOT_THEIRS = tuple(str(Path(package.__file__ or "").parent) for package in (np, torch, companion))
@@ -58,11 +57,6 @@ def stack_level() -> int:
     while frame.f_back is not None and not _is_theirs(frame):
         level, frame = level + 1, frame.f_back
     return level
-
-
-def first_line(error: BaseException) -> str:
-    """Give the first line of an error's words, or its class where it has none, to go on with in a sentence."""
-    return errors.first_line(error).rstrip(".")
 
 
 def _is_theirs(frame: FrameType) -> bool:

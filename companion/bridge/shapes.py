@@ -20,8 +20,8 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.type import TensorType
 
 from companion.bridge.functions import ModuleCall, Shape, TorchFunction
-from companion.bridge.lines import first_line, line_of_error
-from companion.errors import ModelError
+from companion.bridge.lines import line_of_error
+from companion.errors import ModelError, first_line
 
 __all__ = ["example_outputs", "module_call", "output_types"]
 

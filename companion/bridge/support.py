@@ -13,8 +13,7 @@ import torch
 
 from companion.bridge.density import LogDensity
 from companion.bridge.graph import a_distribution
-from companion.bridge.lines import first_line
-from companion.errors import ModelError
+from companion.errors import ModelError, first_line
 
 __all__ = ["refuse_impossible"]
 

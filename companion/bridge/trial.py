@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from companion.bridge.functions import ModuleCall
-from companion.bridge.lines import first_line, line_of_error, line_of_now
-from companion.errors import ModelError
+from companion.bridge.lines import line_of_error, line_of_now
+from companion.errors import ModelError, first_line
 from companion.machine import random_kept
 
 __all__ = ["refuse_random", "try_module"]

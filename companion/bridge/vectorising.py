@@ -15,9 +15,9 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from companion.bridge.functions import ModuleCall
-from companion.bridge.lines import first_line, line_of_error, stack_level
+from companion.bridge.lines import line_of_error, stack_level
 from companion.bridge.simplifying import simplify
-from companion.errors import CompanionError, CompanionWarning
+from companion.errors import CompanionError, CompanionWarning, first_line
 from companion.machine import traced
 
 __all__ = ["Tools", "fastest", "looped", "vectorised"]

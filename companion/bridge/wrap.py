@@ -20,12 +20,11 @@ from pytensor.tensor.shape import specify_shape
 import companion.bridge.linkers  # noqa: F401  (registers the Ops with PyTensor's linkers)
 from companion.bridge.examples import example_rows
 from companion.bridge.functions import ModuleCall
-from companion.bridge.lines import first_line
 from companion.bridge.modules import private_copy, refuse_by_kind, unwrapped
 from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.shapes import module_call
 from companion.bridge.trial import try_module
-from companion.errors import ModelError
+from companion.errors import ModelError, first_line
 from companion.priors import Prior, parameters
 
 __all__ = ["WrappedModule", "bayesian", "check_module", "wrap_torch"]

@@ -101,9 +101,7 @@ def read_picture(file: Path, side: int) -> Picture:
                 grey, on_black = _grey(upright)
                 small = ImageOps.fit(grey, (side, side), Image.Resampling.BOX)
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
-        raise DataError(
-            f"{file} can't be read as an image ({first_line(error).rstrip('.')}): replace it or remove it."
-        ) from None
+        raise DataError(f"{file} can't be read as an image ({first_line(error)}): replace it or remove it.") from None
     return Picture(np.asarray(small, dtype=np.float32), "", 0, 255, False, frames, on_black)
 
 

@@ -112,7 +112,7 @@ def split_rows(
     except ValueError as error:
         raise DataError(
             f"test_fraction={test_fraction} of {len(labels)} {what} in {len(present)} classes can't be held out "
-            f"({first_line(error).rstrip('.')}); expected a share between 0 and 1 that leaves each class on both sides."
+            f"({first_line(error)}); expected a share between 0 and 1 that leaves each class on both sides."
         ) from None
     for label in present:  # scikit-learn rounds the share of a class of a few rows to nothing
         for lacking, other in ((test, train), (train, test)):

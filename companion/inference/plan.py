@@ -106,7 +106,7 @@ def carry_out(plan: Plan) -> VariationalPosterior:
     objective = objective_for(plan.model, plan.settings, plan.family, place)
     with together(plan.settings.as_json(), plan.checkpoint, place) as joint:
         training = _training(plan, objective, joint)
-        walk = plan.walk is not None and not joint.group.share(begun(training.folder), 0)
+        walk = plan.walk is not None and not joint.group.share(begun(training.folder))
         ending = run(
             training,
             every=joint.every,
@@ -171,7 +171,7 @@ def _training(plan: Plan, objective: Objective, joint: Joint) -> Training[Object
     objective = replace(objective, rows=rows)
     # a network may draw its own start anew in each process: all use the first one's
     means = starting_means(plan.model, objective.layout, plan.start.at, settings.restarts, settings.seed)
-    means = group.same(means, 0).to(objective.device, objective.dtype)
+    means = group.same(means).to(objective.device, objective.dtype)
     same = fingerprint(objective, batches, means if plan.start.kind == "given" else None)
     collector = None
     if plan.gathering is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from companion.errors import first_line, notice
+from companion.errors import class_and_line, notice
 from companion.machine.timing import fastest_of
 
 __all__ = ["compiled", "faster"]
@@ -88,7 +88,7 @@ def faster(
         quick = fastest_of(candidate, arguments)
     except Exception as error:  # the compiler can fail in many ways, and a fit can do without it
         notice(
-            f"torch.compile failed ({type(error).__name__}: {first_line(error)[:200]}); the fit goes on "
+            f"torch.compile failed ({class_and_line(error)[:200]}); the fit goes on "
             "without it. machine=Machine(compile=False) doesn't try it; on CPU it needs a C++ compiler."
         )
         return function, False

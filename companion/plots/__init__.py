@@ -8,12 +8,12 @@ opaque white background, so that they read the same in light and dark pages.
 
 from companion.plots.bands import regression_band
 from companion.plots.bounds import bound_against_accuracy
+from companion.plots.confusion import confusion_matrix
 from companion.plots.data import data_scatter, predicted_labels
 from companion.plots.distributions import pruning_curve, score_histograms, snr_histogram, weight_posteriors
 from companion.plots.fits import chain_ranks, elbo_history, parameter_paths, weight_intervals, weight_traces
 from companion.plots.graph import model_graph
 from companion.plots.images import filters_with_uncertainty, image_grid, image_predictions
-from companion.plots.labels import confusion_matrix
 from companion.plots.language import words
 from companion.plots.scores import decision_curves, interval_plot, reliability_diagram, risk_coverage
 from companion.plots.sketches import flipout_sketch, network_sketch, reparameterisation_sketch

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from companion.errors import ModelError
 from companion.posterior.losses import Trend, trend
 from companion.training import Training, Valued
 
@@ -179,6 +180,19 @@ class Record:
     def weighted(self, weights: np.ndarray) -> Record:
         """Give the record of the posterior in which the restarts have these weights (restarts,)."""
         return dataclasses.replace(self, weights=weights)
+
+    def alone(self, number: int) -> Record:
+        """Give the record of the posterior in which one restart has all the weight.
+
+        Raises
+        ------
+        ModelError
+            If there is no restart of that number.
+        """
+        count = len(self.weights)
+        if not 0 <= number < count:
+            raise ModelError(f"restart {number} asked for; there are {count}, counted from 0.")
+        return self.weighted(np.eye(count)[number])
 
     def only(self, restarts: np.ndarray) -> Record:
         """Return the record of some restarts, by their numbers; their weights must sum to 1."""

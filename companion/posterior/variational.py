@@ -81,9 +81,7 @@ class VariationalPosterior(LoweredPosterior):
 
     def restart(self, number: int) -> VariationalPosterior:
         """Keep one restart."""
-        if not 0 <= number < len(self.weights):
-            raise ModelError(f"restart {number} asked for; there are {len(self.weights)}, counted from 0.")
-        return self._weighted(np.eye(len(self.weights))[number])
+        return dataclasses.replace(self, record=self.record.alone(number))
 
     def mixture(self, weights: str | np.ndarray = "equal") -> VariationalPosterior:
         """Mix the restarts.
@@ -111,10 +109,7 @@ class VariationalPosterior(LoweredPosterior):
             found = np.asarray(weights, dtype=float)
             if found.shape != elbo.shape or (found < 0).any() or not found.sum() > 0 or not np.isfinite(found).all():
                 raise ModelError(f"weights={weights!r}; expected {len(elbo)} numbers, none negative, not all zero.")
-        return self._weighted(found / found.sum())
-
-    def _weighted(self, weights: np.ndarray) -> VariationalPosterior:
-        return dataclasses.replace(self, record=self.record.weighted(weights))
+        return dataclasses.replace(self, record=self.record.weighted(found / found.sum()))
 
     # --- diagnostics --------------------------------------------------------------------------------------
 

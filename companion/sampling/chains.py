@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from companion.errors import CompanionError, InferenceError, first_line
+from companion.errors import CompanionError, InferenceError, class_and_line
 from companion.sampling.kernel import Info, Kernel, Noise, State
 from companion.sampling.store import Store
 from companion.sampling.target import Target
@@ -201,7 +201,7 @@ class Chains:
         except Exception as error:
             if isinstance(error, CompanionError) and self.step == 0:
                 raise
-            raise Broken(f"step {step + 1:,} failed: {type(error).__name__}: {first_line(error)}.") from error
+            raise Broken(f"step {step + 1:,} failed: {class_and_line(error)}.") from error
 
     def _collect(self, info: Info) -> None:
         """Put the statistics of the steps since the last draw together."""

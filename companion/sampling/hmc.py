@@ -15,7 +15,7 @@ import torch
 from companion.checks import choice, fraction, positive, whole
 from companion.errors import ModelError
 from companion.sampling.adaptation import Averaging, Lengths, Metric, window_ends
-from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
+from companion.sampling.kernel import Gradient, Info, Noise, Problem, State, chosen
 
 __all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Proposals", "Trajectory"]
 
@@ -258,20 +258,16 @@ class Metropolis:
         change = torch.where(torch.isfinite(change), change, torch.inf)
         accepted = torch.exp(-change).clamp(max=1.0)
         moved = noise.uniform("accept") < accepted
-
-        def choose(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
-            return torch.where(moved[:, None] if new.ndim > 1 else moved, new, old)
-
-        lp = choose(end.lp, begin.lp)
+        lp = chosen(moved, end.lp, begin.lp)
         new = {
             **state,
-            "position": choose(end.position, begin.position),
+            "position": chosen(moved, end.position, begin.position),
             "lp": lp,
-            "gradient": choose(end.gradient, begin.gradient),
+            "gradient": chosen(moved, end.gradient, begin.gradient),
         }
         info = {
             "lp": lp,
-            "energy": choose(end.kinetic, begin.kinetic) - lp,
+            "energy": chosen(moved, end.kinetic, begin.kinetic) - lp,
             "acceptance_rate": accepted,
             "diverging": (change > _DIVERGED).to(lp.dtype),
             "n_steps": torch.full_like(lp, steps),

@@ -14,7 +14,7 @@ import torch
 
 from companion.machine import fill_normal, seed_for
 
-__all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State", "kept_steps"]
+__all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State", "chosen", "kept_steps"]
 
 State = dict[str, torch.Tensor]
 """What the next step depends on, by name: tensors (chains, ...), "position" (chains, size) among them, the values in
@@ -164,6 +164,11 @@ class Sampler(Protocol):
     def as_json(self) -> Mapping[str, Any]:
         """Return the settings as plain values, for the checkpoint and the record."""
         ...
+
+
+def chosen(moves: torch.Tensor, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    """Take the new entries (chains, ...) of those chains (chains,) that move, and the old entries of the others."""
+    return torch.where(moves[:, None] if new.ndim > 1 else moves, new, old)
 
 
 def kept_steps(sampler: Sampler, draws: int, thin: int) -> Sequence[int]:

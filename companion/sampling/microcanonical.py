@@ -14,7 +14,7 @@ from companion.checks import choice, positive
 from companion.errors import ModelError
 from companion.sampling.adaptation import EnergyError, Metric, autocorrelation_time, window_ends
 from companion.sampling.hmc import FullBatch, Mass, Metropolis, Proposals, Trajectory
-from companion.sampling.kernel import Gradient, Info, Noise, Problem, State
+from companion.sampling.kernel import Gradient, Info, Noise, Problem, State, chosen
 
 __all__ = ["MCLMC", "AdjustedMCLMC"]
 
@@ -216,16 +216,12 @@ class Langevin:
         end = self._integrate(state, refreshed, size)
         error = end.kinetic - (end.lp - state["lp"])
         fine = torch.isfinite(error) & (error.abs() < _DIVERGED)
-
-        def choose(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
-            return torch.where(fine[:, None] if new.ndim > 1 else fine, new, old)
-
         new = {
             **state,
-            "position": choose(end.position, state["position"]),
-            "lp": choose(end.lp, state["lp"]),
-            "gradient": choose(end.gradient, state["gradient"]),
-            "direction": choose(end.velocity, _unit(fresh)),
+            "position": chosen(fine, end.position, state["position"]),
+            "lp": chosen(fine, end.lp, state["lp"]),
+            "gradient": chosen(fine, end.gradient, state["gradient"]),
+            "direction": chosen(fine, end.velocity, _unit(fresh)),
         }
         info = {
             "lp": new["lp"],

@@ -217,7 +217,33 @@ class SGLD(StochasticGradient):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SGHMC(StochasticGradient):
+class _WithMomentum(StochasticGradient):
+    """What samplers with a momentum share: the share of it that a step loses, and how fast they relax."""
+
+    quicker: ClassVar[str] = "a larger step_size or less friction takes fewer"
+    forgets_all: ClassVar[bool] = True  # whether a friction of 1 is allowed
+
+    friction: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_number(self.friction) or not 0 < self.friction <= 1 or (self.friction == 1 and not self.forgets_all):
+            raise ModelError(
+                f"friction={self.friction!r} in {type(self).__name__}; expected the share of the momentum that a step "
+                f"loses, above 0 and {'up to' if self.forgets_all else 'below'} 1, such as 0.1."
+            )
+        object.__setattr__(self, "friction", float(self.friction))
+
+    @property
+    def _mobility(self) -> float:
+        return (2 - self.friction) / (2 * self.friction)
+
+    def _kept(self, k: float) -> float:
+        return _spectral_radius(k, 1 - self.friction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGHMC(_WithMomentum):
     r"""Stochastic gradient Hamiltonian Monte Carlo, which is SGD with momentum and noise.
 
     With a momentum :math:`r` that is :math:`\mathcal{N}(0, T / N)` under its stationary law, and the friction
@@ -266,27 +292,13 @@ class SGHMC(StochasticGradient):
     """
 
     name: ClassVar[str] = "sghmc"
-    quicker: ClassVar[str] = "a larger step_size or less friction takes fewer"
-
-    friction: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "friction", _checked_friction(self.friction, self))
 
     def _kernel(self, problem: Problem) -> Kernel:
         return _Hamiltonian(self, problem)
 
-    @property
-    def _mobility(self) -> float:
-        return (2 - self.friction) / (2 * self.friction)
-
-    def _kept(self, k: float) -> float:
-        return _spectral_radius(k, 1 - self.friction)
-
 
 @dataclass(frozen=True, kw_only=True)
-class SGNHT(StochasticGradient):
+class SGNHT(_WithMomentum):
     r"""Stochastic gradient Nosé-Hoover thermostat: SGHMC whose friction finds itself.
 
     The step is that of `SGHMC`, with a friction :math:`\alpha` for each chain that rises while the momentum is too hot
@@ -331,23 +343,10 @@ class SGNHT(StochasticGradient):
 
     name: ClassVar[str] = "sgnht"
     independent_rows: ClassVar[bool] = True
-    quicker: ClassVar[str] = "a larger step_size or less friction takes fewer"
-
-    friction: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "friction", _checked_friction(self.friction, self, below=1.0))
+    forgets_all: ClassVar[bool] = False
 
     def _kernel(self, problem: Problem) -> Kernel:
         return _Thermostat(self, problem)
-
-    @property
-    def _mobility(self) -> float:
-        return (2 - self.friction) / (2 * self.friction)
-
-    def _kept(self, k: float) -> float:
-        return _spectral_radius(k, 1 - self.friction)
 
 
 class _StochasticKernel:
@@ -470,13 +469,3 @@ def _spectral_radius(k: float, left: float) -> float:
     half = 0.5 * (1 + left) * (1 - 0.5 * k)
     inside = half * half - left
     return abs(half) + math.sqrt(inside) if inside >= 0 else math.sqrt(left)
-
-
-def _checked_friction(friction: Any, owner: object, below: float = math.inf) -> float:
-    if not is_number(friction) or not 0 < friction <= 1 or friction >= below:
-        upper = "up to 1" if below > 1 else "below 1"
-        raise ModelError(
-            f"friction={friction!r} in {type(owner).__name__}; expected the share of the momentum that a step loses, "
-            f"above 0 and {upper}, such as 0.1."
-        )
-    return float(friction)

@@ -20,9 +20,12 @@ from companion.bridge import LogDensity
 from companion.errors import DataError, ModelError
 from companion.machine import seed_for
 
-__all__ = ["Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "row_data"]
+__all__ = ["FEW", "Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "row_data"]
 
 Data = dict[str, torch.Tensor]
+
+FEW = 16
+"""Number of rows on which a model is looked at before the first step."""
 
 
 class Batches(Protocol):

@@ -38,7 +38,7 @@ class Processes:
     """The processes of a fit.
 
     All methods are to be called by every process, in the same order. They raise an `InferenceError` if another process
-    has gone.
+    has gone, which names the step.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Processes:
                     dist.all_reduce(tensor)
                     tensor /= self.world
 
-    def agree(self, asked: Mapping[str, Any], step: int) -> None:
+    def agree(self, asked: Mapping[str, Any], step: int = 0) -> None:
         """Make sure that all were asked for the same as the first one, before they wait for one another.
 
         Raises
@@ -79,7 +79,7 @@ class Processes:
                 "the same model, data and settings."
             )
 
-    def same(self, tensor: torch.Tensor, step: int) -> torch.Tensor:
+    def same(self, tensor: torch.Tensor, step: int = 0) -> torch.Tensor:
         """Give the first one's tensor to all: a CPU's, of the same shape in each."""
         if self.world > 1:
             with self._together(step):
@@ -88,7 +88,7 @@ class Processes:
                 return there.to(tensor.device)
         return tensor
 
-    def share(self, value: T, step: int) -> T:
+    def share(self, value: T, step: int = 0) -> T:
         """Give the first one's value to all."""
         if self.world == 1:
             return value
@@ -120,7 +120,7 @@ class Processes:
             return [value]
         place = torch.device("cpu")
         if not self.first:
-            with self._together(0):
+            with self._together():
                 dist.send_object_list([value], dst=0, device=place)
             return [value]
         found: list[T | None] = [value]
@@ -141,7 +141,7 @@ class Processes:
         return bool(share == 1)
 
     @contextlib.contextmanager
-    def _together(self, step: int) -> Iterator[None]:
+    def _together(self, step: int = 0) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:

@@ -18,8 +18,12 @@ from companion.variational import Parameters
 
 __all__ = ["Snapshot", "alive", "diagnosis"]
 
-# A loss this many times its first size (and it starts far from its best) isn't on its way anywhere.
-_GROWTH = 1e4
+# A loss this many times its first size (and it starts far from its best) isn't on its way anywhere. Its first size is
+# the least of so many steps, and the recent one is a mean of as many.
+_GROWTH, _STEPS = 1e4, 100
+
+# Broken entries of a parameter that are looked at, and values that are named.
+_LOOKED_AT, _NAMED = 1000, 3
 
 
 class Repeatable(Protocol):
@@ -74,8 +78,8 @@ def alive(training: Repeatable) -> torch.Tensor:
     an infinite one it would never move that parameter again.
     """
     done = training.losses[: training.step]
-    recent = done[-100:].mean(dim=0)
-    first = done[:100].abs().nan_to_num(float("inf")).amin(dim=0)
+    recent = done[-_STEPS:].mean(dim=0)
+    first = done[:_STEPS].abs().nan_to_num(float("inf")).amin(dim=0)
     fine = torch.isfinite(recent) & (recent <= _GROWTH * (first + 1))
     for name, tensor in training.tensors().items():
         if name.startswith("parameters/") or name.endswith("/exp_avg_sq"):
@@ -151,10 +155,10 @@ def _terms(training: Repeatable) -> list[str]:
 
 
 def _not_finite(training: Repeatable, gradients: tuple[torch.Tensor, ...]) -> list[str]:
-    """Name the values whose gradient, or its square, isn't finite in any restart: the first three."""
+    """Name the values whose gradient, or its square, isn't finite in any restart: the first few."""
     names: list[str] = []
     for parameter, gradient in zip(training.parameters, gradients, strict=True):
         bad = (~torch.isfinite(gradient.square())).all(dim=0)
         bad = bad.flatten(1).any(dim=1) if bad.ndim > 1 else bad.reshape(-1)
-        names += [training.objective.value_at(parameter, int(i)) for i in torch.nonzero(bad).flatten()[:1000]]
-    return list(dict.fromkeys(names))[:3]
+        names += [training.objective.value_at(parameter, int(i)) for i in torch.nonzero(bad).flatten()[:_LOOKED_AT]]
+    return list(dict.fromkeys(names))[:_NAMED]

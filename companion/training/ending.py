@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from companion.errors import InferenceError, first_line, notice
+from companion.errors import InferenceError, class_and_line, notice
 from companion.training.divergence import alive
 from companion.training.loop import Halted, Training
 from companion.training.task import TrainingObjective
@@ -120,7 +120,7 @@ def value(ending: Ending[Any], evaluate: Callable[[int], tuple[float, float]]) -
         if isinstance(error, InferenceError):
             raise
         if not failed:
-            stopped, failed = f"the ELBO can't be estimated: {type(error).__name__}: {first_line(error)}.", True
+            stopped, failed = f"the ELBO can't be estimated: {class_and_line(error)}.", True
     if not fine.all() and fine.any():
         notice(
             f"{int((~fine).sum())} of {restarts} restarts diverged and are left out; a lower learning_rate or a "

@@ -14,12 +14,10 @@ import torch
 
 from companion.bridge import LogDensity
 from companion.errors import ModelError, first_line
-from companion.training.batches import Batches, Resident
+from companion.training.batches import FEW, Batches, Resident
 from companion.variational import Objective
 
 __all__ = ["checksum", "fingerprint"]
-
-_FEW = 16
 
 
 def fingerprint(objective: Objective, batches: Batches, given: torch.Tensor | None) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def _likelihoods(density: LogDensity, values: Mapping[str, torch.Tensor], batche
     if not isinstance(batches, Resident):  # a dataset may give other rows at every reading
         return list(density.likelihoods(values, density.data).values())
     try:
-        return list(density.likelihoods(values, next(iter(batches.parts(_FEW)))).values())
+        return list(density.likelihoods(values, next(iter(batches.parts(FEW)))).values())
     except RuntimeError as error:
         raise ModelError(
             f"the likelihood can't be computed on some of the rows alone ({first_line(error)}). Leave "

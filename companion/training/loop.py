@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from companion.bridge import largest
-from companion.errors import CompanionError, InferenceError, first_line
+from companion.errors import CompanionError, InferenceError, class_and_line
 from companion.machine import LibraryError, faster, fastest_of, generator_for, reseed, seed_for, threads_worth
 from companion.training import checkpoints
 from companion.training.batches import Batches
@@ -177,7 +177,7 @@ class Training(Generic[Task]):
             return error
         self.restore(good.tensors, good.step)
         return Halted(
-            f"step {self._under_way:,} failed: {type(error).__name__}: {first_line(error)}. The posterior of the last "
+            f"step {self._under_way:,} failed: {class_and_line(error)}. The posterior of the last "
             f"good state (step {good.step:,}) is this error's `posterior`"
             + (", and the checkpoint before it is kept." if self.folder is not None else ".")
         )

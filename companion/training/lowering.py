@@ -10,13 +10,11 @@ import torch
 
 from companion.bridge import LogDensity, torch_log_density
 from companion.machine import PRECISIONS, has_bfloat16
-from companion.training.batches import row_data
+from companion.training.batches import FEW, row_data
 from companion.training.settings import Settings
 from companion.variational import Dropout, Estimator, Family, Objective, for_units
 
 __all__ = ["objective_for"]
-
-_FEW = 16
 
 
 def objective_for(model: pm.Model, settings: Settings, family: Family, device: torch.device) -> Objective:
@@ -34,7 +32,7 @@ def objective_for(model: pm.Model, settings: Settings, family: Family, device: t
 def _few_rows(density: LogDensity) -> dict[str, torch.Tensor]:
     """Take a few rows of a model's data; all of them where its likelihood can't be computed on some alone."""
     names, _ = row_data(density)
-    few = {name: a[:_FEW] if name in names else a for name, a in density.data.items()}
+    few = {name: a[:FEW] if name in names else a for name, a in density.data.items()}
     try:
         with torch.no_grad():
             density.likelihoods(density.tensors(density.start), few)

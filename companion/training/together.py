@@ -60,5 +60,5 @@ def together(asked: Mapping[str, Any], checkpoint: Checkpoint | None, device: to
     every = 1000 if checkpoint is None else checkpoint.every
     folder = None if checkpoint is None else Path(checkpoint.folder)
     with guard(), processes(device) as group, torch.no_grad():
-        group.agree({**asked, "checkpoint": checkpoint is not None, "checkpoint_every": every}, 0)
+        group.agree({**asked, "checkpoint": checkpoint is not None, "checkpoint_every": every})
         yield Joint(group, folder, every)

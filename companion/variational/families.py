@@ -103,8 +103,7 @@ class MeanField:
         return torch.as_tensor(Independent(normal, 1, validate_args=False).log_prob(draw))
 
     def entropy(self, parameters: Parameters) -> torch.Tensor:
-        log_scale = parameters["log_scale"]
-        return log_scale.sum() + 0.5 * math.log(2 * math.pi * math.e) * log_scale.numel()
+        return _normal_entropy(parameters["log_scale"])
 
     def variance(self, parameters: Parameters) -> torch.Tensor:
         return (2 * parameters["log_scale"]).exp()
@@ -189,8 +188,7 @@ class FullRank:
         return torch.as_tensor(self._normal(parameters).log_prob(draw))
 
     def entropy(self, parameters: Parameters) -> torch.Tensor:
-        log_scale = parameters["log_scale"]  # |L| is the product of its diagonal
-        return log_scale.sum() + 0.5 * math.log(2 * math.pi * math.e) * log_scale.numel()
+        return _normal_entropy(parameters["log_scale"])  # |L| is the product of its diagonal
 
     def variance(self, parameters: Parameters) -> torch.Tensor:
         return self._factor(parameters).square().sum(dim=1)
@@ -308,6 +306,11 @@ class FamilyName(StrEnum):
 _FAMILIES: dict[str, Family] = {
     f.name: f for f in (MeanField(), OptimalScales(), EmpiricalBayes(), FullRank(), PointMass())
 }
+
+
+def _normal_entropy(log_scale: torch.Tensor) -> torch.Tensor:
+    """Compute the entropy of a normal whose covariance has a root with the diagonal exp(log_scale), in nats."""
+    return log_scale.sum() + 0.5 * math.log(2 * math.pi * math.e) * log_scale.numel()
 
 
 def register_family(family: Family) -> Family:

@@ -742,13 +742,7 @@ def test_a_model_that_draws_random_numbers_beside_its_sites_is_refused():
     ids=["StudentT", "Poisson", "Cauchy"],
 )
 def test_what_is_predicted_is_the_centre_of_what_is_observed(law, expected):
-    def model(x, y=None):
-        observed = law(pyro.sample("weight", dist.Normal(0.0, 0.5)), x[:, 0])
-        with pyro.plate("rows", len(x)):
-            pyro.sample("obs", observed, obs=y)
-        return observed
-
-    posterior = quick(model, 3, data=SimpleNamespace(x=CURVE.x, y=np.arange(len(CURVE.x), dtype="float32")))
+    posterior = quick(weighed(law), 3, data=SimpleNamespace(x=CURVE.x, y=np.arange(len(CURVE.x), dtype="float32")))
     draws = posterior.draw(4, seed=0)
     if expected is None:
         with pytest.raises(ModelError, match="a Cauchy, which has no mean to predict"):

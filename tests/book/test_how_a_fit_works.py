@@ -2,7 +2,6 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +10,12 @@ from pytensor.graph.traversal import ancestors
 from test_rooms import MODULES, PLACE, room_of, rooms_entered
 
 from companion import bridge, inference
+from tools import ROOT
 from tools.pages import bridges, rooms
 from tools.pages.boxes import WIDTH
 from tools.pages.picture import examples
 from tools.pages.rooms import ARROWS, BOXES, FRAME, drawing
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "reference" / "how_a_fit_works.md"
 # What the text under the drawing names instead.
 SMALL = {

@@ -4,14 +4,14 @@ import ast
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from running import first_run
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 CHAPTERS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 
 
@@ -37,6 +37,7 @@ import threading
 import pymc as pm
 from matplotlib import font_manager
 from pytensor.link.c import cmodule
+from tools import ROOT
 
 try:
     from pytensor.tensor.blas.c_code.blas_headers import blas_header_text

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from messy import quietly
 
 from companion import datasets, predict, save_posterior
 from companion.errors import CompanionWarning, DataError
@@ -25,9 +26,7 @@ def table(tmp_path_factory):
         lines.append(f"{k}5,5;{size} m;{plot};{('true', 'false')[k % 2]};{('Rome', 'Oslo')[k // 2 % 2]}")
     path = tmp_path_factory.mktemp("table") / "homes.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CompanionWarning)
-        return datasets.from_csv(path, "price", task="measurements")
+    return quietly(path, "price", task="measurements")
 
 
 NEW = pd.DataFrame(

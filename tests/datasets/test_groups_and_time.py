@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from messy import quietly
 
 from companion import datasets
 from companion.datasets.splits import grouped_rows, later_rows
@@ -89,12 +90,6 @@ def path(tmp_path):
     )
     frame.to_csv(tmp_path / "visits.csv", index=False)
     return tmp_path / "visits.csv"
-
-
-def quietly(*arguments, **settings):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CompanionWarning)
-        return datasets.from_csv(*arguments, **settings)
 
 
 @pytest.mark.parametrize("target", ["kind", "score"])

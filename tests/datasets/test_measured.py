@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from messy import quietly
 
 from companion import datasets
 from companion.datasets import Dataset, MeasuredTable
@@ -26,12 +27,6 @@ def columns(**targets):
 
 
 PRICE = {"price": np.arange(ROWS) * 1.5 + 100}
-
-
-def quietly(*arguments, **settings):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CompanionWarning)
-        return datasets.from_csv(*arguments, **settings)
 
 
 def test_a_price_is_recognised_kept_in_its_units_and_stays_with_its_row(tmp_path):

@@ -1,6 +1,5 @@
 """Figures of images, filters, errors and distributions: checked on the artists, not on pixels."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -10,14 +9,7 @@ from companion import plots
 from companion.errors import DataError, ModelError
 from companion.plots.images import OTHER
 
-
-@pytest.fixture(autouse=True)
-def style():
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import warnings
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
@@ -14,15 +13,7 @@ from companion.errors import CompanionWarning, ModelError
 from companion.plots import language
 from companion.uncertainty import Estimate, Reliability, RiskCoverage
 
-
-@pytest.fixture(autouse=True)
-def english():
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_style()
-        yield
-        plots.use_style()
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def test_reliability_is_drawn_where_it_lies():

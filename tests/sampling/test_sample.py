@@ -174,16 +174,14 @@ def killed(folder, at, model):
 
 
 @pytest.mark.skipif(FORK is None, reason="this system has no SIGKILL")
+@pytest.mark.usefixtures("one_thread")
 def test_chains_that_are_killed_go_on_draw_for_draw(whole, tmp_path):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     for at in (5, 33, 34, 58, 111):  # before the first checkpoint, twice in the warm-up, between draws
         process = FORK.Process(target=killed, args=(tmp_path, at, whole.model))
         process.start()
         process.join(120)
         assert process.exitcode == -signal.SIGKILL
     resumed = short(whole.model, sampler="mclmc", thin=3, checkpoint=Checkpoint(tmp_path, 10))
-    torch.set_num_threads(threads)
     same(resumed, whole)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "checkpoint.json", "draws.npy", "stats.npy", "step-000000130.safetensors",

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +11,9 @@ import torch
 
 from companion.networks import convolutional, dense
 from companion.posterior import Moments
+from tools import ROOT
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = ROOT / "studies"
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """The list of the studies: every script stands in it, and what it says is stored is there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 TEXT = (ROOT / "studies" / "README.md").read_text(encoding="utf-8")
 FILES = ROOT / "companion" / "shelf" / "files"
 ROWS = re.findall(r"^\| (`.*)\|$", TEXT, flags=re.MULTILINE)

@@ -2,14 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from companion import datasets
+from tools import ROOT
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = ROOT / "studies"
 
 
 @pytest.fixture(scope="module")

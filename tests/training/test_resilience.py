@@ -38,12 +38,7 @@ from companion.training import Training, checkpoints
 KILLS = int(os.environ.get("COMPANION_KILLS", "8"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- kills -------------------------------------------------------------------------------------------

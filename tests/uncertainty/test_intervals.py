@@ -1,11 +1,8 @@
-"""Bands of measurements, against what the normal distribution says, and as they are drawn."""
+"""Bands of measurements, against what the normal distribution says."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from companion import datasets, plots
 from companion.errors import DataError, ModelError
 from companion.uncertainty import Interval, decompose_measurements, interval, sample_measurements, sigma_interval
 
@@ -93,64 +90,6 @@ def test_bad_input_is_named(call, error, message):
         call()
 
 
-@pytest.fixture
-def style():
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_style()
-        yield
-        plots.use_style()
-        plt.close("all")
-
-
-@pytest.mark.usefixtures("style")
-def test_a_band_is_drawn_with_its_curve_and_its_data():
-    x, data = np.linspace(-1, 1, 11), datasets.sinusoid(8)
-    wide, narrow = Interval(x - 2, x + 2), Interval(x - 1, x + 1)
-    bands = {"measurements": wide, "curve": narrow}
-    ax = plots.regression_band(x[:, None], x, bands, data=data, truth=x**2, title="A line", ylim=(-4, 4))
-    words = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert words == ["measurements", "curve", "truth", "mean of the draws", "data"]
-    assert [line.get_linestyle() for line in ax.lines] == ["--", "-", ":", ":"]
-    np.testing.assert_allclose(ax.lines[1].get_ydata(), x)
-    first, second, points = ax.collections
-    assert (first.get_paths()[0].vertices[:, 1].min(), second.get_paths()[0].vertices[:, 1].min()) == (-3, -2)
-    assert first.get_alpha() < second.get_alpha()
-    np.testing.assert_allclose(points.get_offsets()[:, 1], data.y)
-    assert (ax.get_title(loc="left"), ax.get_ylim(), ax.get_xlim()) == ("A line", (-4, 4), (-1, 1))
-
-
-@pytest.mark.usefixtures("style")
-def test_a_band_of_another_length_is_refused():
-    x = np.linspace(-1, 1, 11)
-    with pytest.raises(ModelError, match=r"center has shape \(3,\); expected \(11,\)"):
-        plots.regression_band(x, np.zeros(3), {})
-    with pytest.raises(ModelError, match="the end of 'band' has shape"):
-        plots.regression_band(x, x, {"band": Interval(np.zeros(3), np.ones(3))})
-    with pytest.raises(ModelError, match="2 inputs each; expected one"):
-        plots.regression_band(x, x, {}, data=datasets.Measurements(np.zeros((4, 2)), np.zeros(4)))
-
-
 def test_scales_that_could_be_of_draws_or_of_points_are_refused():
     with pytest.raises(ModelError, match=r"scales have shape \(4,\) .* scales\[:, None\]"):
         decompose_measurements(np.zeros((4, 4)), np.arange(4.0))
-
-
-STEPS = np.linspace(0, 1, 5)
-FLAT = Interval(np.zeros(5), np.ones(5))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"bands": FLAT}, "bands is a Interval; expected a mapping"),
-        ({"bands": {"a": (np.zeros(5), np.ones(5))}}, "expected a mapping of names to intervals"),
-        ({"data": (STEPS, STEPS)}, "data is a tuple; expected companion.datasets.Measurements"),
-        ({"x": STEPS[::-1]}, "sorted to rise"),
-        ({"x": STEPS * np.nan}, "holds NaN or infinity"),
-        ({"center": STEPS + np.inf}, "center holds NaN or infinity"),
-    ],
-)
-def test_bands_that_cannot_be_drawn_are_refused(settings, message):
-    with pytest.raises(ModelError, match=message):
-        plots.regression_band(**{"x": STEPS, "center": STEPS, "bands": {"a": FLAT}} | settings)
