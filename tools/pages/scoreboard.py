@@ -314,7 +314,7 @@ ROWS = [
     ),
     Row(
         CONVOLUTIONAL,
-        "test accuracy, learned scales (the post's \"95%\")",
+        'test accuracy, learned scales (the post\'s "95%")',
         "%",
         95,
         Stored("mnist_convolutional", of_method("test accuracy", "learned scales", 100)),
