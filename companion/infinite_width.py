@@ -22,12 +22,13 @@ from scipy import linalg, special
 from companion.checks import positive, whole
 from companion.errors import DataError, ModelError
 from companion.inference import Machine, sample
+from companion.machine import slices
 
 __all__ = ["LimitDraws", "LimitRegression", "network_kernel", "regress", "sample_limit"]
 
 _ORDER = 41  # highest degree of the Hermite series of tanh that is told apart
 _NODES = 200
-_STRIP = 1000  # rows of a matrix that are computed at a time
+_AT_ONCE = 2**20  # numbers of a matrix that are computed at a time
 _JITTER = 1e-6  # on the diagonal of a kernel that is decomposed
 
 
@@ -98,8 +99,7 @@ def _expected_product(covariance: np.ndarray, left: np.ndarray, right: np.ndarra
     """
     a, b = (_hermite(np.sqrt(v)).astype(covariance.dtype) for v in (left, right))
     by_row, by_column = (np.sqrt(v).astype(covariance.dtype) for v in (left, right))
-    for begun in range(0, len(covariance), _STRIP):  # whole, the temporary arrays would take as much memory again
-        at = slice(begun, begun + _STRIP)
+    for at in _strips(*covariance.shape):  # whole, the temporary arrays would take several times as much memory again
         rho = np.clip(covariance[at] / (by_row[at, None] * by_column), -1, 1)
         squared, total = rho * rho, np.zeros_like(rho)
         for left_row, right_row in zip(a[::-1], b[::-1], strict=True):
@@ -107,6 +107,11 @@ def _expected_product(covariance: np.ndarray, left: np.ndarray, right: np.ndarra
             total += left_row[at, None] * right_row
         covariance[at] = total * rho
     return covariance
+
+
+def _strips(rows: int, columns: int) -> Iterator[slice]:
+    """Cut the rows of a matrix into strips that are computed one at a time."""
+    return slices(rows, max(1, _AT_ONCE // max(1, columns)))
 
 
 def network_kernel(x: np.ndarray, others: np.ndarray, scale: float, widths: Sequence[int]) -> np.ndarray:
@@ -151,7 +156,9 @@ def network_kernel(x: np.ndarray, others: np.ndarray, scale: float, widths: Sequ
             f"Inputs have shapes {x.shape} and {others.shape}; expected (rows, features), the same features."
         )
     s2 = x.dtype.type(positive("scale", scale) ** 2)
-    kernel = s2 * (x @ others.T) + s2
+    kernel = x @ others.T
+    kernel *= s2
+    kernel += s2
     left, right = (s2 * np.einsum("ij,ij->i", a, a) + s2 for a in (x, others))
     for width in widths:
         gain = s2 * whole("widths", width, 1)
@@ -219,9 +226,7 @@ def regress(
         halves = np.log(np.diag(factor).astype(float)).sum()
         evidence = -0.5 * np.sum(targets * weights) - targets.shape[1] * halves
         del factor
-        strips = (
-            network_kernel(new[at : at + _STRIP], x, scale, widths) @ weights for at in range(0, len(new), _STRIP)
-        )
+        strips = (network_kernel(new[at], x, scale, widths) @ weights for at in _strips(len(new), len(x)))
         mean = np.concatenate(list(strips))
         yield LimitRegression(noise, mean, float(evidence - 0.5 * targets.size * np.log(2 * np.pi)))
 
@@ -297,9 +302,12 @@ def sample_limit(
         logits = pm.Data("factor", factor.astype(np.float32)) @ z
         pm.Categorical("y", logit_p=logits, observed=labels, total_size=round(power * len(x)))
     posterior = sample(model, draws, warmup=warmup, chains=chains, machine=machine, seed=seed, progressbar=progressbar)
-    across = linalg.solve_triangular(factor, network_kernel(x, new, scale, widths), lower=True)  # (rows, points)
-    strips = (new[at : at + _STRIP] for at in range(0, len(new), _STRIP))
-    own = np.concatenate([np.diag(network_kernel(strip, strip, scale, widths)) for strip in strips])
-    left = np.sqrt(np.clip(own - (across**2).sum(axis=0), 0, None)).astype(np.float32)
-    means = np.array([across.T @ z for z in posterior.draw(chains * draws, seed=seed)["z"]], dtype=np.float32)
+    z = posterior.draw(chains * draws, seed=seed)["z"]
+    means = np.empty((len(z), len(new), classes), dtype=np.float32)
+    left = np.empty(len(new), dtype=np.float32)
+    for at in _strips(len(new), len(x)):
+        across = linalg.solve_triangular(factor, network_kernel(x, new[at], scale, widths), lower=True)  # (rows, strip)
+        own = np.diag(network_kernel(new[at], new[at], scale, widths))
+        left[at] = np.sqrt(np.clip(own - (across**2).sum(axis=0), 0, None))
+        means[:, at] = across.T @ z
     return LimitDraws(means, left)

@@ -1,5 +1,7 @@
 """The kernel is that of wide networks, and the regression is the Gaussian process's."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -39,6 +41,15 @@ def test_wide_networks_have_this_covariance():
     kernel = network_kernel(x, x, s, (width, width))
     error = np.sqrt((np.outer(np.diag(kernel), np.diag(kernel)) + kernel**2) / len(made))
     assert (abs(np.cov(np.array(made).T) - kernel) < 5 * error).all()
+
+
+def test_a_kernel_takes_little_more_memory_than_it_has():
+    x = few(2500)
+    tracemalloc.start()
+    kernel = network_kernel(x, x, 0.5, (20, 20))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2.2 * kernel.nbytes
 
 
 class Limit(Kernel):

@@ -22,7 +22,7 @@ from companion.laplace import Approximation, Choices, HeldPoint, LaplacePosterio
 from companion.machine import Machine, guard
 from companion.posterior import FitState, VariationalPosterior
 from companion.training import Checkpoint, Rates, Start, batches_for
-from companion.variational import Layout, Objective, PointMass, elbo
+from companion.variational import Layout, Objective, PointMass, elbo, rows_at_once
 
 __all__ = ["laplace"]
 
@@ -170,7 +170,8 @@ def laplace(
         except InferenceError as error:
             raise InferenceError(str(error), point) from error
         objective = replace(objective, family=found.family)
-        bound = elbo(objective, found.parameters, batches.parts(), draws, seed)
+        most = rows_at_once(objective, found.parameters, batches.parts)
+        bound = elbo(objective, found.parameters, batches.parts(most), draws, seed)
     record = replace(
         point.record,
         method=choices.described,

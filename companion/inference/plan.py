@@ -24,6 +24,7 @@ from companion.training import (
     Iterates,
     Joint,
     OptimiserName,
+    Resident,
     Settings,
     Start,
     Stream,
@@ -38,7 +39,7 @@ from companion.training import (
     together,
     value,
 )
-from companion.variational import Estimator, Family, Objective, Parameters, PointMass, elbo
+from companion.variational import Estimator, Family, Objective, Parameters, PointMass, elbo, rows_at_once
 
 __all__ = ["Gathering", "Keep", "Plan", "carry_out", "refuse_the_same", "to_the_mode"]
 
@@ -234,7 +235,12 @@ def _found(plan: Plan, ending: Ending[Objective]) -> _Found:
 
 def _elbo(training: Training[Objective], found: _Found, draws: int, restart: int) -> tuple[float, float]:
     own = {name: p[restart] for name, p in found.parameters.items()}
-    return elbo(found.objective, own, training.batches.parts(), draws, training.settings.seed)
+    batches = training.batches
+    if isinstance(batches, Resident):  # a stream reads a few batches at a time anyhow
+        parts = batches.parts(rows_at_once(found.objective, own, batches.parts))
+    else:
+        parts = batches.parts()
+    return elbo(found.objective, own, parts, draws, training.settings.seed)
 
 
 def _so_far(plan: Plan, training: Training[Objective]) -> VariationalPosterior:

@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The objective".
 
 from companion.variational.dropout import Dropout, for_units
 from companion.variational.estimators import Estimator
-from companion.variational.evaluation import divergence, elbo, log_weights, shares, standard_noise
+from companion.variational.evaluation import divergence, elbo, log_weights, rows_at_once, shares, standard_noise
 from companion.variational.families import (
     EmpiricalBayes,
     Family,
@@ -52,6 +52,7 @@ __all__ = [
     "log_weights",
     "noise_for",
     "register_family",
+    "rows_at_once",
     "shares",
     "standard_noise",
 ]

@@ -6,19 +6,21 @@ Explained in `book/reference/how_a_fit_works`, section "The record".
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
 
-from companion.machine import generator_for
+from companion.machine import BUDGET_BYTES, Work, generator_for
 from companion.variational.estimators import Estimator
 from companion.variational.families import Parameters
 from companion.variational.objective import Objective
 
-__all__ = ["divergence", "elbo", "log_weights", "shares", "standard_noise"]
+__all__ = ["divergence", "elbo", "log_weights", "rows_at_once", "shares", "standard_noise"]
 
 Data = Mapping[str, torch.Tensor]
+
+_MOST = 20_000  # rows
 
 
 def standard_noise(objective: Objective, seed: int, purpose: str, number: int) -> torch.Tensor:
@@ -27,6 +29,40 @@ def standard_noise(objective: Objective, seed: int, purpose: str, number: int) -
     device, dtype = objective.density.device, objective.density.dtype
     generator = generator_for(device, seed, purpose, number)
     return torch.randn(size, device=device, dtype=dtype, generator=generator)
+
+
+def rows_at_once(objective: Objective, parameters: Parameters, parts: Callable[[int], Iterable[Data]]) -> int:
+    """Say how many rows of the data fit into the memory of an evaluation, by what a few rows compute.
+
+    Parameters
+    ----------
+    objective
+        The objective that was minimised.
+    parameters
+        Parameters of one restart.
+    parts
+        Function that gives all rows, at most so many at a time.
+
+    Returns
+    -------
+    int
+        Number of rows, at most 20,000. A model whose rows can't be told apart is evaluated on all of them at once.
+    """
+    named = next((o.rows for o in objective.density.observed if o.rows is not None), None)
+    if objective.rows is None or named is None:
+        return _MOST
+    draw = objective.layout.split(_drawn(objective, parameters, 1, 0)[0])
+    rows, computed = [], []
+    for count in (16, 32):  # the difference is what rows cost; the rest is what the weights do
+        few = next(iter(parts(count)))
+        with torch.no_grad(), Work() as counted, objective.autocast():
+            objective.density.likelihoods(draw, few)
+        rows.append(len(few[named]))
+        computed.append(counted.computed_bytes)
+    if rows[1] == rows[0]:
+        return _MOST
+    for_each = (computed[1] - computed[0]) / (rows[1] - rows[0])
+    return int(min(_MOST, max(1, BUDGET_BYTES / max(1, for_each))))
 
 
 def elbo(
@@ -52,7 +88,7 @@ def elbo(
     float, float
         The bound and its standard error; minus infinity and NaN where a draw has no finite density.
     """
-    draws = draws if objective.noise_size else 2  # those of a point are all the same
+    draws = draws if objective.noise_size else 1  # those of a point are all the same
     with torch.no_grad():
         flat = _drawn(objective, parameters, draws, seed)
         likelihood = _log_likelihoods(objective, flat, parts)
@@ -65,7 +101,8 @@ def elbo(
     if not finite:
         return -np.inf, np.nan
     steadier = min(finite, key=np.std)
-    return float(steadier.mean()), float(steadier.std(ddof=1) / np.sqrt(draws))
+    error = steadier.std(ddof=1) / np.sqrt(draws) if draws > 1 else 0.0
+    return float(steadier.mean()), float(error)
 
 
 def divergence(objective: Objective, parameters: Parameters, draws: int, seed: int) -> tuple[float, float]:

@@ -66,6 +66,7 @@ FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
         "001-pymc3-lasagne-mnist",
         (
             "Average ELBO = -110,551.60",
+            "Finished minibatch ADVI: ELBO = -107,691.92",
             "[4:46:04<00:00, 2.74it/s]",
             "Accuracy on test data = 92.25999999999999%",
             "small but nice boost",

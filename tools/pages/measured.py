@@ -78,7 +78,7 @@ def ratio(row: Row, ours: float) -> str:
         return f"{difference:+.1f} points (standard error {error:.1f})"
     better = difference > 0 if row.unit == "%" else difference < 0
     what = "points" if row.unit == "%" else row.unit
-    return f"{abs(difference):.1f} {what} {'better' if better else 'worse'}"
+    return f"{figure(abs(difference), what)} {'better' if better else 'worse'}"
 
 
 def score_page() -> str:
