@@ -487,11 +487,11 @@ FINDINGS = [
     Finding(
         DESIGN,
         "bbb-three-gradients",
-        "In a batch of 512, local reparameterisation has a gradient with {} times less variance than one draw for all "
+        "On batches of 512, local reparameterisation has a gradient with {} times less variance than one draw for all "
         "rows, flipout {} times.",
-        (rf"^local +[\d.]+ +{NUMBER} times less", rf"^flipout +[\d.]+ +{NUMBER} times less"),
-        'variance.loc[512, "one draw"] > 1.6 *',
-        lambda local, flipout: local > flipout > 1.6,
+        (rf"^less noise, local .*?{NUMBER} ± [\d.]+ *$", rf"^less noise, flipout .*?{NUMBER} ± [\d.]+ *$"),
+        "(gain[-1, 1:3] > 3.5).all()",
+        lambda local, flipout: local > flipout > 3.5,
     ),
     Finding(
         DESIGN,
