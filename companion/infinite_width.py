@@ -11,6 +11,7 @@ the limit is sampled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,13 @@ class LimitDraws(NamedTuple):
         return special.softmax(self.means + self.left[:, None] * noise, axis=2)
 
 
+@cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Give nodes and weights for expectations under the standard normal law."""
+    z, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    return z, weights / weights.sum()
+
+
 def _hermite(deviation: np.ndarray) -> np.ndarray:
     r"""Expand tanh of normal variables in Hermite polynomials.
 
@@ -79,8 +87,7 @@ def _hermite(deviation: np.ndarray) -> np.ndarray:
     :math:`a_n(\sigma) = E[\tanh(\sigma z) \, h_n(z)]`. Those of even degrees are zero. The last one stands for all
     degrees above, so that the squares add up to :math:`E[\tanh(\sigma z)^2]`.
     """
-    z, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    weights = weights / weights.sum()
+    z, weights = _quadrature()
     below, own, kept = np.zeros_like(z), np.ones_like(z), []
     values = np.tanh(np.asarray(deviation, float)[:, None] * z)
     for degree in range(1, _ORDER + 1):
@@ -107,6 +114,20 @@ def _expected_product(covariance: np.ndarray, left: np.ndarray, right: np.ndarra
             total += left_row[at, None] * right_row
         covariance[at] = total * rho
     return covariance
+
+
+def _handed_on(variance: np.ndarray, gain: np.floating, s2: np.floating) -> np.ndarray:
+    """Compute the variances of a layer's sums from those of the layer before."""
+    return np.asarray(gain * (_hermite(np.sqrt(variance)) ** 2).sum(axis=0) + s2)
+
+
+def _variances(x: np.ndarray, scale: float, widths: Sequence[int]) -> np.ndarray:
+    """Compute the diagonal of `network_kernel` at some inputs, without the rest."""
+    s2 = x.dtype.type(scale**2)
+    found = s2 * np.einsum("ij,ij->i", x, x) + s2
+    for width in widths:
+        found = _handed_on(found, s2 * width, s2)
+    return found
 
 
 def _strips(rows: int, columns: int) -> Iterator[slice]:
@@ -165,7 +186,7 @@ def network_kernel(x: np.ndarray, others: np.ndarray, scale: float, widths: Sequ
         kernel = _expected_product(kernel, left, right)
         kernel *= gain
         kernel += s2
-        left, right = (gain * (_hermite(np.sqrt(v)) ** 2).sum(0) + s2 for v in (left, right))
+        left, right = (_handed_on(v, gain, s2) for v in (left, right))
     return kernel
 
 
@@ -307,7 +328,7 @@ def sample_limit(
     left = np.empty(len(new), dtype=np.float32)
     for at in _strips(len(new), len(x)):
         across = linalg.solve_triangular(factor, network_kernel(x, new[at], scale, widths), lower=True)  # (rows, strip)
-        own = np.diag(network_kernel(new[at], new[at], scale, widths))
+        own = _variances(new[at], scale, widths)
         left[at] = np.sqrt(np.clip(own - (across**2).sum(axis=0), 0, None))
         means[:, at] = across.T @ z
     return LimitDraws(means, left)

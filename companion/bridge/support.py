@@ -87,10 +87,12 @@ def refuse_impossible(density: LogDensity, parts: Iterable[Values] | None = None
             for near in (1, 0)
         ]
         found = [_Impossible(o.name, o.distribution) for o in density.observed]
-        for part in every:
+        for number, part in enumerate(every):
             data = {name: t.to("cpu", torch.float64 if t.is_floating_point() else None) for name, t in part.items()}
             seen = [exact.observations(point, data) for point in points]
-            for impossible in found:
+            for impossible, observed in zip(found, density.observed, strict=True):
+                if number and observed.rows is None:  # it is the same in every part
+                    continue
                 entries = torch.stack([torch.isfinite(s[impossible.name][0]) for s in seen]).any(dim=0)
                 impossible.add(~entries, seen[0][impossible.name][1])
     if messages := [str(impossible) for impossible in found if impossible.count]:

@@ -136,7 +136,7 @@ class VariationalPosterior(LoweredPosterior):
                 f"{_SMALL:,} values, 100 draws or more, and a family with a density."
             )
         own = self.own_parameters("k-hat")
-        return psis_k(log_weights(self.objective, own, self.batches.parts(), draws, seed))
+        return psis_k(log_weights(self.objective, own, self.batches.parts(20_000), draws, seed))
 
     def divergence(self, draws: int = 20, seed: int = 0) -> tuple[float, float]:
         r"""Compute the divergence :math:`\mathrm{KL}(q \,\|\, p)` from the prior, at full weight.

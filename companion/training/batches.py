@@ -35,7 +35,7 @@ class Batches(Protocol):
         """Give the data of one step, on the device."""
         ...
 
-    def parts(self, most: int = 20_000) -> Iterator[Data]:
+    def parts(self, most: int = 2000) -> Iterator[Data]:
         """Give all rows once, in parts of at most so many."""
         ...
 
@@ -49,7 +49,7 @@ class Whole:
     def at(self, step: int) -> Data:
         return self.data
 
-    def parts(self, most: int = 20_000) -> Iterator[Data]:
+    def parts(self, most: int = 2000) -> Iterator[Data]:
         yield self.data  # in one part: a likelihood need not be a sum over rows
 
 
@@ -105,7 +105,7 @@ class Resident:
         at = torch.from_numpy(self.rows.at(step)).to(next(iter(self.data.values())).device)
         return {name: a.index_select(0, at) if name in self.names else a for name, a in self.data.items()}
 
-    def parts(self, most: int = 20_000) -> Iterator[Data]:
+    def parts(self, most: int = 2000) -> Iterator[Data]:
         return _parts(self.data, self.names, most)
 
 
@@ -141,7 +141,7 @@ class Streamed:
         self._next = step + 1
         return self._data | self._named(next(self._stream))
 
-    def parts(self, most: int = 20_000) -> Iterator[Data]:
+    def parts(self, most: int = 2000) -> Iterator[Data]:
         self._next, self._stream = None, iter(())  # the steps' readers have done their work
         size = min(most, self._rows.batch * 10)
         for batch in self._loader(batch_size=size):
