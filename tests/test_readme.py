@@ -93,7 +93,7 @@ def test_what_is_slower_than_a_peer_is_called_slower():
 
 
 def test_the_chapters_are_counted_as_the_contents_list_them():
-    counts = {caption: len([page for page in part if page in chapters()]) for caption, part in parts().items()}
+    counts = {caption: len([page for page in part if page in chapters()]) for caption, part in parts()}
     beyond = counts.pop("Beyond the posts")
     number = {2: "Two", 3: "Three", 4: "Four", 13: "thirteen", 14: "fourteen", 15: "fifteen"}
     assert f"rebuilds all five in {number[sum(counts.values())]} chapters" in " ".join(TEXT.split())

@@ -37,13 +37,13 @@ def first(root: Path = ROOT) -> str:
 
 def pages(root: Path = ROOT) -> list[str]:
     """List the pages after the first one in their order, without endings, relative to ``book/``."""
-    return [page for part in parts(root).values() for page in part]
+    return [page for _, part in parts(root) for page in part]
 
 
-def parts(root: Path = ROOT) -> dict[str, list[str]]:
-    """Return the caption of each part, with its pages as `pages` lists them."""
+def parts(root: Path = ROOT) -> list[tuple[str, list[str]]]:
+    """Return the caption of each part, which may be empty, with its pages as `pages` lists them."""
     found = _read(root / "_toc.yml").get("parts", [])
-    return {part["caption"]: [page["file"] for page in part["chapters"]] for part in found}
+    return [(part.get("caption", ""), [page["file"] for page in part["chapters"]]) for part in found]
 
 
 def chapters(root: Path = ROOT) -> list[str]:
