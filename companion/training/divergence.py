@@ -108,7 +108,7 @@ def _advice(training: Repeatable) -> str:
     if not rounding and training.step == 0 and (outside := _terms(training, at_start=True)):
         return (
             f"It is so where the fit starts, too: {' and '.join(outside)} isn't finite there. Give a start inside the "
-            "support of every variable, by start={...}, start='prior' or the model's own initval=."
+            "support of every variable, by start={...}, start='prior' or an initval in the model."
         )
     first = "In float64 the same numbers are finite: use machine=Machine(precision='float64'). Where that is too slow: "
     trials = ["lower learning_rate (a tenth is a good next try)"]
