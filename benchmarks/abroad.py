@@ -69,7 +69,7 @@ class Abroad:
 
 
 class AbroadStep:
-    """A fit under way in another environment.
+    """A fit or a chain under way in another environment.
 
     Parameters
     ----------
@@ -90,6 +90,9 @@ class AbroadStep:
 
     def losses(self, n: int) -> np.ndarray:
         return np.array(self._there.ask("losses", n=n))
+
+    def log_densities(self, n: int) -> np.ndarray:
+        return np.array(self._there.ask("log_densities", n=n))
 
 
 def _handed_over(problem: Problem) -> Mapping[str, Any]:

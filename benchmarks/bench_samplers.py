@@ -1,4 +1,4 @@
-"""One step of the samplers of mini-batches on a 784-800-800-10 network, batch 500: over the gradient, and a peer.
+"""One step of the samplers of mini-batches on a 784-800-800-10 network, batch 500: over the gradient, and two peers.
 
 Contestants take turns, a few steps each, round after round, so that whatever else the machine does hits all alike.
 First, all of them must compute the same log density.
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 import torch
+from abroad import AbroadStep
 from problem import Problem, problem
 from report import Report
 from samplers import Bare, Chain, PosteriorsChain, log_density
@@ -55,6 +56,8 @@ CONTESTANTS: dict[str, Callable[[Problem, torch.device], Contestant]] = {
     "posteriors sgld": partial(PosteriorsChain, name="sgld", rate=RATE),
     "posteriors sghmc": partial(PosteriorsChain, name="sghmc", rate=RATE, alpha=0.1),
     "posteriors sgnht": partial(PosteriorsChain, name="sgnht", rate=RATE, alpha=0.1),
+    "blackjax sgld": partial(AbroadStep, name="BlackjaxChain", kind="sgld", rate=RATE),
+    "blackjax sghmc": partial(AbroadStep, name="BlackjaxChain", kind="sghmc", rate=RATE, alpha=0.1),
 }
 
 
@@ -132,3 +135,7 @@ def test_ratios(report: Report) -> None:
         report.ratio(name, COMPILED, f"{name}, a step over its gradient", most=MOST)
     for name in ("sgld", "sghmc", "sgnht"):
         report.ratio(f"posteriors {name}", name.upper(), f"steps/s of {name.upper()}, ours over posteriors'")
+    for name in ("sgld", "sghmc"):
+        report.ratio(
+            f"blackjax {name}", f"{name.upper()}, compiled", f"steps/s of {name.upper()}, ours over blackjax's"
+        )

@@ -19,7 +19,7 @@ from companion.networks import dense
 from companion.posterior import SampledPosterior
 from companion.prediction import predict
 from companion.priors import Gaussian
-from companion.sampling import SGHMC, SGLD
+from companion.sampling import SGHMC, SGLD, SGNHT
 
 HIDDEN, WIDTH, STEPS, DRAWS = 10, 2.0, 4000, 400
 NEAR, FAR = 0.3, 1.0
@@ -48,6 +48,9 @@ METHODS = {
     ),
     "SGLD": lambda m, s: sample(
         m, 500, warmup=5000, thin=20, sampler=SGLD(step_size=0.1), batch_size=BATCH, seed=s, **QUIET
+    ),
+    "SGNHT": lambda m, s: sample(
+        m, 500, warmup=5000, thin=20, sampler=SGNHT(step_size=0.05), batch_size=BATCH, seed=s, **QUIET
     ),
     "mean-field": lambda m, s: fit(m, restarts=8, seed=s, **FIT),
     "mean-field, mixture of 8": lambda m, s: fit(m, restarts=8, keep="mixture", seed=s, **FIT),

@@ -4,10 +4,13 @@ Three chains of stochastic gradient Hamiltonian Monte Carlo move on the post's o
 on every weight and bias, from draws of the prior, for four relaxation times and then ten more, at each of three step
 sizes. Beside them stands the limit of infinite width of the same prior, by regression on the labels. On a few images,
 where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
-mean field: that tells what the width does from what the likelihood does.
+mean field: that tells what the width does from what the likelihood does. A network of 50 hidden units is small enough
+for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
+model.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
-core with bfloat16, and 10 GB of memory for the limit on all images; it may be stopped, see `runs`. ``--tiny`` does all
+core with bfloat16, and two more on two cores for the chains of all rows; 10 GB of memory for the limit on all images.
+It may be stopped, see `runs`. ``--tiny`` does all
 of it in a minute with few images, and writes no file.
 """
 
@@ -22,7 +25,7 @@ from scipy import special
 
 from companion import book, datasets, uncertainty
 from companion.datasets import Observations
-from companion.inference import Checkpoint, Machine, Start, fit, sample
+from companion.inference import Checkpoint, Machine, Start, ensemble, fit, sample
 from companion.infinite_width import regress, sample_limit
 from companion.models import torch_classifier
 from companion.posterior import diagnose
@@ -42,6 +45,7 @@ MANY = 10_000  # images; with more, float32 leaves nothing of a noise of 1e-3, a
 FEW = {2000: 0.02, 5000: 0.04}  # images, and the step size of the chains: a relaxation time of 100 and of 125 steps
 LATENT = {"draws": 50, "warmup": 150, "chains": 4}  # of the limit under the model's own likelihood
 COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
+NARROW = {"draws": 250, "warmup": 2000, "thin": 20, "chains": 4}  # of 50 hidden units: 14,000 gradients of all rows
 FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
 
 
@@ -63,8 +67,8 @@ def relaxation(step_size, rows):
     return FRICTION * rows * SCALE**2 / step_size
 
 
-def network_model(given, train, seed):
-    return torch_classifier(train, dense_network(seed, (20, 20) if given.tiny else WIDTHS), Gaussian(SCALE))
+def network_model(given, train, seed, widths=WIDTHS):
+    return torch_classifier(train, dense_network(seed, (20,) * len(widths) if given.tiny else widths), Gaussian(SCALE))
 
 
 def run_chains(given, seed, size, rows=None):
@@ -89,6 +93,27 @@ def run_chains(given, seed, size, rows=None):
     )
     row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": TIMES * time_steps}
     row |= heat(posterior)
+    for name, part in (("validation", validation), ("test", test)):
+        p = predict(posterior, part.x, draws=CHAINS * DRAWS, seed=seed)
+        row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
+    singles = p.argmax(axis=2) == test.y
+    row |= {"one draw": singles.mean(), "worst draw": singles.mean(1).min()}
+    return row | diagnosed(posterior, test) | norms(posterior)
+
+
+def run_all_rows(given, seed, widths):
+    """Sample a small network with all rows in every step, from the members of an ensemble."""
+    train, validation, test = data(given.tiny)
+    model, begun = network_model(given, train, seed, widths), time.perf_counter()
+    own = NARROW | ({"draws": 8, "warmup": 20, "thin": 1} if given.tiny else {})
+    quiet = {"machine": Machine("cpu", "float32"), "seed": seed, "progressbar": False}
+    steps = 20 if given.tiny else FIT["steps"]
+    members = ensemble(model, steps, members=own["chains"], batch_size=BATCH, learning_rate=1e-3, **quiet)
+    posterior = sample(
+        model, **own, sampler="mclmc", start=members, **quiet,
+        checkpoint=Checkpoint(given.work / f"all-rows-{'-'.join(map(str, widths))}-{seed}", 100),
+    )  # fmt: skip
+    row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
     for name, part in (("validation", validation), ("test", test)):
         p = predict(posterior, part.x, draws=CHAINS * DRAWS, seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
@@ -161,12 +186,12 @@ def run_latent(given, seed, rows, temperature=1.0):
     return row | {f"test {k}": v for k, v in scores(p, test.y).items()}
 
 
-def run_mean_field(given, seed, rows):
-    """Fit the mean field as the dense chapter does, to a few images."""
+def run_mean_field(given, seed, rows=None, widths=WIDTHS):
+    """Fit the mean field as the dense chapter does, to a few images or to a small network."""
     train, _, test = data(given.tiny, rows)
     own = FIT | ({"steps": 20} if given.tiny else {})
     posterior = fit(
-        network_model(given, train, seed), **own, machine=Machine("cpu", "bfloat16", threads=1), seed=seed,
+        network_model(given, train, seed, widths), **own, machine=Machine("cpu", "bfloat16", threads=1), seed=seed,
         elbo_draws=20, progressbar=False,
     )  # fmt: skip
     p = predict(posterior, test.x, draws=DRAWS, seed=seed)
@@ -184,6 +209,8 @@ METHODS = {
         for t in TEMPERATURES
     },
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
+    "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),
+    "mean-field, 50 units": partial(run_mean_field, widths=(50,)),
 }
 
 

@@ -1,4 +1,7 @@
-"""Steps of mean-field inference by NumPyro and by pymc_extras, on the rows and from the start of `problem.Problem`."""
+"""Steps of mean-field inference by NumPyro and by pymc_extras, and of blackjax's samplers of mini-batches.
+
+All are on the rows and from the start of `problem.Problem`.
+"""
 
 from __future__ import annotations
 
@@ -170,3 +173,70 @@ class FitAdvi:
             found.append(float(self._step()))
             self._trainer._restore(before)
         return found
+
+
+class BlackjaxChain:
+    """A sampler of mini-batches of blackjax, all steps of a call in one compiled loop.
+
+    Parameters
+    ----------
+    kind
+        "sgld" or "sghmc", of which each step takes one gradient.
+    rate
+        Step size for the mean loss per row; blackjax's own is for the sum over rows.
+    settings
+        Further ones of blackjax's, such as ``alpha``.
+    """
+
+    def __init__(self, file: str, *, kind: str, rate: float, **settings: float) -> None:
+        import blackjax
+        import jax
+        from blackjax.sgmcmc.gradients import grad_estimator, logdensity_estimator
+        from jax import numpy as jnp
+
+        given = Given(file)
+        rows, batch = len(given.y), given.batch
+        x, y = jnp.asarray(given.x), jnp.asarray(given.y)
+
+        def log_prior(weights: Any) -> Any:
+            return sum(jax.scipy.stats.norm.logpdf(w, 0.0, given.prior).sum() for w in weights.values())
+
+        def log_likelihood(weights: Any, row: Any) -> Any:
+            at, label = row
+            *hidden, last = zip(*[iter(weights.values())] * 2, strict=True)
+            for weight, bias in hidden:
+                at = jax.nn.relu(weight @ at + bias)
+            return jax.nn.log_softmax(last[0] @ at + last[1])[label]
+
+        def drawn(seed: Any) -> tuple[Any, Any]:
+            at = jax.random.randint(jax.random.key(seed), (batch,), 0, rows)
+            return x[at], y[at]
+
+        slope = grad_estimator(log_prior, log_likelihood, rows)
+        own = {"num_integration_steps": 1, **settings} if kind == "sghmc" else settings
+        sampler = getattr(blackjax, kind)(slope, **own)
+        size = rate / rows if kind == "sgld" else (rate / rows) ** 0.5
+
+        def step(k: Any, at: Any) -> Any:
+            return sampler.step(jax.random.key(given.seed + k), at, drawn(k), size)
+
+        @partial(jax.jit, donate_argnums=0)
+        def run(at: Any, first: Any, n: Any) -> Any:
+            return jax.lax.fori_loop(first, first + n, step, at)
+
+        def start() -> Any:
+            return {name: jnp.array(w) for name, w in given.start.items()}
+
+        density = logdensity_estimator(log_prior, log_likelihood, rows)
+        self._density = jax.jit(lambda k: density(start(), drawn(10**6 + k)))
+        self._run, self._done, self._wait = run, 0, jax.block_until_ready
+        self._at = start()
+        self.steps(1)
+
+    def steps(self, n: int) -> None:
+        self._at = self._run(self._at, self._done, n)
+        self._done += n
+        self._wait(self._at)
+
+    def log_densities(self, n: int) -> list[float]:
+        return [float(self._density(k)) for k in range(n)]

@@ -157,7 +157,7 @@ def fit(
     -----
     Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks".
     """
-    begin, place = Start.of(start), Machine.of(machine)
+    begin, place = Start.of(start), Machine.of(machine).settled(_count_values(model))
     settings = Settings.of(
         steps=steps, batch_size=batch_size, restarts=restarts, family="mean-field", draws=1, estimator=estimator,
         learning_rate=learning_rate, schedule=schedule, start=begin, temperature=temperature, machine=place, seed=seed,
@@ -186,6 +186,11 @@ class _Begun:
     members: list[Member]
     scaled: bool
     settings: Settings
+
+
+def _count_values(model: Callable[..., Any]) -> int:
+    """Count the weights of a Pyro model that is a module; of any other it is not known before it runs."""
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else 0
 
 
 def _check(settings: Settings, elbo_draws: int) -> None:

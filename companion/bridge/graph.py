@@ -293,8 +293,9 @@ def _check(model: pm.Model) -> None:
     discrete = [rv.name for rv in model.free_RVs if rv.type.numpy_dtype.kind != "f"]
     if discrete:
         raise ModelError(
-            f"the variables {discrete} are discrete; variational inference needs continuous ones. Sum them out, for "
-            "example with pm.Mixture or pymc_extras.marginalize, or relax them as companion.priors.SpikeAndSlab does."
+            f"the variables {discrete} are discrete; the gradients that every method here follows need continuous "
+            "ones. Sum them out, for example with pm.Mixture or pymc_extras.marginalize, or relax them as "
+            "companion.priors.SpikeAndSlab does."
         )
 
 

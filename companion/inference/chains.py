@@ -18,7 +18,8 @@ import torch
 from companion.bridge import refuse_impossible, torch_log_density
 from companion.checks import whole
 from companion.errors import InferenceError, ModelError, notice
-from companion.machine import PRECISIONS, Machine, has_bfloat16, seed_for
+from companion.inference.plan import count_values
+from companion.machine import PRECISIONS, Machine, Precision, has_bfloat16, seed_for
 from companion.posterior import ChainPosterior, Posterior, Record
 from companion.sampling import (
     Broken,
@@ -176,8 +177,8 @@ def sample(
     """
     chosen, stored = sampler_named(sampler), Checkpoint.of(checkpoint)
     place = _machine(model, chosen, machine)
-    size = sum(np.size(a) for a in model.initial_point(random_seed=0).values())
-    count, each = _kept(chosen, whole("draws", draws, 1), thin, whole("chains", chains, 1), size, memory, place)
+    held, number = whole("draws", draws, 1), whole("chains", chains, 1)
+    count, each = _kept(chosen, held, thin, number, count_values(model), memory, place)
     plan = Plan(
         draws=count,
         warmup=chosen.warmup if warmup is None else whole("warmup", warmup, 0),
@@ -222,17 +223,15 @@ def _own(plan: Plan, group: Processes) -> Plan:
 
 def _machine(model: pm.Model, sampler: Sampler, machine: str | torch.device | Machine) -> Machine:
     """Choose the numbers to compute with, where they weren't said."""
-    if not isinstance(model, pm.Model):
-        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
-    if isinstance(machine, Machine):
+    size = count_values(model)
+    if isinstance(machine, Machine) and (machine.precision != Precision.AUTO or sampler.minibatches):
         if machine.precision == "bfloat16" and not sampler.minibatches:
             raise ModelError(
                 f"machine=Machine(precision='bfloat16') with sampler={sampler.name!r}: its rounding errors would be "
                 "taken for errors of the step. Use Machine(precision='float32'), or 'float64'."
             )
-        return machine
+        return machine.settled(size)
     found = Machine.of(machine)
-    size = sum(np.size(a) for a in model.initial_point(random_seed=0).values())
     exact = not sampler.minibatches and found.place.type == "cpu" and size <= _SMALL
     return replace(found, precision="float64" if exact else "float32")
 

@@ -14,7 +14,7 @@ import pymc as pm
 import torch
 
 from companion.checks import choice, whole
-from companion.inference.plan import Keep, Plan, carry_out, refuse_the_same, to_the_mode
+from companion.inference.plan import Keep, Plan, carry_out, machine_for, refuse_the_same, to_the_mode
 from companion.machine import Machine
 from companion.posterior import FitState, VariationalPosterior
 from companion.training import Checkpoint, Rates, Schedule, Settings, Start, Stream, takes_old_words
@@ -141,7 +141,7 @@ def fit(
     **Sources.** Blundell et al. (2015), "Weight uncertainty in neural networks"; Kucukelbir et al. (2017), "Automatic
     differentiation variational inference".
     """
-    chosen, begin, place = family_named(family), Start.of(start), Machine.of(machine)
+    chosen, begin, place = family_named(family), Start.of(start), machine_for(model, machine)
     settings = Settings.of(
         steps=steps, batch_size=batch_size, restarts=restarts, family=chosen, estimator=estimator, draws=draws,
         learning_rate=learning_rate, schedule=schedule, start=begin, temperature=temperature, machine=place, seed=seed,

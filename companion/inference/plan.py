@@ -11,12 +11,13 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import pymc as pm
 import torch
 
 from companion.bridge import refuse_impossible
 from companion.errors import InferenceError, ModelError, notice
-from companion.machine import Machine
+from companion.machine import Machine, Precision
 from companion.posterior import FitState, Record, VariationalPosterior
 from companion.training import (
     Checkpoint,
@@ -41,9 +42,28 @@ from companion.training import (
 )
 from companion.variational import Estimator, Family, Objective, Parameters, PointMass, elbo, rows_at_once
 
-__all__ = ["Gathering", "Keep", "Plan", "carry_out", "refuse_the_same", "to_the_mode"]
+__all__ = ["Gathering", "Keep", "Plan", "carry_out", "count_values", "machine_for", "refuse_the_same", "to_the_mode"]
 
 _WALKING_RATE = 0.01  # of Adam, where the fit itself takes another optimiser with rates of its own
+
+
+def count_values(model: pm.Model) -> int:
+    """Count the values of a model's free variables, in the unconstrained space.
+
+    Raises
+    ------
+    ModelError
+        If it isn't a PyMC model.
+    """
+    if not isinstance(model, pm.Model):
+        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
+    return sum(np.size(a) for a in model.initial_point(random_seed=0).values())
+
+
+def machine_for(model: pm.Model, machine: Machine | str | torch.device) -> Machine:
+    """Make a machine of what a door is given, and choose the precision where it is "auto"."""
+    found = Machine.of(machine)
+    return found.settled(count_values(model)) if found.precision == Precision.AUTO else found
 
 
 class Keep(StrEnum):

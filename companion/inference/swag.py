@@ -15,7 +15,7 @@ import torch
 
 from companion.checks import choice, whole
 from companion.errors import ModelError
-from companion.inference.plan import Gathering, Keep, Plan, carry_out, refuse_the_same
+from companion.inference.plan import Gathering, Keep, Plan, carry_out, machine_for, refuse_the_same
 from companion.machine import Machine
 from companion.posterior import FitState, VariationalPosterior
 from companion.training import Checkpoint, Rates, Settings, Start, Stream, Trajectory
@@ -114,7 +114,7 @@ def swag(
     Not for a posterior whose scale matters: the width follows the rate and the size of the mini-batches as much as the
     posterior. The record's ELBO says how far off it is.
     """
-    begin, place, path = Start.of(start), Machine.of(machine), Trajectory.of(trajectory)
+    begin, place, path = Start.of(start), machine_for(model, machine), Trajectory.of(trajectory)
     if isinstance(learning_rate, Rates):
         raise ModelError(
             "learning_rate is a Rates; expected a number, the rate on the way to the mode. That of the trajectory, and "

@@ -6,7 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "The machine".
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
@@ -21,6 +21,9 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": to
 """The dtype of the parameters, by the name of the precision."""
 
 
+_LARGE = 100_000  # values; below, bfloat16 gains little or nothing over float32
+
+
 class Precision(StrEnum):
     """Numbers that a fit computes with."""
 
@@ -33,6 +36,10 @@ class Precision(StrEnum):
     BFLOAT16 = "bfloat16"
     """Single precision, with the likelihood's matrix products in bfloat16 where the processor multiplies those itself;
     elsewhere it is the same as "float32"."""
+
+    AUTO = "auto"
+    """"bfloat16" where the processor multiplies it itself and the model is so large, 100,000 values or more, that this
+    saves time; otherwise "float32". Samplers that need all rows choose between "float32" and "float64"."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,13 @@ class Machine:
     def place(self) -> torch.device:
         """The device that the name means here."""
         return device_named(self.device)
+
+    def settled(self, values: int) -> Machine:
+        """Choose the precision for a model of so many values, where it is "auto"; otherwise return the machine."""
+        if self.precision != Precision.AUTO:
+            return self
+        half = values >= _LARGE and has_bfloat16(self.place)
+        return replace(self, precision=str(Precision.BFLOAT16 if half else Precision.FLOAT32))
 
 
 def device_named(device: str | torch.device) -> torch.device:

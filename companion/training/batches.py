@@ -282,6 +282,11 @@ def row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:
             f"the observed data differ in length: {lengths}. One fit draws one set of rows; give them the same rows."
         )
     total = next(iter(lengths.values()))
+    if not total:
+        raise ModelError(
+            f"the data {sorted(lengths)} have no rows; expected one or more. Set them with pm.set_data, or build the "
+            "model of data that have some. Without observations altogether, a model gives its prior."
+        )
     read = set().union(*(o.data for o in density.observed))
     names = tuple(n for n, a in density.data.items() if n in read and a.ndim > 0 and len(a) == total)
     return names, total

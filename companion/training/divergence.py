@@ -109,6 +109,11 @@ def _advice(training: Repeatable) -> str:
     """Say what to try next, in keywords that this fit has: no wider numbers where it can't compute with them."""
     finer = training.objective.float64 and training.objective.dtype != torch.float64
     rounding = finer and _is_rounding(training)
+    if not rounding and training.step == 0 and (outside := _terms(training, at_start=True)):
+        return (
+            f"It is so where the fit starts, too: {' and '.join(outside)} isn't finite there. Give a start inside the "
+            "support of every variable, by start={...}, start='prior' or an initval in the model."
+        )
     first = "In float64 the same numbers are finite: use machine=Machine(precision='float64'). Where that is too slow: "
     trials = ["lower learning_rate (a tenth is a good next try)"]
     if any(training.objective.is_scale(name) for name in training.parameters):
@@ -147,10 +152,11 @@ def _is_rounding(training: Repeatable) -> bool:
     return any(training.objective.finite_in_float64(own, e, data) for own, e in _each_restart(training))
 
 
-def _terms(training: Repeatable) -> list[str]:
-    """Name the terms of the loss that aren't finite at this step's draws."""
+def _terms(training: Repeatable, *, at_start: bool = False) -> list[str]:
+    """Name the terms of the loss that aren't finite at this step's draws, or without any noise."""
     data = training.batches.at(training.step)
-    names = [n for own, e in _each_restart(training) for n in training.objective.broken_terms(own, e, data)]
+    noises = [(own, torch.zeros_like(e) if at_start else e) for own, e in _each_restart(training)]
+    names = [n for own, e in noises for n in training.objective.broken_terms(own, e, data)]
     return list(dict.fromkeys(names))
 
 

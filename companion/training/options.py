@@ -118,8 +118,8 @@ class Rates:
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
-        positive("means", self.means, owner=self)
-        positive("scales", self.scales, owner=self)
+        positive("means", self.means, "such as 0.01", self)
+        positive("scales", self.scales, "such as 0.01", self)
         positive("epsilon", self.epsilon, owner=self)
         if choice(OptimiserName, "optimiser", self.optimiser) is OptimiserName.IVON and not self.scales < 1:
             raise ModelError(
@@ -130,7 +130,7 @@ class Rates:
     @classmethod
     def of(cls, rate: Rates | float) -> Rates:
         """Give means and scales the same rate; rates stay as they are."""
-        return rate if isinstance(rate, Rates) else cls(positive("learning_rate", rate), float(rate))
+        return rate if isinstance(rate, Rates) else cls(positive("learning_rate", rate, "such as 0.01"), float(rate))
 
 
 @dataclass(frozen=True)

@@ -82,4 +82,18 @@ def _unconstrained(model: pm.Model, given: Mapping[str, Any]) -> dict[str, np.nd
         values[model.rvs_to_values[rv].name] = value
     # A variable's bounds may be other variables: those stand at their given values too.
     graphs = clone_replace(list(values.values()), replace=arrays, rebuild_strict=False)
-    return {name: np.asarray(graph.eval()) for name, graph in zip(values, graphs, strict=True)}
+    found = [np.asarray(graph.eval()) for graph in graphs]
+    for rv, value in zip(arrays, found, strict=True):
+        _refuse_edge(rv.name, np.asarray(given[rv.name], dtype=rv.dtype), value)
+    return dict(zip(values, found, strict=True))
+
+
+def _refuse_edge(name: str, given: np.ndarray, value: np.ndarray) -> None:
+    """Refuse a start whose unconstrained value isn't finite."""
+    bad = ~np.isfinite(value)
+    if not bad.any():
+        return
+    what = f"{given[bad][0]:g}" if given.shape == bad.shape else "values"
+    raise ModelError(
+        f"start gives {name!r} {what} outside its support or on the edge of it; expected finite numbers inside."
+    )

@@ -13,6 +13,7 @@ from companion import bayes_by_backprop
 from companion.datasets import Observations
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import Checkpoint, Machine, Rates, Schedule, Start, Stream, fit, plan
+from companion.machine import devices
 from companion.models import torch_classifier
 from companion.networks import dense
 from companion.posterior import VariationalPosterior, load_posterior, save_posterior
@@ -161,6 +162,17 @@ def test_a_fit_that_diverges_from_its_start_names_the_variable():
     assert isinstance(diverged.value.posterior, VariationalPosterior)
 
 
+@pytest.mark.parametrize("family", ["mean-field", "map"])
+def test_a_start_without_a_density_is_told_from_a_rate_that_is_too_high(family):
+    with pm.Model() as model:
+        w = pm.Normal("w", initval=-1.0)
+        pm.Exponential("y", w, observed=[1.0, 2.0])
+    with pytest.raises(InferenceError, match=r"where the fit starts, too.*Give a start inside the support") as told:
+        fit(model, 20, family=family, start=Start(scale=0.01), **QUICK)
+    assert "the log likelihood of 'y'" in str(told.value)
+    assert "learning_rate" not in str(told.value)
+
+
 def global_state():
     return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002  (what is looked after)
 
@@ -245,6 +257,19 @@ def test_precisions(monkeypatch):
     assert without.record.settings["precision"] == "bfloat16"
 
 
+def test_the_precision_is_chosen_by_the_size_of_the_model_and_by_what_the_processor_multiplies(monkeypatch):
+    machine = Machine("cpu", "auto", compile=False)
+    for multiplies, values, chosen in [(True, 10**6, "bfloat16"), (True, 100, "float32"), (False, 10**6, "float32")]:
+        # Patched, because what a processor can do is not a setting.
+        monkeypatch.setattr(devices, "has_bfloat16", lambda device, found=multiplies: found)
+        assert machine.settled(values).precision == chosen
+    assert Machine("cpu", "float64").settled(10**6).precision == "float64"
+    found = fit(classifier(), 3, machine=machine, **QUICK)
+    assert found.record.precision == found.record.settings["precision"] == "float32"
+    again = fit(classifier(), 3, machine=Machine("cpu", compile=False), **QUICK)
+    np.testing.assert_array_equal(found.record.history, again.record.history)
+
+
 def test_compilation_changes_nothing_but_rounding():  # about 10 s: it compiles
     plain, fast = (
         fit(classifier(), 10, estimator="local", machine=Machine(compile=c), **QUICK).record for c in (False, True)
@@ -279,7 +304,11 @@ def test_a_bad_setting_is_named_with_its_value(name, value):
         (Schedule, {"kl_warmup": 1.5}, "kl_warmup=1.5; expected a share of the steps"),
         (Schedule, {"kl_warmup": None}, "kl_warmup=None; expected a share of the steps"),
         (Schedule, {"shape": "linear"}, "schedule='linear'; expected one of"),
-        (Machine, {"precision": "float16"}, "precision='float16'; expected one of .'float32', 'float64', 'bfloat16'."),
+        (
+            Machine,
+            {"precision": "float16"},
+            "precision='float16'; expected one of .'float32', 'float64', 'bfloat16', 'auto'.",
+        ),
         (Machine, {"compile": "yes"}, "compile='yes'; expected 'auto', True, False or 'kernels'"),
         (Checkpoint, {"folder": "x", "every": 0}, "every=0; expected a whole number, 1 or more"),
         (Checkpoint, {"folder": "x", "every": 2.5}, "every=2.5; expected a whole number"),

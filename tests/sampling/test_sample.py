@@ -335,7 +335,8 @@ def test_starts_without_a_density_are_drawn_again_or_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"start": {"w": np.zeros(2), "s": -1.0}}, "the start of 's_log__' isn't finite"),
+        ({"start": {"w": np.zeros(2), "s": -1.0}}, "start gives 's' -1 outside its support .*expected finite numbers"),
+        ({"start": {"w": np.full(2, np.nan), "s": 1.0}}, "start gives 'w' nan outside its support"),
         ({"start": {"w": np.zeros(2)}}, "start has no value of 's'"),
         ({"start": "middle"}, r"start='middle'; expected one of \['model', 'prior'\], a mapping .* or a posterior"),
         ({"sampler": "nuts"}, r"sampler='nuts'; expected one of \['chees-hmc', 'mclmc', 'adjusted-mclmc'"),

@@ -68,6 +68,10 @@ WORDS = {
         '`sample(model, sampler="sgld", batch_size=100)`', "the baseline of the literature",
         "real work: SGHMC forgets its start sooner", _STEP, "1 per chain, and the draws", "sampling.SGLD",
     ),
+    "SGNHT": Words(
+        '`sample(model, sampler="sgnht", batch_size=100)`', "noise of mini-batches that is the same for all values",
+        "data that know some values and not others", _STEP, "2 per chain, and the draws", "sampling.SGNHT",
+    ),
     "mean-field": Words(
         "`fit(model, restarts=8)`", "any size, with a bound that compares models",
         "doubt far from the data: it is too sure there", _FIT, "6 per restart", "inference.fit",
