@@ -29,8 +29,6 @@ from companion.sampling.step_sizes import StepSchedule, StepSizes, cold_steps
 
 __all__ = ["SGHMC", "SGLD", "SGNHT", "StochasticGradient"]
 
-_IN_CACHE = 2**16  # numbers of each vector that a processor takes through all operations of a step at a time
-
 
 @dataclass(frozen=True, kw_only=True)
 class StochasticGradient:
@@ -387,15 +385,12 @@ class _Langevin(_StochasticKernel):
         size = self.step_sizes.at(step)
         ahead, around = size * self.per_row, math.sqrt(2 * size * self.settings.temperature * self.per_row)
         travel = noise.normal("position", self.problem.size, scale=around)
-        for at in _parts(travel):
-            part = travel[:, at]
-            if scaled:
-                by = scaled["scale"][:, at]
-                part.addcmul_(by, gradient[:, at], value=ahead).mul_(by)
-            else:
-                part.add_(gradient[:, at], alpha=ahead)
-            part.add_(state["position"][:, at])
-        return {"position": travel, "lp": lp, **scaled}, self.told(lp, size)
+        if scaled:
+            by = scaled["scale"]
+            position = travel.addcmul_(by, gradient, value=ahead).mul_(by).add_(state["position"])
+        else:
+            position = travel.add_(gradient, alpha=ahead).add_(state["position"])
+        return {"position": position, "lp": lp, **scaled}, self.told(lp, size)
 
 
 class _Hamiltonian(_StochasticKernel):
@@ -411,49 +406,28 @@ class _Hamiltonian(_StochasticKernel):
         scaled, size = self.scaling.renewed(state, gradient, step), self.step_sizes.at(step)
         left = 1 - self.settings.friction
         around = math.sqrt((1 - left * left) * self.settings.temperature * self.per_row)
-        momentum = noise.normal("momentum", self.problem.size, scale=around)
-        position, heat = self.moved(state, gradient, scaled, size, momentum, left)
+        kicked = self.kicked(state, gradient, scaled, size)
+        momentum = noise.normal("momentum", self.problem.size, scale=around).add_(kicked, alpha=left)
+        heat = _heat(kicked, momentum, left) / self.per_row
+        position = self.moved(state, kicked, momentum, scaled, size)
         new = {"position": position, "momentum": momentum, "lp": lp, **scaled}
         return new, self.told(lp, size, temperature=heat)
 
+    def kicked(self, state: State, gradient: torch.Tensor, scaled: State, size: float) -> torch.Tensor:
+        """Return the momentum after the gradient."""
+        kick = math.sqrt(size) * self.per_row
+        if scaled:
+            return torch.addcmul(state["momentum"], scaled["scale"], gradient, value=kick)
+        return torch.add(state["momentum"], gradient, alpha=kick)
+
     def moved(
-        self,
-        state: State,
-        gradient: torch.Tensor,
-        scaled: State,
-        size: float,
-        momentum: torch.Tensor,
-        left: float | torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the position after a step, and the temperature of each chain.
-
-        Half the step is taken with the momentum before friction, half with that after.
-
-        Parameters
-        ----------
-        momentum
-            Noise of the friction, to which what is left of the momentum is added.
-        left
-            Share of the momentum that is left, of all chains or of each (chains,).
-        """
-        position, kick, half = torch.empty_like(momentum), math.sqrt(size) * self.per_row, 0.5 * math.sqrt(size)
-        squares = momentum.new_zeros(2, len(momentum))
-        for at in _parts(momentum):
-            slope, old, new = gradient[:, at], state["momentum"][:, at], momentum[:, at]
-            by = scaled["scale"][:, at] if scaled else None
-            kicked = torch.add(old, slope, alpha=kick) if by is None else torch.addcmul(old, by, slope, value=kick)
-            if isinstance(left, torch.Tensor):
-                new.addcmul_(kicked, left[:, None])
-            else:
-                new.add_(kicked, alpha=left)
-            squares += torch.stack([torch.linalg.vector_norm(m, dim=1).square() for m in (kicked, new)])
-            here, there, both = state["position"][:, at], position[:, at], kicked.add_(new)
-            if by is None:
-                torch.add(here, both, alpha=half, out=there)
-            else:
-                torch.addcmul(here, by, both, value=half, out=there)
-        weight = _weight(left)
-        return position, (weight * squares[0] + (1 - weight) * squares[1]) / (momentum.shape[1] * self.per_row)
+        self, state: State, before: torch.Tensor, after: torch.Tensor, scaled: State, size: float
+    ) -> torch.Tensor:
+        """Return the position after half a step with the momentum before friction and half a step with that after."""
+        half = 0.5 * math.sqrt(size)
+        if scaled:
+            return torch.addcmul(state["position"], scaled["scale"], before.add_(after), value=half)
+        return torch.add(state["position"], before.add_(after), alpha=half)
 
 
 class _Thermostat(_Hamiltonian):
@@ -468,33 +442,27 @@ class _Thermostat(_Hamiltonian):
         small = friction.abs() < 1e-6
         spread = torch.where(small, 2.0, -torch.expm1(-2 * friction) / torch.where(small, 1.0, friction))
         around, left = (spread * (base * target * self.per_row)).sqrt(), torch.exp(-friction)
-        momentum = noise.normal("momentum", self.problem.size).mul_(around[:, None])
-        position, heat = self.moved(state, gradient, scaled, size, momentum, left)
+        kicked = self.kicked(state, gradient, scaled, size)
+        momentum = noise.normal("momentum", self.problem.size).mul_(around[:, None]).addcmul_(kicked, left[:, None])
+        heat = _heat(kicked, momentum, left) / self.per_row
         excess = heat / target - 1
         if step < self.problem.warmup:
             excess = excess.clamp(max=1.0)  # the fall from a poor start must not leave a friction that lasts
         friction = friction + 0.5 * base**2 * excess
+        position = self.moved(state, kicked, momentum, scaled, size)
         new = {"position": position, "momentum": momentum, "friction": friction, "lp": lp, **scaled}
         return new, self.told(lp, size, temperature=heat, friction=friction)
 
 
-def _parts(values: torch.Tensor) -> list[slice]:
-    """Divide the values of chains (chains, size) into parts that stay in a processor's cache during a step."""
-    chains, size = values.shape
-    if values.device.type != "cpu" or values.numel() <= _IN_CACHE:
-        return [slice(None)]
-    each = -(-_IN_CACHE // (16 * chains)) * 16
-    return [slice(first, first + each) for first in range(0, size, each)]
-
-
-def _weight(left: Any) -> Any:
-    """Return the weight of the momentum before friction, beside that after it, in the temperature of a chain.
+def _heat(before: torch.Tensor, after: torch.Tensor, left: float | torch.Tensor) -> torch.Tensor:
+    """Return the mean square of the momentum that the positions feel (chains,).
 
     A kick of the gradient's noise is in the momentum before friction, and no longer wholly in that after it. With these
-    weights, the mean of both squares is the temperature of a position that relaxes slowly, whatever the noise and the
-    friction.
+    weights, the mean of both is the temperature of a position that relaxes slowly, whatever the noise and the friction.
     """
-    return (1 + 3 * left) / (4 * (1 + left))
+    weight = (1 + 3 * left) / (4 * (1 + left))
+    squares = [torch.linalg.vector_norm(m, dim=1).square() / m.shape[1] for m in (before, after)]
+    return weight * squares[0] + (1 - weight) * squares[1]
 
 
 def _spectral_radius(k: float, left: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from companion.errors import CompanionWarning, ModelError
-from companion.sampling import SGHMC, SGLD, SGNHT, Noise, Problem, stochastic_gradient
+from companion.sampling import SGHMC, SGLD, SGNHT, Noise, Problem
 from companion.sampling.relaxation import left_of_noise, outlook, warn_of
 from companion.sampling.step_sizes import StepSchedule, StepSizes
 
@@ -172,24 +172,6 @@ def test_a_step_leaves_the_state_that_it_is_given_alone_and_repeats():
         assert all(torch.equal(state[name], before[name]) for name in before if name != "lp")
         assert all(torch.equal(once[name], twice[name]) for name in before)
         assert not torch.equal(once["position"], state["position"])
-
-
-@pytest.mark.parametrize("kind", ["identity", "rmsprop"])
-@pytest.mark.parametrize("sampler", [SGLD, SGHMC, SGNHT])
-def test_a_step_in_parts_of_the_cache_is_the_step_of_all_values_at_once(sampler, kind, monkeypatch):
-    curvatures = torch.linspace(0.3, 2.0, 1000)
-    kernel = sampler(preconditioner=kind).kernel(problem_of(parabola(curvatures=curvatures), 1000, chains=3))
-    start = kernel.begin(torch.randn(3, 1000, generator=torch.Generator().manual_seed(1)), noise_at(-1, 3))
-    found = []
-    for numbers in (10**6, 300):  # of each vector: one part, and nine
-        monkeypatch.setattr(stochastic_gradient, "_IN_CACHE", numbers)
-        state, info = dict(start), {}
-        for step in range(3):
-            state, info = kernel.step(state, noise_at(step, 3), step)
-        found.append({**state, **info})
-    assert len(stochastic_gradient._parts(start["position"])) == 9
-    for name, whole in found[0].items():
-        torch.testing.assert_close(found[1][name], whole, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_a_chain_that_leaves_the_support_is_told_and_leaves_the_others_alone():
