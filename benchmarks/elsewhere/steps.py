@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+LEAPS = 5  # of blackjax's SGHMC: as many as the benchmark takes steps at a time
+
 
 class Given:
     """What the benchmark hands over in a file: rows, the network's weights at the start, settings."""
@@ -181,7 +183,8 @@ class BlackjaxChain:
     Parameters
     ----------
     kind
-        "sgld" or "sghmc", of which each step takes one gradient.
+        "sgld" or "sghmc". A call of the latter draws the momentum anew, and takes `LEAPS` gradients of one mini-batch:
+        each counts as a step here.
     rate
         Step size for the mean loss per row; blackjax's own is for the sum over rows.
     settings
@@ -199,11 +202,11 @@ class BlackjaxChain:
         x, y = jnp.asarray(given.x), jnp.asarray(given.y)
 
         def log_prior(weights: Any) -> Any:
-            return sum(jax.scipy.stats.norm.logpdf(w, 0.0, given.prior).sum() for w in weights.values())
+            return sum(jax.scipy.stats.norm.logpdf(w, 0.0, given.prior).sum() for w in weights)
 
         def log_likelihood(weights: Any, row: Any) -> Any:
             at, label = row
-            *hidden, last = zip(*[iter(weights.values())] * 2, strict=True)
+            *hidden, last = zip(*[iter(weights)] * 2, strict=True)
             for weight, bias in hidden:
                 at = jax.nn.relu(weight @ at + bias)
             return jax.nn.log_softmax(last[0] @ at + last[1])[label]
@@ -213,7 +216,8 @@ class BlackjaxChain:
             return x[at], y[at]
 
         slope = grad_estimator(log_prior, log_likelihood, rows)
-        own = {"num_integration_steps": 1, **settings} if kind == "sghmc" else settings
+        self._leaps = LEAPS if kind == "sghmc" else 1
+        own = {"num_integration_steps": LEAPS, **settings} if kind == "sghmc" else settings
         sampler = getattr(blackjax, kind)(slope, **own)
         size = rate / rows if kind == "sgld" else (rate / rows) ** 0.5
 
@@ -225,7 +229,7 @@ class BlackjaxChain:
             return jax.lax.fori_loop(first, first + n, step, at)
 
         def start() -> Any:
-            return {name: jnp.array(w) for name, w in given.start.items()}
+            return tuple(jnp.array(w) for w in given.start.values())  # JAX would sort a mapping by its names
 
         density = logdensity_estimator(log_prior, log_likelihood, rows)
         self._density = jax.jit(lambda k: density(start(), drawn(10**6 + k)))
@@ -234,8 +238,9 @@ class BlackjaxChain:
         self.steps(1)
 
     def steps(self, n: int) -> None:
-        self._at = self._run(self._at, self._done, n)
-        self._done += n
+        calls = -(-n // self._leaps)
+        self._at = self._run(self._at, self._done, calls)
+        self._done += calls
         self._wait(self._at)
 
     def log_densities(self, n: int) -> list[float]:
