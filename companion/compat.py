@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 import arviz as az
 import numpy as np
 
+from companion.errors import ModelError
+
 __all__ = [
     "ARVIZ_1",
     "from_dict",
+    "leave_one_out",
     "node_and_shapes",
     "observed_once",
     "op_kind",
@@ -46,12 +49,48 @@ def plot_trace(data: Any, names: list[str], labels: Sequence[str] = ("weight", "
     return axes
 
 
-def from_dict(draws: dict[str, np.ndarray]) -> Any:
-    """Put posterior draws (chain, draw, ...) by name into ArviZ's container.
+def from_dict(draws: dict[str, np.ndarray], log_likelihood: dict[str, np.ndarray] | None = None) -> Any:
+    """Put posterior draws (chain, draw, ...) by name into ArviZ's container, and log likelihoods of rows beside them.
 
     It is an InferenceData before ArviZ 1 and a DataTree since.
     """
-    return az.from_dict({"posterior": draws}) if ARVIZ_1 else az.from_dict(posterior=draws)
+    groups = {"posterior": draws} | ({"log_likelihood": log_likelihood} if log_likelihood else {})
+    return az.from_dict(groups) if ARVIZ_1 else az.from_dict(**groups)
+
+
+def leave_one_out(container: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the log density of each observed row from all others, and how far that can be trusted.
+
+    Parameters
+    ----------
+    container
+        What ArviZ reads, with the log likelihood of every row under every draw, as ``to_arviz(log_likelihood=True)``
+        and `from_dict` give it.
+
+    Returns
+    -------
+    tuple
+        Log density of each row, in nats (rows,), and the shape of its importance weights, k-hat (rows,): above 0.7 the
+        estimate of that row is not to be trusted.
+
+    Raises
+    ------
+    ModelError
+        If the container has no log likelihood.
+
+    Notes
+    -----
+    Pareto-smoothed importance sampling: Vehtari, Gelman and Gabry (2017), "Practical Bayesian model evaluation using
+    leave-one-out cross-validation and WAIC".
+    """
+    if "log_likelihood" not in getattr(container, "children", container):
+        raise ModelError(
+            "the container has no log likelihood; expected one of every row under every draw, such as "
+            "`posterior.to_arviz(log_likelihood=True)` gives."
+        )
+    found = az.loo(container, pointwise=True)
+    each = found.elpd_i if ARVIZ_1 else found.loo_i
+    return np.asarray(each).ravel(), np.asarray(found.pareto_k).ravel()
 
 
 def psis_k(log_weights: np.ndarray) -> float:
