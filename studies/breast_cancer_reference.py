@@ -20,7 +20,7 @@ import torch
 from breast_cancer import FEATURES, NETWORKS, SETTINGS, SPLITS
 from scipy.special import expit, log_expit, logit
 
-from companion import book, datasets, shelf
+from companion import book, compat, datasets, shelf
 from companion.inference import Start, fit, sample
 from companion.models import binary_classifier
 from companion.posterior import diagnose
@@ -175,8 +175,7 @@ def leave_one_out(logits, labels):
     By the log-odds of the draws (chains, draws, rows): PyMC's own log likelihood refuses models with starting values.
     """
     likelihood = {"y": log_expit(np.where(labels == 1, 1, -1) * logits)}
-    found = az.loo(az.from_dict(posterior={"logits": logits}, log_likelihood=likelihood), pointwise=True)
-    return np.stack([found.loo_i.values, found.pareto_k.values]).astype(np.float32)
+    return np.stack(compat.leave_one_out(compat.from_dict({"logits": logits}, likelihood))).astype(np.float32)
 
 
 def replicated(logits, labels):
