@@ -253,8 +253,7 @@ class PyroPosterior(PosteriorBase):
             model = model.to(device)
         with torch.no_grad():
             guide = MeanFieldGuide(model, x, y).to(device)
-        if (sites := {s.name: list(s.mean.shape) for s in guide.sites()}) != about["sites"]:
-            raise ModelError(f"the file is a posterior of {about['sites']}; the model has {sites}.")
+        packed.check_layout({s.name: list(s.mean.shape) for s in guide.sites()}, "sites")
         member = Member(model, guide)
         if strange := set(tensors) ^ set(member.parameters):
             raise ModelError(f"the model lacks or adds the trained parameters {sorted(strange)}.")

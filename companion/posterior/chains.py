@@ -293,8 +293,7 @@ class ChainPosterior(LoweredPosterior):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was sampled.")
         stats = {n.removeprefix("stats/"): t.numpy() for n, t in tensors.items() if n.startswith("stats/")}
         found = cls._of(model, tensors["values"].numpy(), stats, record, device)
-        if (layout := layout_as_json(found.objective.layout)) != about["layout"]:
-            raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        packed.check_layout(layout_as_json(found.objective.layout))
         compare(about["depends"], found._depends())
         return found
 

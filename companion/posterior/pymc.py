@@ -157,8 +157,7 @@ class ApproximationPosterior(_PyMCPosterior):
             approximation = _KINDS[kind](model, tensors)
         found = cls(approximation, model, record)
         layout = {name: list(shape) for name, _, shape, _ in found._group().ordering.values()}
-        if layout != about["layout"]:
-            raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        packed.check_layout(layout)
         for name, parameter in found._group().params_dict.items():
             parameter.set_value(tensors[name].numpy())
         compare(about["depends"], found._depends(found._centre()))
@@ -300,8 +299,7 @@ class SampledPosterior(_PyMCPosterior):
         _check_model(model)
         shapes = model.eval_rv_shapes()
         layout = {rv.name: list(map(int, shapes[rv.name])) for rv in model.free_RVs}
-        if layout != about["layout"]:
-            raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        packed.check_layout(layout)
         groups: dict[str, dict[str, np.ndarray]] = {"posterior": {}, "sample_stats": {}}
         for name, tensor in tensors.items():
             group, _, own = name.partition("/")

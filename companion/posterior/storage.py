@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -50,6 +50,24 @@ class Packed(NamedTuple):
     about: dict[str, Any]
     tensors: dict[str, torch.Tensor]
     record: Record
+
+    def check_layout(self, own: Mapping[str, Sequence[int]], name: str = "layout") -> None:
+        """Refuse a model whose values have other names or shapes than those of the file.
+
+        Parameters
+        ----------
+        own
+            Shape of each value of the model.
+        name
+            Name under which `about` holds those of the file.
+
+        Raises
+        ------
+        ModelError
+            If they differ.
+        """
+        if own != self.about[name]:
+            raise ModelError(f"the file is a posterior of {self.about[name]}; the model has {own}.")
 
 
 class Storable(Protocol):

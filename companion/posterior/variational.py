@@ -296,8 +296,7 @@ class VariationalPosterior(LoweredPosterior):
         about, tensors, record = packed
         if not isinstance(model, pm.Model):
             raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
-        if (layout := layout_as_json(Layout.of(model.initial_point()))) != about["layout"]:
-            raise ModelError(f"the file is a posterior of {about['layout']}; the model has {layout}.")
+        packed.check_layout(layout_as_json(Layout.of(model.initial_point())))
         found = cls._of_a_fit(model, cls._family_of(packed), about.get("rows"), tensors, record, device)
         if "depends" in about:
             compare(about["depends"], found._depends())
