@@ -54,7 +54,7 @@ def from_dict(draws: dict[str, np.ndarray], log_likelihood: dict[str, np.ndarray
 
     It is an InferenceData before ArviZ 1 and a DataTree since.
     """
-    groups = {"posterior": draws} | ({"log_likelihood": log_likelihood} if log_likelihood else {})
+    groups: dict[str, Any] = {"posterior": draws} | ({"log_likelihood": log_likelihood} if log_likelihood else {})
     return az.from_dict(groups) if ARVIZ_1 else az.from_dict(**groups)
 
 
