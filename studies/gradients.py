@@ -1,6 +1,6 @@
 """Measure how noisy the gradient of Bayes by Backprop is: three estimators and a sampled divergence, by batch size.
 
-`python studies/gradients.py` takes some twenty minutes on one core, expected. It writes
+`python studies/gradients.py` takes some twenty minutes on one core. It writes
 companion/shelf/files/gradients.npz, for a figure in the chapter `book/bayes_by_backprop/design_choices`. The
 posterior is that chapter's, LeNet-5 after 1,000 steps. It stands still; for each size ten batches of images are drawn,
 and the gradient of each is estimated again and again.
