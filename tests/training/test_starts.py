@@ -34,8 +34,8 @@ def test_a_fit_starts_from_given_values():
     [
         ({"mix": None}, "no value of 'mix'"),
         ({"share": np.ones(3)}, r"'share' shape \(3,\); the model has \(2,\)"),
-        ({"top": -1.0}, "'top_log__' isn't finite"),
-        ({"share": np.array([0.4, 2.5])}, "'share_interval__' isn't finite"),  # above top
+        ({"top": -1.0}, "start gives 'top' -1 outside its support"),
+        ({"share": np.array([0.4, 2.5])}, "start gives 'share' 2.5 outside its support"),  # above top
     ],
 )
 def test_given_values_that_do_not_fit_are_named(change, message):
