@@ -43,6 +43,9 @@ METHODS = {
     "narrower start": (lenet, Gaussian(1.0), {}),
     "cosine": (lenet, Gaussian(1.0), {"schedule": "cosine"}),
     "tempered": (lenet, Gaussian(1.0), TEMPERED),
+    # What the tempered fits change at once, one at a time: the temperature, the schedule, the sum of the rates.
+    "tempered, constant rate": (lenet, Gaussian(1.0), {"temperature": 0.3}),
+    "half the rate": (lenet, Gaussian(1.0), {"learning_rate": 0.0005}),
     "LeNet-5": (lenet5, Gaussian(1.0), {}),
     "LeNet-5, tempered": (lenet5, Gaussian(1.0), TEMPERED),
 }
