@@ -1,6 +1,6 @@
 """Adversarial examples: images changed a little, so that a posterior is less sure of their class.
 
-Explained in the chapter `book/bayes_by_backprop/lenet`, section "Images made to deceive".
+Explained in the chapter `book/bayes_by_backprop/lenet_refusing`, section "Images made to deceive".
 """
 
 from __future__ import annotations

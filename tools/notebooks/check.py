@@ -34,6 +34,7 @@ CAPTIONED = (
     "bayes_by_backprop/regression",
     "bayes_by_backprop/band",
     "bayes_by_backprop/lenet",
+    "bayes_by_backprop/lenet_refusing",
     "bayes_by_backprop/design_choices",
     "beyond/symptoms",
 )

@@ -207,7 +207,8 @@ PATIENTS, CANCER = "pymc/breast_cancer", "pymc/breast_cancer_decisions"
 DENSE, POSTERIOR = "mnist/dense", "mnist/posterior"
 SYMPTOMS, UCI = "beyond/symptoms", "beyond/uci"
 PRUNING, HIERARCHICAL, CONVOLUTIONAL = "mnist/pruning", "mnist/hierarchical", "mnist/convolutional"
-REGRESSION, BAND, LENET = "bayes_by_backprop/regression", "bayes_by_backprop/band", "bayes_by_backprop/lenet"
+REGRESSION, BAND = "bayes_by_backprop/regression", "bayes_by_backprop/band"
+LENET, REFUSING = "bayes_by_backprop/lenet", "bayes_by_backprop/lenet_refusing"
 DESIGN = "bayes_by_backprop/design_choices"
 PERCENT = r"([\d.]+)%"
 ODDS = r"([\d.]+, [\d.]+, [\d.]+)"
@@ -466,6 +467,14 @@ FINDINGS = [
     ),
     Finding(
         LENET,
+        "lenet-averaging",
+        "A single pass at the mean weights has a better log score ({}) than the average of 50 draws ({}).",
+        (r"^one pass at the means +[\d.]+ +([\d.]+) ", r"^50 draws averaged +[\d.]+ +([\d.]+) "),
+        'confidence < averaged["accuracy"] and means["NLL"] < averaged["NLL"]',
+        lambda means, averaged: means < averaged,
+    ),
+    Finding(
+        REFUSING,
         "lenet-fake-data",
         "The printed code makes the post's picture of refused noise with one switch, which trains the network on ten "
         "images of noise: it then puts {} % of new noise, and {} % of digits, below the post's cut-off.",
@@ -475,14 +484,6 @@ FINDINGS = [
         ),
         "min(own[6000], held[6000], digit[6000]) > 0.95",
         lambda noise, digits: min(noise, digits) > 95,
-    ),
-    Finding(
-        LENET,
-        "lenet-averaging",
-        "A single pass at the mean weights has a better log score ({}) than the average of 50 draws ({}).",
-        (r"^one pass at the means +[\d.]+ +([\d.]+) ", r"^50 draws averaged +[\d.]+ +([\d.]+) "),
-        'confidence < averaged["accuracy"] and means["NLL"] < averaged["NLL"]',
-        lambda means, averaged: means < averaged,
     ),
     Finding(
         DESIGN,
