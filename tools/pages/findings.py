@@ -479,8 +479,8 @@ FINDINGS = [
         "The printed code makes the post's picture of refused noise with one switch, which trains the network on ten "
         "images of noise: it then puts {} % of new noise, and {} % of digits, below the post's cut-off.",
         (
-            rf"^flipout, new noise +[\d.]+% +{PERCENT}",
-            rf"^flipout, digits +[\d.]+% +{PERCENT}",
+            rf"^the switch on +[\d.]+% +[\d.]+% +{PERCENT}",
+            rf"^the switch on +[\d.]+% +[\d.]+% +[\d.]+% +{PERCENT}",
         ),
         "min(own[6000], held[6000], digit[6000]) > 0.95",
         lambda noise, digits: min(noise, digits) > 95,
