@@ -139,7 +139,7 @@ def as_written(name: str) -> str:
 
 
 def speaks_of(text: str, module: Module) -> bool:
-    """Whether a text contains one of a module's public names, or two of its words: their stems begin words there."""
+    """Say whether a text has one of a module's public names, or two of its words: their stems begin words there."""
     if any(re.search(as_written(name), text) for name in module.offers):
         return True
     said = [word for word in module.stems if re.search(rf"(?i)\b{re.escape(word)}", text)]

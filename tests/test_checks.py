@@ -41,7 +41,7 @@ def test_a_whole_number_becomes_an_int(value):
 
 
 @pytest.mark.parametrize("value", [0, 2.0, True, "3", None, np.float64(3)])
-def test_what_is_no_whole_number_is_refused(value):
+def test_what_is_not_a_whole_number_is_refused(value):
     with pytest.raises(ModelError, match=r"steps=.*; expected a whole number, 1 or more."):
         whole("steps", value, 1)
     with pytest.raises(DataError, match="expected a whole number"):

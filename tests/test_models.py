@@ -125,7 +125,7 @@ def test_a_module_that_gives_no_table_of_logits_is_refused():
         torch_classifier(datasets.moons().train, module, Gaussian(1.0))
 
 
-def test_what_is_no_observations_is_refused():
+def test_what_are_not_observations_is_refused():
     with pytest.raises(DataError, match="Observations"):
         torch_classifier(np.zeros((3, 2)), dense(2, 1), Gaussian(1.0))
 

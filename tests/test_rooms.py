@@ -77,7 +77,7 @@ def through_the_wall(tree: ast.AST, own: str) -> list[str]:
 
 
 def offered(room: str, name: str, depth: int) -> bool:
-    """Whether a name that is also a module's is a function that the room offers."""
+    """Say whether a name that is also a module's is a function that the room offers."""
     door = PACKAGE / room / "__init__.py"
     return depth == 2 and door.is_file() and f'    "{name}",' in door.read_text(encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """Find the turns of phrase that make our English hard to read, as far as a program can find them.
 
-It reads the docstrings, comments and strings of Python files, the text of Markdown files, and the comments of anything
-else. CONTRIBUTING.md lists the rules. A line that has to break one says so: ``english: as it is``.
+It reads the docstrings, comments and strings of Python files, the names of tests, the text of Markdown files, and the
+comments of anything else. CONTRIBUTING.md lists the rules. A line that has to break one says so: ``english: as it is``.
 
 It needs nothing but Python, and may be run on any files or folders: ``python tools/english.py companion/priors``.
 """
@@ -17,7 +17,9 @@ from pathlib import Path
 
 # Of the book, the pages that are not notebooks, and those beyond the posts.
 BOOK = ("book/_ext", "book/beyond", "book/reference", "book/intro.md")
-PLACES = ("companion", "tools", "studies", "benchmarks", *BOOK, "README.md", "CONTRIBUTING.md", "Makefile")
+PLACES = ("companion", "tools", "studies", "benchmarks", "tests", *BOOK, "README.md", "CONTRIBUTING.md", "Makefile")
+# It holds examples of what is wrong.
+QUOTES = Path("tests/tools/test_english.py")
 KEPT = "english: as it is"
 
 SECTIONS = ("Parameters", "Other Parameters", "Attributes", "Returns", "Yields", "Raises", "Warns")
@@ -36,15 +38,18 @@ RIDDLE = re.compile(
 )
 
 # "there is no file", "the loss is no longer finite" and "is no larger than" are how people write.
+# A value in an f-string stands here as VALUE.
+VALUE = "{}"
 NO = re.compile(
-    r"\b(?:is|are|was|were|be|been|being)\s+(?:"
-    r"no\s+(?!(?:longer|more|less|fewer|better|worse|different)\b|\w+er\s+than\b)[`*\w.]*\w|none\b)"
+    r"(?:\b(?:is|are|was|were|be|been|being)|(?<=[a-z])'s)\s+(?:(?:still|yet|just|itself|themselves)\s+)?(?:"
+    r"no\s+(?!(?:longer|more|less|fewer|better|worse|different)\b|\w+er\s+than\b)(?:[`*\w.]*\w|`*\{\})|none\b)"
 )
-THERE = re.compile(r"\bthere\s+$", re.IGNORECASE)
+MAY = "can|could|may|might|must|shall|should|will|would|has|have|had"
+THERE = re.compile(rf"\bthere(?:\s+(?:{MAY}))?\s*$", re.IGNORECASE)
 
 # What stands between a number and "a" without being the thing that is counted: "one is a file", "two at a time".
 SMALL_WORDS = (
-    "an?|and|as|at|behind|but|by|can|does|each|for|from|gets|gives|goes|had|has|holds|if|in|into|is|it|its|makes|may|"
+    "an?|and|are|as|at|behind|but|by|can|does|each|few|for|from|gets|gives|goes|had|has|holds|if|in|into|is|it|its|makes|may|"
     "means|minus|must|needs|no|nor|not|of|on|once|only|or|over|per|plus|reads|says|shows|so|such|takes|than|that|the|"
     "then|this|times|to|under|until|was|when|where|which|while|with|without|writes|yields"
 )
@@ -197,10 +202,16 @@ def _entry(line: int, words: str, section: str = "") -> Iterator[Problem]:
 
 
 def _python(text: str) -> Iterator[Passage]:
-    """Give the strings of a Python file, docstrings among them, and its comments, those in one block together."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    """Give the strings of a Python file, its comments, those in one block together, and the names of its tests."""
+    nodes = list(ast.walk(ast.parse(text)))
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            yield Passage(node.lineno, "".join(_said(part) for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
             yield Passage(node.lineno, node.value)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield Passage(node.lineno, node.name.replace("_", " "))
     block: list[str] = []
     begun = last = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -213,6 +224,11 @@ def _python(text: str) -> Iterator[Passage]:
             begun, block = token.start[0], [token.string.lstrip("# ")]
         last = token.start[0]
     yield Passage(begun, "\n".join(block))
+
+
+def _said(part: ast.expr) -> str:
+    """Give a part of an f-string: its words, or what stands for a value."""
+    return part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else VALUE
 
 
 def _markdown(text: str) -> Iterator[Passage]:
@@ -228,11 +244,12 @@ def _comments(text: str) -> Iterator[Passage]:
 
 
 def files(places: list[str]) -> list[Path]:
-    """Return the files named, and the Python and Markdown files of the folders named, in order."""
+    """Return the files named, and the Python and Markdown files of the folders named but `QUOTES`, in order."""
     found: list[Path] = []
     for place in map(Path, places):
         if place.is_dir():
-            found += sorted(path for path in place.rglob("*") if path.suffix in (".py", ".md") and path.is_file())
+            inside = (path for path in place.rglob("*") if path.suffix in (".py", ".md") and path.is_file())
+            found += sorted(path for path in inside if path != QUOTES)
         else:
             found.append(place)
     return found

@@ -256,7 +256,10 @@ class PyroPosterior(PosteriorBase):
         packed.check_layout({s.name: list(s.mean.shape) for s in guide.sites()}, "sites")
         member = Member(model, guide)
         if strange := set(tensors) ^ set(member.parameters):
-            raise ModelError(f"the model lacks or adds the trained parameters {sorted(strange)}.")
+            raise ModelError(
+                f"the model lacks or adds the trained parameters {sorted(strange)}; expected those of the fit, "
+                f"{sorted(tensors)}. Make the model as it was made then."
+            )
         found = cls((_with(member, tensors),), shape, dtype, record)
         compare(about["depends"], found._depends())
         return found

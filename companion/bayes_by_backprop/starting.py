@@ -64,7 +64,8 @@ def move_to_start(
                 mean.copy_(site.transform.inv(_checked(site.name, values, site.transform(mean))))
             if not torch.isfinite(mean).all():
                 raise ModelError(
-                    f"the start of {site.name!r} isn't finite: its value lies on or outside the edge of its support."
+                    f"the start of {site.name!r} isn't finite: its value lies on or outside the edge of its support. "
+                    "Give one inside."
                 )
 
 

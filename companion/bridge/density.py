@@ -107,7 +107,7 @@ class LogDensity(Description):
             try:
                 self._lowered([term])
             except LoweringError as own:
-                return ModelError(f"the log density of {what}, can't be lowered to torch: {own}")
+                return ModelError(f"torch can't compute the log density of {what}: {own}")
         return error
 
     def __call__(self, values: Values, data: Values | None = None) -> torch.Tensor:
@@ -238,8 +238,8 @@ class LogDensity(Description):
         given = self.data if not data else {**self.data, **data}
         if strange := set(given) - set(self.data) or set(self.start) - set(values):
             raise ModelError(
-                f"{sorted(strange)} doesn't fit: expected values for {list(self.start)} and data among "
-                f"{list(self.data)}."
+                f"{sorted(strange)}: missing among the values, or unknown among the data; expected values for "
+                f"{list(self.start)}, and data among {list(self.data)}."
             )
         return [*(values[name] for name in self.start), *(given[name] for name in self.data)]
 

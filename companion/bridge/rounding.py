@@ -91,9 +91,9 @@ def terms_in_float64(graph: ModelGraph, dtype: torch.dtype, device: torch.device
     for i in coarse:
         if not _close(rounded[i], exact[i]):
             raise ModelError(
-                f"the log density of {terms[i].what}, is off by {_off(single[i], exact[i])} in float32 at the start: "
-                "values or data have more digits than float32 holds. Standardise them, or use "
-                "machine=Machine(precision='float64')."
+                f"float32 can't hold the log density of {terms[i].what}: at the start it is off by "
+                f"{_off(single[i], exact[i])}, since values or data have more digits than float32 holds. Standardise "
+                "them, or use machine=Machine(precision='float64')."
             )
     named = " and of ".join(f"{terms[i].what} (off by {_off(single[i], exact[i])})" for i in coarse)
     warnings.warn(

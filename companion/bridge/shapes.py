@@ -94,7 +94,7 @@ def module_call(module: torch.nn.Module, names: Sequence[str], inputs: Sequence[
             refusal = refusal or error
         else:
             return ModuleCall.of(module, names, example)
-    raise refusal or ModelError("a module with no inputs")
+    raise refusal or ModelError("the module takes no inputs; expected one whose forward takes some.")
 
 
 def _candidates(inputs: Sequence[Any], sizes: Sequence[int]) -> Iterator[list[Shape]]:

@@ -88,7 +88,9 @@ class WrappedModule:
                 refusal = refusal or error
             else:
                 return call, cast
-        raise refusal or ModelError(f"{type(self.module).__name__} takes no inputs.")
+        raise refusal or ModelError(
+            f"{type(self.module).__name__} takes no inputs; expected a module whose forward takes some."
+        )
 
     def _check_names(self, weights: Mapping[str, Any]) -> None:
         if not isinstance(weights, Mapping):

@@ -195,8 +195,8 @@ def _tell_of_unknown_words(column: Column, entries: pd.Series) -> None:
     if isinstance(column, WordColumn) and (words := column.unknown(entries)):
         listed = ", ".join(map(repr, words[:5])) + (", ..." if len(words) > 5 else "")
         notice(
-            f"the table had no {listed} in column {column.name!r}, which count as none of its words "
-            f"({', '.join(column.words)}): the model has learned nothing about them."
+            f"the table had no {listed} in column {column.name!r}, which held other words ({', '.join(column.words)}): "
+            f"the model has learned nothing about {listed}, and such an entry is 0 in the features of all other words."
         )
 
 

@@ -116,9 +116,14 @@ class TableForm:
         if feature_names and (len(feature_names),) != features:
             raise DataError(f"{len(feature_names)} feature names for rows of shape {features}: expected one for each.")
         if self.scaling is not None and self.scaling.mean.shape != features:
-            raise DataError(f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}.")
+            raise DataError(
+                f"a scaling of {len(self.scaling.mean)} features for rows of shape {features}: expected one for each."
+            )
         if self.encoding is not None and (len(self.encoding.features),) != features:
-            raise DataError(f"an encoding of {len(self.encoding.features)} features for rows of shape {features}.")
+            raise DataError(
+                f"an encoding of {len(self.encoding.features)} features for rows of shape {features}: expected one for "
+                "each."
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,7 +159,7 @@ def _idx(path: Path) -> np.ndarray:
     zeros, kind, axes = struct.unpack_from(">HBB", content)
     shape = struct.unpack_from(f">{axes}I", content, 4)
     if (zeros, kind) != (0, 8) or len(content) != 4 + 4 * axes + int(np.prod(shape)):
-        raise DataError(f"{path} is not an IDX file of unsigned bytes.")
+        raise DataError(f"{path} is not an IDX file of unsigned bytes: remove it, so that it is fetched again.")
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 

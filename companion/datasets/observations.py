@@ -116,7 +116,7 @@ class Dataset(TableForm):
             if observations.x.shape[1:] != features:
                 raise DataError(
                     f"the {part} part of {self.name} has rows of shape {observations.x.shape[1:]}, "
-                    f"the training part has {features}."
+                    f"the training part has {features}; expected the same."
                 )
         self.check_form(self.feature_names, features)
 
@@ -154,9 +154,11 @@ def _array(given: ArrayLike, name: str) -> NDArray[Any]:
     try:
         array = np.asarray(given)
     except ValueError as error:
-        raise DataError(f"{name} is not an array: its rows have different lengths.") from error
+        raise DataError(
+            f"{name} is not an array: its rows have different lengths; expected the same number of values in each row."
+        ) from error
     if array.shape[:1] == (0,):
-        raise DataError(f"there are no observations: {name} has shape {array.shape}.")
+        raise DataError(f"there are no observations: {name} has shape {array.shape}; expected one row or more.")
     return array
 
 
@@ -171,7 +173,7 @@ def _inputs(given: ArrayLike) -> Floats:
             f"x has shape {x.shape}: (points, features) is expected; x[:, None] makes one feature of a list."
         )
     if 0 in x.shape[1:]:
-        raise DataError(f"x has shape {x.shape}: rows without features.")
+        raise DataError(f"x has shape {x.shape}: rows without features; expected one feature or more.")
     bad = ~np.isfinite(x)
     if bad.any():
         row, *place = (int(i) for i in np.argwhere(bad)[0])

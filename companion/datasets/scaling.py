@@ -37,7 +37,9 @@ class Scaling:
         object.__setattr__(self, "mean", frozen(np.asarray(self.mean, dtype=np.float64)))
         object.__setattr__(self, "scale", frozen(np.asarray(self.scale, dtype=np.float64)))
         if self.mean.shape != self.scale.shape or self.mean.ndim != 1:
-            raise DataError(f"mean {self.mean.shape} and scale {self.scale.shape} should both be (features,).")
+            raise DataError(
+                f"mean has shape {self.mean.shape} and scale {self.scale.shape}; expected (features,) of both."
+            )
 
     def apply(self, x: ArrayLike) -> Floats:
         """Standardise inputs in original units, for instance new observations.

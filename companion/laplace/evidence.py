@@ -70,7 +70,8 @@ def log_evidence_with_gradient(
         lower, failed = torch.linalg.cholesky_ex(precision)
         if int(failed):
             raise InferenceError(
-                "the curvature isn't positive where the scales are looked for: no mode is there. Use curvature='ggn'."
+                "the curvature isn't positive in every direction where the scales are looked for, so that point isn't "
+                "a mode. Use curvature='ggn'."
             )
         value = density + 0.5 * len(w) * math.log(2 * math.pi) - lower.diagonal().log().sum()
         by_w, by_s = torch.autograd.grad(value, [w, s], retain_graph=True, allow_unused=True, materialize_grads=True)

@@ -108,7 +108,10 @@ class LaplacePosterior(VariationalPosterior):
         """
         predictive, own = self._predictive, self.own_parameters("a prediction")
         if not predictive.inputs:
-            raise ModelError("the model has no inputs in pm.Data with an entry for each observation.")
+            raise ModelError(
+                "the model has no inputs in pm.Data with an entry for each observation; prediction expects some: "
+                "x = pm.Data('x', X)."
+            )
         given = {n: predictive.tensor(a).to(predictive.inputs[n].dtype) for n, a in self._checked(x).items()}
         points = len(next(iter(given.values())))
         at_once = max(1, BUDGET_BYTES // (64 * self.objective.layout.size))

@@ -228,7 +228,10 @@ def _images(given: np.ndarray, name: str) -> np.ndarray:
         )
     strange = ~np.isfinite(images)
     if strange.any():
-        raise DataError(f"{int(strange.any(axis=(1, 2)).sum())} of {len(images)} {name} hold NaN or infinity.")
+        raise DataError(
+            f"{int(strange.any(axis=(1, 2)).sum())} of {len(images)} {name} hold NaN or infinity; expected finite "
+            "numbers."
+        )
     return images
 
 

@@ -132,7 +132,8 @@ class PosteriorBase(ABC):
         """
         if log_likelihood:
             raise ModelError(
-                f"a {type(self).__name__} doesn't keep the observations, so that it knows no log likelihood of them."
+                f"a {type(self).__name__} doesn't keep the observations, so their log likelihood can't be computed. "
+                "Leave log_likelihood=True out."
             )
         return from_dict({name: a[None] for name, a in self.draw(n, seed, names).items()})
 

@@ -78,8 +78,9 @@ def checked_draws(draws: Mapping[str, Any], shapes: Mapping[str, Shape]) -> dict
                 f"(draws, {', '.join(map(str, shape))})."
             )
         found[name] = array
-    if len({len(a) for a in found.values()}) > 1:
-        raise ModelError(f"the variables differ in their number of draws: {[len(a) for a in found.values()]}.")
+    lengths = {name: len(a) for name, a in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise ModelError(f"the variables differ in their number of draws: {lengths}; expected the same number of each.")
     return found
 
 
@@ -113,7 +114,7 @@ def checked_inputs(x: Any, own: Mapping[str, torch.Tensor]) -> dict[str, np.ndar
     found = {name: _like(name, np.asarray(x[name]), tensor) for name, tensor in own.items()}
     points = {name: len(a) for name, a in found.items()}
     if len(set(points.values())) > 1:
-        raise ModelError(f"the inputs differ in their number of points: {points}.")
+        raise ModelError(f"the inputs differ in their number of points: {points}; expected the same number of each.")
     return found
 
 

@@ -67,7 +67,9 @@ class Packed(NamedTuple):
             If they differ.
         """
         if own != self.about[name]:
-            raise ModelError(f"the file is a posterior of {self.about[name]}; the model has {own}.")
+            raise ModelError(
+                f"the file is a posterior of {self.about[name]}; the model has {own}. Give the model that was fitted."
+            )
 
 
 class Storable(Protocol):

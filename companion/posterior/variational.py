@@ -132,8 +132,9 @@ class VariationalPosterior(LoweredPosterior):
         size = self.objective.layout.size
         if size > _SMALL or draws < 100 or isinstance(self.objective.family, PointMass | Dropout):
             raise ModelError(
-                f"k-hat of {size:,} values with {draws} draws, family {self.objective.family.name!r}; expected at most "
-                f"{_SMALL:,} values, 100 draws or more, and a family with a density."
+                f"k-hat was asked for with {draws} draws of a posterior of {size:,} values and of the family "
+                f"{self.objective.family.name!r}; expected 100 draws or more, at most {_SMALL:,} values, and a family "
+                "with a density, such as 'mean-field'."
             )
         own = self.own_parameters("k-hat")
         return psis_k(log_weights(self.objective, own, self.batches.parts(20_000), draws, seed))
@@ -164,7 +165,8 @@ class VariationalPosterior(LoweredPosterior):
         whole("draws", draws, 2)
         if isinstance(self.objective.family, PointMass | Dropout):
             raise ModelError(
-                f"the divergence of the family {self.objective.family.name!r}; expected a family with a density."
+                f"the posterior is of the family {self.objective.family.name!r}, which has no density and so no "
+                "divergence from the prior; expected a family with one, such as 'mean-field'."
             )
         return divergence(self.objective, self.own_parameters("the divergence"), draws, whole("seed", seed, 0))
 

@@ -49,7 +49,9 @@ def starting_means(
     means = np.stack(rows)
     if not np.isfinite(means).all():
         bad = layout.name_at(int(np.flatnonzero(~np.isfinite(means).all(axis=0))[0]))
-        raise ModelError(f"the start of {bad!r} isn't finite: its value lies on or outside the edge of its support.")
+        raise ModelError(
+            f"the start of {bad!r} isn't finite: its value lies on or outside the edge of its support. Give one inside."
+        )
     return torch.as_tensor(means)
 
 

@@ -203,6 +203,6 @@ def _conformal_quantile(scores: np.ndarray, level: float) -> float:
     if place > n:
         raise DataError(
             f"{n} rows to calibrate on; a promise of {level:.3g} needs at least "
-            f"{int(np.ceil(level / (1 - level) - 1e-9))}."
+            f"{int(np.ceil(level / (1 - level) - 1e-9))}. Give more rows, or promise less by a smaller level=."
         )
     return float(np.sort(scores)[place - 1])

@@ -87,7 +87,8 @@ class Interval:
             )
         if scales.shape not in ((), means.shape) or not np.isfinite(scales).all() or (scales <= 0).any():
             raise DataError(
-                f"scale has shape {scales.shape}; expected a positive number, or one for each of the {len(self.low)}."
+                f"scale has shape {scales.shape}; expected a positive number, or one for each of {len(self.low)} "
+                "points."
             )
         return float(np.mean(ndtr((self.high - means) / scales) - ndtr((self.low - means) / scales)))
 

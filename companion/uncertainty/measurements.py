@@ -194,7 +194,10 @@ class PredictiveDistribution:
             If there is no such target.
         """
         if len(self.shape) != 2 or not 0 <= target < self.shape[1]:
-            raise ModelError(f"target {target} asked for; the measurements have shape {self.shape}.")
+            raise ModelError(
+                f"target {target} was asked for, and the measurements have shape {self.shape}; expected the number of "
+                "a column of measurements (points, targets), counted from 0."
+            )
         return PredictiveDistribution(self.kind, {name: a[..., target] for name, a in self.parameters.items()})
 
     def checked(self, y: Any) -> np.ndarray:

@@ -100,7 +100,7 @@ def test_part_of_a_network_can_stay_deterministic():
         (lambda: TrainedScaleMixture(narrow=2.0), "narrow=2.0 in ScaleMixture is above wide=1.0"),
     ],
 )  # fmt: skip
-def test_what_is_no_model_is_refused(call, message):
+def test_what_is_not_a_model_is_refused(call, message):
     with pytest.raises(ModelError, match=message):
         call()
 
@@ -475,7 +475,7 @@ def test_global_random_numbers_stay_as_they_were():
         (lambda p: p.predict(CURVE.x, {}), r"no draws of '0.weight'"),
         (
             lambda p: p.predict(CURVE.x, p.draw(2, 0) | {"0.bias": np.zeros((3, 4))}),
-            r"differ in their number of draws: \[2, 3, 2, 2\]",
+            r"differ in their number of draws: .*'0.bias': 3",
         ),
     ],
 )
@@ -530,7 +530,7 @@ def test_settings_out_of_range_are_refused(settings, message):
 @pytest.mark.parametrize(
     "data", [None, np.zeros(3), datasets.Observations, datasets.moons], ids=["None", "array", "a class", "a function"]
 )
-def test_what_are_no_rows_is_refused(data):
+def test_what_are_not_rows_is_refused(data):
     with pytest.raises(DataError, match="expected numbers x"):
         quick(data=data)
 
@@ -578,7 +578,7 @@ def test_ctrl_c_after_the_steps_costs_the_bound_alone():
     assert len(posterior.record.history) == 20
 
 
-def test_ctrl_c_in_a_fit_that_has_diverged_is_no_success():
+def test_ctrl_c_in_a_fit_that_has_diverged_is_not_a_success():
     with pytest.raises(InferenceError, match="became NaN or"):
         quick(steps=90, learning_rate=1e25, callback=ctrl_c_after(30))
 
@@ -674,7 +674,7 @@ def test_the_usual_pyro_model_that_draws_what_it_does_not_observe_can_be_predict
 
 
 @pytest.mark.parametrize("layer", [torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(1)])
-def test_a_module_around_the_network_that_is_no_function_of_a_row_is_refused(layer):
+def test_a_module_around_the_network_that_is_not_a_function_of_a_row_is_refused(layer):
     network = torch.nn.Sequential(to_bayesian(dense(1, 3, 1), priors.Gaussian(1.0)), layer)
     with pytest.raises(ModelError, match=r"eval\(\)|dropout|Dropout|BatchNorm"):
         quick(Regression(network, noise=1.0))

@@ -79,7 +79,7 @@ def test_arviz_speaks_of_the_sites(kind):
     posterior = fitted(kind)
     group = posterior.to_arviz(5)["posterior"]
     assert {name: group[name].shape[:2] for name in group} == dict.fromkeys(posterior.variables, (1, 5))
-    with pytest.raises(ModelError, match="knows no log likelihood"):
+    with pytest.raises(ModelError, match="their log likelihood can't be computed"):
         posterior.to_arviz(5, log_likelihood=True)
 
 

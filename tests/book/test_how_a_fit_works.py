@@ -57,7 +57,7 @@ def test_every_room_is_in_the_drawing_or_under_it():
 
 
 def know_each_other(one, other):
-    """Whether the source of either room imports the other."""
+    """Say whether the source of either room imports the other."""
     for room, asked in ((one, other), (other, one)):
         for path in MODULES:
             if room_of(path) == room and asked in rooms_entered(ast.parse(path.read_text(encoding="utf-8"))):

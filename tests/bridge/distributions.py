@@ -34,7 +34,8 @@ class Case:
     Attributes
     ----------
     make
-        Makes the variable, of its name, a real and a positive parameter, and keywords such as ``observed``.
+        Function that makes the variable, of its name, a real and a positive parameter, and keywords such as
+        ``observed``.
     observed
         Values that it can be given; ``None`` where it makes no sense as a likelihood.
     rows

@@ -51,7 +51,7 @@ def likelihood(title):
 
 
 def compared(model):
-    """Whether the lowered density and its gradient are PyMC's, at the start and beside it; why not, if refused."""
+    """Say whether the lowered density and its gradient are PyMC's, at and beside the start; why not, if refused."""
     start = model.initial_point()
     rng = np.random.default_rng(3)
     points = [{n: a + far * rng.normal(size=a.shape) for n, a in start.items()} for far in (0, 0.3, 0.3)]

@@ -73,7 +73,7 @@ def test_columns_that_the_table_never_had_are_told(data: datasets.Dataset) -> No
 @pytest.mark.parametrize(
     ("rows", "word"), [([[33, "Berlin"]], "'Berlin'"), ([[33, "rome"]], "'rome'"), (np.full((1, 2), 33.0), "'33.0'")]
 )
-def test_words_that_the_table_never_had_are_none_of_its_words_and_told(
+def test_words_that_the_table_never_had_are_not_taken_for_its_words_and_told(
     data: datasets.Dataset, rows: object, word: str
 ) -> None:
     with pytest.warns(CompanionWarning, match=rf"had no {word} in column 'city', .* \(Oslo, Paris, Rome\)"):

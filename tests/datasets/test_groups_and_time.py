@@ -93,7 +93,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["kind", "score"])
-def test_groups_of_a_file_stay_together_and_are_no_feature(target, path):
+def test_groups_of_a_file_stay_together_and_are_not_a_feature(target, path):
     data = quietly(path, target, groups="patient", weights="often", leave_out="day")
     file = pd.read_csv(path).set_index("x")
     own = [set(file.loc[data.decode(part.x)["x"].round(2), "patient"]) for part in (data.train, data.test)]

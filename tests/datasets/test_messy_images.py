@@ -122,7 +122,7 @@ def test_what_is_drawn_on_a_transparent_ground_is_seen(ink: int, mode: str, endi
     assert ("laid on black" in words) == (ink == 255)
 
 
-def test_a_transparent_colour_of_a_grey_image_is_no_ink(tmp_path: Path) -> None:
+def test_a_transparent_colour_of_a_grey_image_is_not_ink(tmp_path: Path) -> None:
     bar = Image.fromarray(np.uint8(255 - INK) // 2 + 60)
     image, _ = loaded(folder(tmp_path, bar, "png", transparency=187))
     assert image[-1, -1] == 1

@@ -207,7 +207,7 @@ def test_true_and_false_in_any_spelling_are_one_feature_of_1_and_0(load: Load) -
         ("OrderNumber", range(7000, 7000 + ROWS)),
     ],
 )
-def test_numbers_of_rows_are_no_feature(name: str, numbers: Iterable[int], load: Load) -> None:
+def test_numbers_of_rows_are_not_a_feature(name: str, numbers: Iterable[int], load: Load) -> None:
     rows = [f"{k},{i % 7},{'ab'[i % 2]}" for i, k in enumerate(numbers)]
     data, words = told(load, "\n".join([f"{name},size,kind", *rows]))
     assert data.feature_names == ("size",)

@@ -29,7 +29,7 @@ def test_any_usual_separator_gives_the_same_table(separator, tmp_path):
     assert len(data.train) + len(data.test) == 20
 
 
-def test_a_mark_at_the_files_start_is_no_part_of_the_first_name(tmp_path):
+def test_a_mark_at_the_files_start_is_not_a_part_of_the_first_name(tmp_path):
     data = datasets.from_csv(written(tmp_path, text_of(","), encoding="utf-8-sig"), "kind")
     assert data.class_names == ("a", "b")
 

@@ -135,7 +135,7 @@ BAD_IMAGES = pytest.mark.parametrize(
 
 
 @BAD_IMAGES
-def test_what_is_no_image_is_refused(images: ArrayLike, message: str) -> None:
+def test_what_is_not_an_image_is_refused(images: ArrayLike, message: str) -> None:
     for kind in KINDS:
         with pytest.raises(DataError, match=message):
             noise_images(kind, 5, images=images)
@@ -144,6 +144,6 @@ def test_what_is_no_image_is_refused(images: ArrayLike, message: str) -> None:
 
 
 @pytest.mark.parametrize("degrees", [np.nan, np.inf, "30", None, [30, 60]])
-def test_an_angle_that_is_no_finite_number_is_refused(degrees: object) -> None:
+def test_an_angle_that_is_not_a_finite_number_is_refused(degrees: object) -> None:
     with pytest.raises(DataError, match="degrees="):
         rotated(IMAGES, degrees)  # type: ignore[arg-type]

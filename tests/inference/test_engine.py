@@ -414,6 +414,6 @@ def test_layer_estimators_need_independent_weights(family, estimator):
         fit(classifier(), 1, family=family, estimator=estimator, **QUICK)
 
 
-def test_what_is_no_model_is_refused():
+def test_what_is_not_a_model_is_refused():
     with pytest.raises(ModelError, match=r"NoneType; expected a pymc.Model"):
         fit(None, 1)

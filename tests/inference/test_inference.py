@@ -89,7 +89,7 @@ def test_useless_settings_are_refused(data, settings, said):
         fit_advi(binary_classifier(data), **settings)
 
 
-def test_what_is_no_model_is_refused():
+def test_what_is_not_a_model_is_refused():
     with pytest.raises(ModelError, match=r"NoneType; expected a pymc.Model"):
         fit_advi(None, 10)
 

@@ -480,7 +480,7 @@ def test_the_gradient_of_the_evidence_is_its_finite_difference():
 
 
 def test_a_joint_mode_that_does_not_exist_is_refused():
-    """Where the data say little, the density grows without end as scale and weights go to zero together."""
+    """If the data say little, the density grows without end as scale and weights go to zero together."""
     with pm.Model() as model:
         w = pm.Normal("w", 0, pm.HalfNormal("s", 1.0), shape=8, initval=np.ones(8))
         pm.Normal("y", w, 5.0, observed=RNG.normal(size=8))
@@ -493,7 +493,7 @@ def test_a_joint_mode_that_does_not_exist_is_refused():
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_point_that_is_no_mode_is_refused_by_its_gradient():
+def test_a_point_that_is_not_a_mode_is_refused_by_its_gradient():
     with pytest.raises(
         InferenceError, match=r"would move the values by .* standard deviations.*'w'; expected"
     ) as error:

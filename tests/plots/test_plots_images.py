@@ -171,7 +171,7 @@ def test_filters_show_means_around_white_zero_and_how_well_they_are_known():
     ]
 
 
-def test_filters_refuse_what_is_no_posterior():
+def test_filters_refuse_what_is_not_a_posterior():
     means = np.zeros((2, 5, 5))
     with pytest.raises(DataError, match=r"means have shape \(2, 1, 5, 5\).*filters\[:, 0\]"):
         plots.filters_with_uncertainty(means[:, None], means[:, None] + 1)
@@ -284,7 +284,7 @@ def test_weights_of_almost_no_signal_stand_in_the_first_bin():
     assert first == outline[:, 1].max() == pytest.approx(2 * np.unique(outline[:, 1])[1])
 
 
-def test_signal_to_noise_refuses_what_is_no_ratio():
+def test_signal_to_noise_refuses_what_is_not_a_ratio():
     for value in (-1.0, np.nan, np.inf):
         with pytest.raises(ModelError, match="1 of 2 ratios of 'a' are negative or not finite"):
             plots.snr_histogram({"a": np.array([1.0, value])})
@@ -330,7 +330,7 @@ def test_weights_are_drawn_layer_by_layer_on_the_same_axes_for_every_state():
         ({"a": {"x": ([], [])}}, "'x' in 'a'"),
     ],
 )
-def test_what_are_no_moments_is_refused(moments, message):
+def test_what_are_not_moments_is_refused(moments, message):
     with pytest.raises(ModelError, match=message):
         plots.weight_posteriors(moments)
     with pytest.raises(ModelError, match="bins=0"):
@@ -358,7 +358,7 @@ def test_pruning_against_what_is_kept_is_even_in_factors():
         plots.pruning_curve(np.array([0, 1]), {"a": [1, 0]}, ylabel="y", log=True)
 
 
-def test_pruning_refuses_what_is_no_curve():
+def test_pruning_refuses_what_is_not_a_curve():
     with pytest.raises(ModelError, match="no curve"):
         plots.pruning_curve(np.array([0, 1]), {}, ylabel="accuracy")
     for share in ([0, 50, 90], [0, 0.9, 0.5], [-0.1, 0.5], [], [[0, 1]], [0, np.nan]):

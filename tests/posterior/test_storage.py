@@ -284,7 +284,7 @@ def test_damage_is_noticed(file):
         load_posterior(file, classifier())
 
 
-def test_files_that_are_none_of_ours_are_refused(tmp_path):
+def test_files_that_are_not_ours_are_refused(tmp_path):
     with pytest.raises(DataError, match="can't be read"):
         load_posterior(tmp_path / "absent.safetensors", classifier())
     save_file({"mean": torch.zeros(3)}, tmp_path / "other.safetensors")

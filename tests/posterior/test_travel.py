@@ -50,7 +50,7 @@ def test_a_copy_has_the_frozen_weights_of_its_module():
 
 
 def test_after_pymcs_own_predictive_everything_still_works():
-    """PyMC 5 leaves an observed variable twice in the model that it predicted with."""
+    """In PyMC 5, a model that predicted holds its observed variable twice."""
     posterior = copy.deepcopy(made(Pair("nuts", "regression")))
     with posterior.model:
         pm.sample_posterior_predictive(posterior.to_arviz(), progressbar=False)

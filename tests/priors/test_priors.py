@@ -307,7 +307,7 @@ def test_under_relevance_determination_the_weights_of_one_input_share_a_scale(ne
 @pytest.mark.parametrize(
     ("of", "row", "column"), [("incoming", True, False), ("outgoing", False, True), ("both", True, True)]
 )
-def test_under_unit_scales_the_weights_of_a_row_a_column_or_both_share_one(of, row, column, net):
+def test_under_unit_scales_the_weights_of_a_row_of_a_column_or_of_both_share_one(of, row, column, net):
     shares = partial(sharing, UnitScale(of=of), net)
     for layer in ("0.weight", "2.weight"):
         assert shares((layer, (1, 0)), (layer, (1, 2))) == row

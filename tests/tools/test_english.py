@@ -34,7 +34,7 @@ def f(a):
      "Makes the network.", "Where.", "Which; all by default.", "Theirs.", "As for `fit`.", "Which of the two.",
      "What it is, in words.", "How it is called."],
 )  # fmt: skip
-def test_an_entry_that_is_no_noun_phrase_is_found_at_its_line(tmp_path, section, description):
+def test_an_entry_that_is_not_a_noun_phrase_is_found_at_its_line(tmp_path, section, description):
     (problem,) = judged(tmp_path, documented(section, description))
     assert problem.startswith(f"{tmp_path / 'module.py'}:8: an entry ")
     assert description.split()[0] in problem
@@ -84,8 +84,35 @@ def test_a_phrase_is_found_across_lines_and_named_by_the_line_where_it_begins(tm
 
 
 @pytest.mark.parametrize(
+    "error",
+    ['f"{x!r} is no {kind}"', 'f"{x!r} is no `{kind}`"', 'f"{x!r} "\n    f"is no {kind}"', 'f"it\'s no {kind}"',
+     'f"x is still no {kind}"', 'f"x={x!r} is no number, it is {kind}"'],
+)  # fmt: skip
+def test_a_phrase_is_found_around_the_values_of_an_error(tmp_path, error):
+    (problem,) = judged(tmp_path, f"raise ValueError(\n    {error}\n)\n")
+    assert ':2: "' in problem
+
+
+@pytest.mark.parametrize("error", ['f"there is no {kind}"', 'f"{n} is no larger than {most}"', 'f"is {no} number"'])
+def test_an_error_with_values_as_people_write_it_passes(tmp_path, error):
+    assert judged(tmp_path, f"raise ValueError({error})\n") == []
+
+
+@pytest.mark.parametrize("name", ["test_what_is_no_number_is_refused", "test_files_that_are_not_ours_are_refused"])
+def test_the_names_of_tests_are_sentences_too(tmp_path, name):
+    (problem,) = judged(tmp_path, f"x = 1\n\n\ndef {name}():\n    pass\n")
+    assert ':4: "' in problem
+
+
+def test_other_names_are_not_read(tmp_path):
+    assert judged(tmp_path, "def it_is_no_number():\n    is_no_test = 1\n") == []
+
+
+@pytest.mark.parametrize(
     "sentence",
-    ["there is no number", "it is no longer one", "it is no more", "it is no larger than 1", "unless it is None",
+    ["there is no number", "there can be no number", "there has been no number", "there is still no number",
+     "there's no number", "it's no longer one", "it is no longer one", "it is no more", "it is no larger than 1",
+     "unless it is None", "all 500 cost a few seconds", "those printed as one are a list",
      "60 steps a second", "once a week", "two at a time", "one of a kind", "one is a GPU", "give a module a prior",
      "one minus a share", "one in a hundred"],
 )  # fmt: skip

@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_an_error_and_never_another_result(interrupted, 
         checkpoints.read(folder, {})
 
 
-def test_what_killed_writes_leave_behind_is_no_checkpoint_and_goes_away(tmp_path):
+def test_what_killed_writes_leave_behind_is_not_a_checkpoint_and_goes_away(tmp_path):
     folder = tmp_path / "fit"
     folder.mkdir()
     for name in ("step-000000000.safetensors", "step-000000025.safetensors.77.part", "checkpoint.json.77.part"):

@@ -78,7 +78,7 @@ def test_counts_are_those_of_the_sample(probabilities):
 
 
 @pytest.mark.parametrize("score", [variation_ratio, lambda p: sample_labels(p, 0), lambda p: class_counts(p, 0)])
-def test_what_is_no_probability_is_refused(score):
+def test_what_is_not_a_probability_is_refused(score):
     with pytest.raises(ModelError, match=r"expected \(draws, points, classes\)"):
         score(np.full((2, 3), 0.5))
     with pytest.raises(ModelError, match=r"\(0, 2, 3\); expected a draw"):
@@ -115,7 +115,7 @@ def test_chi_square_does_not_care_which_class_is_which():
         (np.array([[1, 2], [0, 0]]), "1 points have no label"),
     ],
 )
-def test_chi_square_refuses_what_are_no_counts(counts, message):
+def test_chi_square_refuses_what_are_not_counts(counts, message):
     with pytest.raises(DataError, match=message):
         chi_square(counts)
 
@@ -148,7 +148,7 @@ def test_the_posts_statistic_depends_on_the_names_of_the_classes_and_pearsons_do
         (np.array([[3, -1]]), "from -1 on"),
     ],
 )
-def test_the_posts_statistic_refuses_what_are_no_labels(labels, message):
+def test_the_posts_statistic_refuses_what_are_not_labels(labels, message):
     with pytest.raises(DataError, match=message):
         chi_square_of_codes(labels)
 

@@ -52,7 +52,7 @@ def test_scores_of_three_classes():
     assert np.isfinite(log_score(p, np.array([2, 1])))  # a certain error costs much, not infinitely much
 
 
-def test_a_class_that_does_not_occur_is_no_obstacle():
+def test_a_class_that_does_not_occur_is_not_an_obstacle():
     assert log_score(binary([0.1, 0.2]), np.zeros(2, int)) == pytest.approx(-(np.log(0.9) + np.log(0.8)) / 2)
     assert brier_score(binary([0.1, 0.2]), np.zeros(2, int)) == pytest.approx((0.01 + 0.04) / 2)
 

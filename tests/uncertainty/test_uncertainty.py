@@ -196,7 +196,7 @@ def test_grid_puts_values_back_where_their_points_are():
 
 
 @pytest.mark.parametrize("labels", [[0.5] * 20, ["a"] * 20, [0] * 19 + [np.nan]])
-def test_labels_that_are_no_whole_numbers_are_refused(labels):
+def test_labels_that_are_not_whole_numbers_are_refused(labels):
     with pytest.raises(DataError, match="whole numbers"):
         accuracy(np.full((3, 20, 2), 0.5), labels)
 
