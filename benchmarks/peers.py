@@ -215,7 +215,20 @@ class PosteriorsLog:
         return self.x[rows], self.y[rows]
 
 
-class PosteriorsDiag:
+class PosteriorsSteps:
+    """What `posteriors` updates in place, a batch for each step."""
+
+    _common: PosteriorsLog
+    _transform: Any
+    _state: Any
+
+    def steps(self, n: int) -> None:
+        with torch.no_grad():
+            for _ in range(n):
+                self._state, _ = self._transform.update(self._state, self._common.batch(), inplace=True)
+
+
+class PosteriorsDiag(PosteriorsSteps):
     """`posteriors.vi.diag` with torchopt's Adam, updated in place.
 
     Parameters
@@ -243,11 +256,6 @@ class PosteriorsDiag:
         self._nelbo = posteriors.vi.diag.nelbo
         self._state = self._transform.init(problem.start(device))
         self.losses(1)
-
-    def steps(self, n: int) -> None:
-        with torch.no_grad():
-            for _ in range(n):
-                self._state, _ = self._transform.update(self._state, self._common.batch(), inplace=True)
 
     def losses(self, n: int) -> np.ndarray:
         common, state = self._common, self._state

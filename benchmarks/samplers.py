@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import PosteriorsLog
+from peers import PosteriorsLog, PosteriorsSteps
 from problem import Problem, forward
 from torch.nn import functional
 
@@ -78,7 +78,7 @@ class Chain(Bare):
         return Noise(self._seed, step, len(position), position.device, position.dtype)
 
 
-class PosteriorsChain:
+class PosteriorsChain(PosteriorsSteps):
     """A sampler of `posteriors.sgmcmc`, updated in place.
 
     Parameters
@@ -100,11 +100,6 @@ class PosteriorsChain:
         self._start = problem.start(device)
         self._state = self._transform.init({n: w.clone() for n, w in self._start.items()})
         self.steps(1)
-
-    def steps(self, n: int) -> None:
-        with torch.no_grad():
-            for _ in range(n):
-                self._state, _ = self._transform.update(self._state, self._common.batch(), inplace=True)
 
     def log_densities(self, n: int) -> np.ndarray:
         common = self._common

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from companion.errors import CompanionError, ModelError
+from companion.errors import CompanionError, DataError, ModelError
 
-__all__ = ["choice", "fraction", "is_number", "positive", "whole"]
+__all__ = ["choice", "counted", "fraction", "is_number", "positive", "whole"]
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -118,6 +118,31 @@ def whole(name: str, value: Any, least: int, *, error: type[CompanionError] = Mo
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise error(f"{name}={value!r}; expected a whole number, {least} or more.")
     return int(value)
+
+
+def counted(name: str, given: Any, expected: str) -> np.ndarray:
+    """Return a table of whole numbers of 0 or more, such as labels or counts.
+
+    Parameters
+    ----------
+    name
+        Name of the table, for the message.
+    given
+        Table with two axes, and not empty.
+    expected
+        What its axes are and what gives such a table, for the message.
+
+    Raises
+    ------
+    DataError
+        If it is anything else.
+    """
+    table = np.asarray(given)
+    if table.ndim != 2 or not table.size:
+        raise DataError(f"{name} have shape {table.shape}; expected {expected}.")
+    if table.dtype.kind not in "iu" or table.min() < 0:
+        raise DataError(f"{name} are {table.dtype} from {table.min()} on; expected whole numbers of 0 or more.")
+    return table
 
 
 def _inside(owner: object) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 import pymc as pm
 from scipy.stats import chisquare
 
+from companion.checks import counted
 from companion.datasets import Observations
-from companion.errors import DataError
 from companion.models import binary_classifier, network
 
 __all__ = [
@@ -106,10 +106,6 @@ def chi_square_of_codes(labels: np.ndarray) -> np.ndarray:
     -----
     Wiecki (2016), "Bayesian Deep Learning Part II": ``preds.apply(lambda x: chisquare(x).statistic)``.
     """
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or not labels.size:
-        raise DataError(f"labels have shape {labels.shape}; expected (draws, points), as `sample_labels` gives.")
-    if labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise DataError(f"labels are {labels.dtype} from {labels.min()} on; expected whole numbers of 0 or more.")
+    labels = counted("labels", labels, "(draws, points), as `sample_labels` gives")
     with np.errstate(invalid="ignore"):  # 0 / 0 is what the post got
         return chisquare(labels, axis=0).statistic

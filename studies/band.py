@@ -409,10 +409,8 @@ def main():
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     path = shelf.FILES / "band.npz"
-    arrays, said = {"grid": GRID[:, 0]}, {}
-    if path.exists():  # parts that are not run again stay as they were
-        stored = shelf.load_result(path.stem)
-        arrays, said = stored.arrays, stored.about["parts"]
+    arrays, said = runs.parts(path.stem)
+    arrays = {"grid": GRID[:, 0]} | arrays
     for part in parser.parse_args().parts:
         begun = time.process_time()
         arrays = {k: a for k, a in arrays.items() if not k.startswith(f"{part},")} | PARTS[part]()

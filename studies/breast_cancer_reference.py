@@ -16,6 +16,7 @@ from functools import partial
 import arviz as az
 import numpy as np
 import pymc as pm
+import runs
 import torch
 from breast_cancer import FEATURES, NETWORKS, SETTINGS, SPLITS
 from scipy.special import expit, log_expit, logit
@@ -266,10 +267,8 @@ def main():
     book.setup()
     torch.set_num_threads(1)
     path = shelf.FILES / "breast_cancer_reference.npz"
-    arrays, about = {}, {"script": "studies/breast_cancer_reference.py", "parts": {}}
-    if path.exists():  # parts that are not run again stay as they were
-        stored = shelf.load_result(path.stem)
-        arrays, about["parts"] = stored.arrays, stored.about["parts"]
+    arrays, told = runs.parts(path.stem)
+    about = {"script": "studies/breast_cancer_reference.py", "parts": told}
     for part in parser.parse_args().parts:
         begun = time.process_time()
         added, said = parts[part]()

@@ -92,13 +92,7 @@ def run_chains(given, seed, size, rows=None):
         progressbar=False,
     )
     row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": TIMES * time_steps}
-    row |= heat(posterior)
-    for name, part in (("validation", validation), ("test", test)):
-        p = predict(posterior, part.x, draws=CHAINS * DRAWS, seed=seed)
-        row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
-    singles = p.argmax(axis=2) == test.y
-    row |= {"one draw": singles.mean(), "worst draw": singles.mean(1).min()}
-    return row | diagnosed(posterior, test) | norms(posterior)
+    return row | heat(posterior) | judged(posterior, validation, test, seed)
 
 
 def run_all_rows(given, seed, widths):
@@ -114,6 +108,12 @@ def run_all_rows(given, seed, widths):
         checkpoint=Checkpoint(given.work / f"all-rows-{'-'.join(map(str, widths))}-{seed}", 100),
     )  # fmt: skip
     row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
+    return row | judged(posterior, validation, test, seed)
+
+
+def judged(posterior, validation, test, seed):
+    """Scores of both parts, those of single draws, diagnostics and norms."""
+    row = {}
     for name, part in (("validation", validation), ("test", test)):
         p = predict(posterior, part.x, draws=CHAINS * DRAWS, seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}

@@ -14,6 +14,7 @@ import numpy as np
 import pymc as pm
 import pyro
 import pyro.distributions as dist
+import runs
 import torch
 from pyro.infer import MCMC, NUTS
 
@@ -150,10 +151,8 @@ def main():
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     path = shelf.FILES / "regression_nuts.npz"
-    arrays, said = {"grid": GRID[:, 0]}, {}
-    if path.exists():
-        stored = shelf.load_result(path.stem)
-        arrays, said = stored.arrays, stored.about["parts"]
+    arrays, said = runs.parts(path.stem)
+    arrays = {"grid": GRID[:, 0]} | arrays
     for part in given.parts:
         if part in said and not given.anew:
             continue

@@ -103,6 +103,14 @@ def collect(
     shelf.write_result(path, arrays, about | {"machines": list(dict.fromkeys([*earlier, machine()]))})
 
 
+def parts(file: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Give the arrays of a stored result file, and what it tells of each part: those not run again stay as they are."""
+    if not (shelf.FILES / f"{file}.npz").is_file():
+        return {}, {}
+    stored = shelf.load_result(file)
+    return dict(stored.arrays), dict(stored.about["parts"])
+
+
 def lowest(given: argparse.Namespace, methods: Iterable[str], score: str, seed: int = 0) -> str:
     """Name the method with the lowest score among the runs of a seed, such as a log score on validation data."""
     rows = {method: _read(_place(given.work, method, seed)) for method in methods}

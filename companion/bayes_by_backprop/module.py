@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from companion.bridge import check_module
 from companion.errors import ModelError
-from companion.priors import Parameter, Prior, parameters
+from companion.priors import Parameter, Prior, check_prior, parameters
 
 __all__ = ["BayesianModule", "to_bayesian"]
 
@@ -81,10 +81,7 @@ def to_bayesian(module: torch.nn.Module, prior: Prior, layers: Sequence[str] | N
     >>> network(torch.zeros(3, 2)).shape
     torch.Size([3, 1])
     """
-    if not isinstance(prior, Prior):
-        raise ModelError(
-            f"prior is a {type(prior).__name__}; expected one of companion.priors, such as Gaussian(scale=1.0)."
-        )
+    check_prior(prior)
     check_module(module)
     found = parameters(module)
     if layers is None:

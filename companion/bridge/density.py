@@ -17,7 +17,7 @@ import torch
 from pytensor.graph.traversal import ancestors
 
 from companion import moved
-from companion.bridge.graph import Description, ModelGraph, a_distribution, model_graph
+from companion.bridge.graph import Description, ModelGraph, a_distribution, check_model, model_graph
 from companion.bridge.lowering import LoweringError, Torch, lower
 from companion.bridge.rounding import terms_in_float64
 from companion.bridge.scales import CentredScales, structure
@@ -278,8 +278,7 @@ def torch_log_density(
     >>> round(float(density({"scale_log__": torch.tensor(0.0, dtype=torch.float64)})), 4)
     -0.7258
     """
-    if not isinstance(model, pm.Model):
-        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
+    check_model(model)
     return LogDensity(model_graph(model), dtype, torch.device(device))
 
 

@@ -16,7 +16,7 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 
 from companion.bridge.functions import Shape
-from companion.bridge.sources import behind_batch
+from companion.bridge.sources import behind_batch, held
 
 __all__ = ["data_behind", "example_rows"]
 
@@ -26,10 +26,8 @@ Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 def data_behind(variable: Graph) -> np.ndarray | None:
     """Give the data that a variable holds, or that it is drawn or computed from; ``None`` where it is anything else."""
     variable = behind_batch(variable)
-    if isinstance(variable, SharedVariable):
-        return np.asarray(variable.get_value(borrow=True))
-    if isinstance(variable, Constant):
-        return np.asarray(variable.data)
+    if (found := held(variable)) is not None:
+        return found
     roots = [v for v in ancestors([variable]) if v.owner is None]
     if not all(isinstance(v, SharedVariable | Constant) and hasattr(v.type, "numpy_dtype") for v in roots):
         return None

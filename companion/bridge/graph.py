@@ -29,7 +29,7 @@ from companion.bridge.weighing import Weighted, row_weights, without_weights
 from companion.compat import observed_once
 from companion.errors import ModelError
 
-__all__ = ["Description", "ModelGraph", "Observed", "a_distribution", "kind_of", "model_graph"]
+__all__ = ["Description", "ModelGraph", "Observed", "a_distribution", "check_model", "kind_of", "model_graph"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -154,6 +154,23 @@ class ModelGraph:
         if name not in self.variables:
             raise ModelError(f"the model has no variable {name!r}; it has {sorted(self.variables)}.")
         return self.variables[name]
+
+
+def check_model(model: Any) -> None:
+    """Refuse anything but a PyMC model.
+
+    Parameters
+    ----------
+    model
+        Object that should be one.
+
+    Raises
+    ------
+    ModelError
+        If it is anything else.
+    """
+    if not isinstance(model, pm.Model):
+        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
 
 
 def model_graph(model: pm.Model) -> ModelGraph:

@@ -23,7 +23,7 @@ from pytensor.tensor.type import TensorType
 from companion.compat import with_inner_graph_remade
 from companion.errors import ModelError
 
-__all__ = ["Sources", "behind_batch", "remade"]
+__all__ = ["Sources", "behind_batch", "held", "remade"]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -118,6 +118,13 @@ def behind_batch(variable: Graph) -> Graph:
     return _behind(variable) if _is_batch(variable) else variable
 
 
+def held(variable: Graph) -> np.ndarray | None:
+    """Give the data that a variable holds itself, not a copy; ``None`` where it is computed or an input."""
+    if isinstance(variable, SharedVariable):
+        return np.asarray(variable.get_value(borrow=True))  # `pymc.set_data` puts another array in its place
+    return np.asarray(variable.data) if isinstance(variable, Constant) else None
+
+
 def is_tensor(variable: Graph) -> bool:
     """Say whether a variable holds numbers, not a random generator."""
     return hasattr(variable.type, "numpy_dtype")
@@ -163,10 +170,8 @@ def _any_rows(variable: Graph, name: str) -> Graph:
 
 
 def _array(name: str, source: Graph) -> np.ndarray:
-    if isinstance(source, SharedVariable):
-        return np.asarray(source.get_value(borrow=True))  # `pymc.set_data` puts another array in its place
-    if isinstance(source, Constant):
-        return np.asarray(source.data)
-    raise ModelError(
-        f"the mini-batch {name!r} is drawn from {source}, which is computed; give pm.Minibatch arrays or pm.Data."
-    )
+    if (found := held(source)) is None:
+        raise ModelError(
+            f"the mini-batch {name!r} is drawn from {source}, which is computed; give pm.Minibatch arrays or pm.Data."
+        )
+    return found

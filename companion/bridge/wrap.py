@@ -25,7 +25,7 @@ from companion.bridge.ops import TorchOp, is_float
 from companion.bridge.shapes import module_call
 from companion.bridge.trial import try_module
 from companion.errors import ModelError, first_line
-from companion.priors import Prior, parameters
+from companion.priors import Prior, check_prior, parameters
 
 __all__ = ["WrappedModule", "bayesian", "check_module", "wrap_torch"]
 
@@ -191,10 +191,7 @@ def bayesian(module: torch.nn.Module, prior: Prior, x: Any) -> Any:
     """
     if pm.Model.get_context(error_if_none=False) is None:
         raise ModelError("bayesian(...) was called outside a model; call it inside `with pm.Model():`.")
-    if not isinstance(prior, Prior):
-        raise ModelError(
-            f"prior is a {type(prior).__name__}; expected one of companion.priors, such as Gaussian(scale=1.0)."
-        )
+    check_prior(prior)
     module = unwrapped(module)
     call = wrap_torch(module)
     return call(x, prior.pymc(parameters(module)))

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from companion.checks import whole
 from companion.datasets.weights import whole_weights
 from companion.errors import DataError
 
-__all__ = ["Measurements", "sinusoid", "sinusoid_truth"]
+__all__ = ["Measurements", "copied_numbers", "sinusoid", "sinusoid_truth"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -45,10 +45,7 @@ class Measurements:
     weights: Floats | None = None
 
     def __post_init__(self) -> None:
-        try:
-            x, y = np.array(self.x, dtype=np.float32), np.array(self.y, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise DataError("x or y is not an array of numbers; expected (points, features) and (points,).") from error
+        x, y = copied_numbers(self.x, self.y, np.float32)
         if x.ndim != 2 or y.ndim not in (1, 2) or y.shape[:1] != x.shape[:1] or not x.size or not y.size:
             raise DataError(
                 f"x has shape {x.shape} and y {y.shape}; expected (points, features), and (points,) or (points, "
@@ -63,6 +60,20 @@ class Measurements:
 
     def __len__(self) -> int:
         return len(self.y)
+
+
+def copied_numbers(x: ArrayLike, y: ArrayLike, dtype: DTypeLike) -> tuple[np.ndarray, np.ndarray]:
+    """Copy inputs and measurements to arrays.
+
+    Raises
+    ------
+    DataError
+        If they are not numbers.
+    """
+    try:
+        return np.array(x, dtype=dtype), np.array(y, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise DataError("x or y is not an array of numbers; expected (points, features) and (points,).") from error
 
 
 def sinusoid_truth(x: Any) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from companion.datasets.arrays import filled_in, names_of
 from companion.datasets.columns import NumberColumn
-from companion.datasets.curves import Measurements
+from companion.datasets.curves import Measurements, copied_numbers
 from companion.datasets.encoding import Encoding
 from companion.datasets.form import TableForm
 from companion.datasets.scaling import Scaling, standardised
@@ -120,10 +120,7 @@ def measured_table(
     DataError
         If a value is NaN, lengths differ, or a part would be empty.
     """
-    try:
-        values, measured = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError("x or y is not an array of numbers; expected (points, features) and (points,).") from error
+    values, measured = copied_numbers(x, y, np.float64)
     whole = np.where(np.isnan(values), 0, values) if fill_in else values
     Measurements(whole, measured, weights)  # type: ignore[arg-type]  # its checks, before anything is split
     rows = chosen_rows(

@@ -16,6 +16,7 @@ import numpy as np
 import pymc as pm
 
 from companion import moved
+from companion.bridge import check_model
 from companion.checks import positive, whole
 from companion.errors import ModelError, first_line
 from companion.logs import held_back
@@ -78,8 +79,7 @@ def fit_advi(
     ModelError
         If `steps` or `elbo_draws` is too small, `start_scale` isn't positive, or the loss became NaN.
     """
-    if not isinstance(model, pm.Model):
-        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
+    check_model(model)
     whole("steps", steps, 1)
     whole("elbo_draws", elbo_draws, 2)
     if start_scale is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import pymc as pm
 import torch
 
-from companion.bridge import refuse_impossible
+from companion.bridge import check_model, refuse_impossible
 from companion.errors import InferenceError, ModelError, notice
 from companion.machine import Machine, Precision
 from companion.posterior import FitState, Record, VariationalPosterior
@@ -55,8 +55,7 @@ def count_values(model: pm.Model) -> int:
     ModelError
         If it isn't a PyMC model.
     """
-    if not isinstance(model, pm.Model):
-        raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
+    check_model(model)
     return sum(np.size(a) for a in model.initial_point(random_seed=0).values())
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import norm, rankdata
@@ -16,7 +15,7 @@ from scipy.stats import norm, rankdata
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import dashes, head, new_axes
+from companion.plots.style import dashes, new_axes, new_panels
 
 __all__ = ["chain_ranks", "elbo_history", "parameter_paths", "weight_intervals", "weight_traces"]
 
@@ -128,9 +127,7 @@ def parameter_paths(
         raise ModelError(f"groups {sizes} for {means.shape[1]} weights; expected sizes that add up to that number.")
     if moving is not None and np.shape(moving) != means.shape[1:]:
         raise ModelError(f"moving has the shape {np.shape(moving)}; expected one answer for each of the weights.")
-    if axes is None:
-        figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
-        head(figure, title or "")
+    axes = new_panels(axes, title, 2, (7.2, 3.2))
     every = max(1, len(means) // 300)  # more points than pixels only make the picture larger
     steps = np.arange(0, len(means), every)
     for ax, values, label in zip(axes, (means, scales), ("mean of each weight", "scale of each weight"), strict=True):
@@ -222,10 +219,7 @@ def weight_intervals(
             f"groups {wrong or list(arrays)}, share={share}; expected draws (draws, ..., units) of at least one group, "
             "and a share between 0 and 1."
         )
-    if axes is None:
-        figure, panels = plt.subplots(1, len(arrays), figsize=(7.2, 3.8), squeeze=False)
-        axes = list(panels[0])
-        head(figure, title or "")
+    axes = new_panels(axes, title, len(arrays), (7.2, 3.8))
     ends = [(1 - share) / 2, 0.5, (1 + share) / 2]
     for k, (ax, (name, draws)) in enumerate(zip(axes, arrays.items(), strict=True)):
         of_units = draws.reshape(len(draws), -1, draws.shape[-1]).swapaxes(1, 2)  # (draws, units, weights of a unit)
@@ -279,10 +273,7 @@ def chain_ranks(
     """
     if not draws:
         raise ModelError("no draws to rank; expected a mapping from a quantity to its draws (chains, draws).")
-    if axes is None:
-        figure, panels = plt.subplots(1, len(draws), figsize=(2.1 * len(draws), 2.4), sharey=True, squeeze=False)
-        axes = list(panels[0])
-        head(figure, title or "")
+    axes = new_panels(axes, title, len(draws), (2.1 * len(draws), 2.4), sharey=True)
     for ax, (name, values) in zip(axes, draws.items(), strict=True):
         values = np.asarray(values)
         if values.ndim != 2 or len(values) < 2 or values.shape[1] < bins:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from companion.errors import ModelError
-from companion.plots.style import CLASS_COLORS, INK, head, new_axes
+from companion.plots.style import CLASS_COLORS, INK, new_axes, new_panels
 
 __all__ = ["flipout_sketch", "network_sketch", "reparameterisation_sketch"]
 
@@ -102,9 +101,7 @@ def reparameterisation_sketch(
     """
     if min(before[1], after[1]) <= 0:
         raise ModelError(f"standard deviations {before[1]} and {after[1]}; expected positive numbers.")
-    if axes is None:
-        figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.6))
-        head(figure, title or "")
+    axes = new_panels(axes, title, 2, (7.2, 2.6))
     laws = [(axes[0], (0.0, 1.0), INK, "-", "noise"), (axes[1], before, CLASS_COLORS[0], "-", "before a step"),
             (axes[1], after, CLASS_COLORS[1], "--", "after it")]  # fmt: skip
     for ax, (mean, sd), color, style, name in laws:
@@ -169,12 +166,9 @@ def flipout_sketch(
             )
     if not flips:
         raise ModelError("no signs; expected a pair of them for each image.")
-    if axes is None:
-        columns = 2 if len(flips) == 3 else len(flips) + 1
-        rows = (len(flips) + columns) // columns
-        figure, cells = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.2 * rows), squeeze=False)
-        axes = list(cells.ravel())
-        head(figure, title or "")
+    columns = 2 if len(flips) == 3 else len(flips) + 1
+    rows = (len(flips) + columns) // columns
+    axes = new_panels(axes, title, columns, (2.6 * columns, 2.2 * rows), rows)
     if len(axes) != len(flips) + 1:
         raise ModelError(f"{len(axes)} axes for the noise and {len(flips)} images; expected one for each.")
     _squares(axes[0], shared, "one draw of the noise, $E$")

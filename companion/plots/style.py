@@ -5,6 +5,7 @@ Every chapter sets the style once, at its top, beginning with `book/pymc/moons`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -23,6 +24,7 @@ __all__ = [
     "dashes",
     "head",
     "new_axes",
+    "new_panels",
     "probability_map",
     "uncertainty_map",
     "use_style",
@@ -108,6 +110,31 @@ def new_axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axe
 def head(figure: Figure, title: str) -> None:
     """Write the title of a figure of several axes at the left, where single axes have theirs."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight=mpl.rcParams["axes.titleweight"])
+
+
+def new_panels(
+    axes: Sequence[Axes] | None, title: str | None, columns: int, size: tuple[float, float], rows: int = 1, **more: Any
+) -> Sequence[Axes]:
+    """Return the axes given, or those of a new figure with a title, row by row.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on; ``None`` makes a figure.
+    title
+        Title of the figure.
+    columns, rows
+        Numbers of columns and rows of its panels.
+    size
+        Width and height of the figure, in inches.
+    more
+        Settings of `matplotlib.pyplot.subplots`.
+    """
+    if axes is not None:
+        return axes
+    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False, **more)
+    head(figure, title or "")
+    return list(panels.ravel())
 
 
 def probability_map() -> Colormap:

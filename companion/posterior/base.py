@@ -21,6 +21,7 @@ from companion.checks import whole
 from companion.compat import from_dict, observed_once
 from companion.errors import ModelError
 from companion.posterior.container import container_of
+from companion.posterior.dependence import dependence, frozen
 from companion.posterior.given import checked_names
 from companion.posterior.marginals import Moments
 from companion.posterior.predictive import Predictive, SomeDraws
@@ -163,6 +164,22 @@ class ModelPosterior(PosteriorBase):
         """Names of the model's free variables."""
         return tuple(rv.name for rv in self.model.free_RVs)
 
+    def _depends_on(self, centre: Draws) -> dict[str, Any]:
+        """Describe what predictions depend on beside the draws, at one of them."""
+        try:
+            predictive: Predictive | None = self._predictive
+        except ModelError:  # of a likelihood that prediction doesn't know, or of mini-batches
+            predictive = None
+        return dependence(predictive, centre, frozen(self.model))
+
+    def _names_to_put(self, names: Sequence[str] | None, log_likelihood: bool) -> tuple[str, ...]:
+        """Choose the free variables and deterministics that go into a container; the log likelihood needs all free."""
+        known = [*self.variables, *(v.name for v in self.model.deterministics)]
+        chosen = checked_names(names, known, "free variables and deterministics")
+        if log_likelihood and set(self.variables) - set(chosen):
+            raise ModelError(f"names={names!r} with log_likelihood=True; the log likelihood needs all free variables.")
+        return chosen
+
     def to_arviz(
         self, n: int = 1000, seed: int = 0, *, names: Sequence[str] | None = None, log_likelihood: bool = False
     ) -> Any:
@@ -190,11 +207,8 @@ class ModelPosterior(PosteriorBase):
             model on mini-batches.
         """
         observed_once(self.model)
-        known = [*self.variables, *(v.name for v in self.model.deterministics)]
-        chosen = checked_names(names, known, "free variables and deterministics")
+        chosen = self._names_to_put(names, log_likelihood)
         free = [name for name in self.variables if name in chosen]
-        if log_likelihood and len(free) < len(self.variables):
-            raise ModelError(f"names={names!r} with log_likelihood=True; the log likelihood needs all free variables.")
         whole_sets = log_likelihood or len(free) < len(chosen)
         draws = self.draw(n, seed, None if whole_sets else free)
         return container_of(self.model, draws, chosen, self._stats(n, seed), log_likelihood=log_likelihood)

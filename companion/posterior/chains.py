@@ -21,7 +21,7 @@ from companion.machine import BUDGET_BYTES, PRECISIONS, device_named, slices
 from companion.posterior.container import pack, with_log_likelihood
 from companion.posterior.dependence import compare
 from companion.posterior.diagnostics import Convergence, diagnose
-from companion.posterior.given import checked_names, picked
+from companion.posterior.given import check_own_model, checked_names, picked
 from companion.posterior.lowered import LoweredPosterior, layout_as_json
 from companion.posterior.marginals import Moments
 from companion.posterior.predictive import SomeDraws
@@ -236,8 +236,7 @@ class ChainPosterior(LoweredPosterior):
         ModelError
             If there are fewer than ``n`` draws, a name is unknown, or the log likelihood can't be computed.
         """
-        known = [*self.variables, *(v.name for v in self.model.deterministics)]
-        chosen = checked_names(names, known, "free variables and deterministics")
+        chosen = self._names_to_put(names, log_likelihood)
         whole("n", 1 if n is None else n, 1)
         rows = np.arange(len(self)) if n is None else picked(n, len(self), whole("seed", seed, 0))
         shape = (len(self.chains), -1) if n is None else (1, -1)
@@ -245,8 +244,6 @@ class ChainPosterior(LoweredPosterior):
         free = self.variables if computed or log_likelihood else [v for v in self.variables if v in chosen]
         draws = self._arrays(rows, free)
         arrays = {**draws, **(deterministics(self.model, draws, computed) if computed else {})}
-        if log_likelihood and set(self.variables) - set(chosen):
-            raise ModelError(f"names={names!r} with log_likelihood=True; the log likelihood needs all free variables.")
         dtypes = {name: self.model[name].type.dtype for name in chosen}
         put = {n: np.asarray(arrays[n], dtypes[n]).reshape(*shape, *arrays[n].shape[1:]) for n in chosen}
         chain, draw = np.divmod(rows, self.draws_per_chain)
@@ -289,8 +286,7 @@ class ChainPosterior(LoweredPosterior):
     def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> ChainPosterior:
         """Make the posterior again; see `companion.posterior.Storable`."""
         about, tensors, record = packed
-        if not isinstance(model, pm.Model):
-            raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was sampled.")
+        check_own_model(model)
         stats = {n.removeprefix("stats/"): t.numpy() for n, t in tensors.items() if n.startswith("stats/")}
         found = cls._of(model, tensors["values"].numpy(), stats, record, device)
         packed.check_layout(layout_as_json(found.objective.layout))

@@ -9,13 +9,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pymc as pm
 import torch
 
 from companion.errors import ModelError
 
-__all__ = ["checked_draws", "checked_inputs", "checked_names", "picked"]
+__all__ = ["check_own_model", "checked_draws", "checked_inputs", "checked_names", "picked"]
 
 Shape = tuple[int, ...]
+
+
+def check_own_model(model: Any) -> None:
+    """Refuse to load the posterior of a PyMC model with anything else.
+
+    Raises
+    ------
+    ModelError
+        If it is anything else.
+    """
+    if not isinstance(model, pm.Model):
+        raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model of the posterior.")
 
 
 def checked_names(names: Sequence[str] | None, known: Sequence[str], kind: str = "free variables") -> tuple[str, ...]:

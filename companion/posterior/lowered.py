@@ -13,9 +13,7 @@ import torch
 
 from companion.bridge import Response
 from companion.compat import observed_once
-from companion.errors import ModelError
 from companion.posterior.base import ModelPosterior
-from companion.posterior.dependence import dependence, frozen
 from companion.posterior.predictive import Predictive, predictive_of
 from companion.posterior.protocol import Draws
 from companion.variational import Layout, Objective
@@ -51,11 +49,7 @@ class LoweredPosterior(ModelPosterior):
         """Describe what predictions depend on beside the numbers of the posterior, at one vector (size,) of values."""
         with torch.no_grad():
             draw: Draws = {n: a.cpu().numpy() for n, a in self._of_values(centre[None], self.variables).items()}
-        try:
-            predictive: Predictive | None = self._predictive
-        except ModelError:  # of a likelihood that prediction doesn't know
-            predictive = None
-        return dependence(predictive, draw, frozen(self.model))
+        return self._depends_on(draw)
 
 
 def layout_as_json(layout: Layout) -> dict[str, list[int]]:

@@ -21,8 +21,8 @@ from companion.compat import observed_once
 from companion.errors import ModelError
 from companion.posterior.base import ModelPosterior
 from companion.posterior.container import pack, with_log_likelihood
-from companion.posterior.dependence import compare, dependence, frozen
-from companion.posterior.given import checked_names, picked
+from companion.posterior.dependence import compare
+from companion.posterior.given import check_own_model, checked_names, picked
 from companion.posterior.marginals import Moments
 from companion.posterior.predictive import Predictive, predictive_of
 from companion.posterior.protocol import Draws
@@ -69,14 +69,6 @@ class _PyMCPosterior(ModelPosterior):
             return self._response.rows
         value = self.model.rvs_to_values[self.model.observed_RVs[0]]
         return int(value.shape[0].eval()) if value.type.ndim else None
-
-    def _depends(self, centre: Draws) -> dict[str, Any]:
-        """Describe what predictions depend on beside the draws."""
-        try:
-            predictive: Predictive | None = self._predictive
-        except ModelError:  # of a likelihood that prediction doesn't know, or of mini-batches
-            predictive = None
-        return dependence(predictive, centre, frozen(self.model))
 
 
 @register("approximation")
@@ -140,7 +132,7 @@ class ApproximationPosterior(_PyMCPosterior):
         about = {
             "approximation": type(self.approximation).__name__,
             "layout": {name: list(shape) for name, _, shape, _ in group.ordering.values()},
-            "depends": self._depends(self._centre()),
+            "depends": self._depends_on(self._centre()),
         }
         tensors = {n: torch.as_tensor(np.array(p.get_value())).contiguous() for n, p in group.params_dict.items()}
         return Packed(about, tensors, self.record)
@@ -149,7 +141,7 @@ class ApproximationPosterior(_PyMCPosterior):
     def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> ApproximationPosterior:
         """Make the posterior again; see `companion.posterior.Storable`."""
         about, tensors, record = packed
-        _check_model(model)
+        check_own_model(model)
         kind = about["approximation"]
         if kind not in _KINDS:
             raise ModelError(f"it is an approximation of the kind {kind!r}; this version of PyMC loads {list(_KINDS)}.")
@@ -160,7 +152,7 @@ class ApproximationPosterior(_PyMCPosterior):
         packed.check_layout(layout)
         for name, parameter in found._group().params_dict.items():
             parameter.set_value(tensors[name].numpy())
-        compare(about["depends"], found._depends(found._centre()))
+        compare(about["depends"], found._depends_on(found._centre()))
         return found
 
     def _group(self) -> Any:
@@ -288,7 +280,7 @@ class SampledPosterior(_PyMCPosterior):
             "layout": {name: list(a.shape[1:]) for name, a in self.draws.items()},
             "attributes": kept,
             "deterministics": [v.name for v in self.model.deterministics if v.name in recorded],
-            "depends": self._depends(self._first()),
+            "depends": self._depends_on(self._first()),
         }
         return Packed(about, arrays, self.record)
 
@@ -296,7 +288,7 @@ class SampledPosterior(_PyMCPosterior):
     def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> SampledPosterior:
         """Make the posterior again; see `companion.posterior.Storable`."""
         about, tensors, _ = packed
-        _check_model(model)
+        check_own_model(model)
         shapes = model.eval_rv_shapes()
         layout = {rv.name: list(map(int, shapes[rv.name])) for rv in model.free_RVs}
         packed.check_layout(layout)
@@ -307,7 +299,7 @@ class SampledPosterior(_PyMCPosterior):
         groups["posterior"] |= _recomputed(model, groups["posterior"], about["deterministics"])
         samples = pack(model, groups["posterior"], groups["sample_stats"], about["attributes"])
         found = cls(samples, model)
-        compare(about["depends"], found._depends(found._first()))
+        compare(about["depends"], found._depends_on(found._first()))
         return found
 
     def _first(self) -> Draws:
@@ -324,11 +316,6 @@ def _recomputed(model: pm.Model, draws: Mapping[str, np.ndarray], names: Sequenc
     flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in draws.items()}
     found = deterministics(model, flat, known)
     return {name: a.reshape(chains, -1, *a.shape[1:]) for name, a in found.items()}
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, pm.Model):
-        raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model of the posterior.")
 
 
 def _arrays(samples: Any, group: str) -> dict[str, np.ndarray]:

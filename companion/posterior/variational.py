@@ -19,6 +19,7 @@ from companion.compat import psis_k
 from companion.errors import ModelError
 from companion.machine import BUDGET_BYTES, device_named, seed_for, slices
 from companion.posterior.dependence import compare
+from companion.posterior.given import check_own_model
 from companion.posterior.lowered import LoweredPosterior, layout_as_json
 from companion.posterior.marginals import Moments
 from companion.posterior.predictive import SomeDraws
@@ -296,8 +297,7 @@ class VariationalPosterior(LoweredPosterior):
     def unpacked(cls, packed: Packed, model: Any, device: torch.device) -> VariationalPosterior:
         """Make the posterior again; see `companion.posterior.Storable`."""
         about, tensors, record = packed
-        if not isinstance(model, pm.Model):
-            raise ModelError(f"it is a {type(model).__name__}; expected the pymc.Model that was fitted.")
+        check_own_model(model)
         packed.check_layout(layout_as_json(Layout.of(model.initial_point())))
         found = cls._of_a_fit(model, cls._family_of(packed), about.get("rows"), tensors, record, device)
         if "depends" in about:

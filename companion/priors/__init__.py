@@ -14,7 +14,7 @@ Examples
 ['bias', 'scale', 'weight']
 """
 
-from companion.priors.base import Prior
+from companion.priors.base import Prior, check_prior
 from companion.priors.gaussian import FanIn, Gaussian, IndependentNormal
 from companion.priors.hierarchical import LearnedScale
 from companion.priors.informed import Informed
@@ -45,5 +45,6 @@ __all__ = [
     "TrainedPrior",
     "TrainedScaleMixture",
     "UnitScale",
+    "check_prior",
     "parameters",
 ]

@@ -13,13 +13,14 @@ import numpy as np
 from pymc.pytensorf import floatX
 
 from companion.checks import fraction, positive
+from companion.errors import ModelError
 from companion.priors.parameter import Parameter
 
 if TYPE_CHECKING:
     import torch
     from pytensor.tensor.variable import TensorVariable
 
-__all__ = ["Prior", "entrywise", "float_x", "stretched"]
+__all__ = ["Prior", "check_prior", "entrywise", "float_x", "stretched"]
 
 
 class Prior(ABC):
@@ -113,6 +114,25 @@ class Prior(ABC):
         """Replace settings by their checked values; a frozen dataclass allows it in no other way."""
         for name, value in settings.items():
             object.__setattr__(self, name, value)
+
+
+def check_prior(prior: Any) -> None:
+    """Refuse anything but a prior.
+
+    Parameters
+    ----------
+    prior
+        Object that a setting was given.
+
+    Raises
+    ------
+    ModelError
+        If it is anything else.
+    """
+    if not isinstance(prior, Prior):
+        raise ModelError(
+            f"prior is a {type(prior).__name__}; expected one of companion.priors, such as Gaussian(scale=1.0)."
+        )
 
 
 def entrywise(distribution: Any, shape: tuple[int, ...]) -> Any:

@@ -163,8 +163,6 @@ def reliability(
     resampling them would show no spread.
     """
     mean, labels = mean_and_labels(probabilities, y)
-    if of is not None and not 0 <= of < mean.shape[1]:
-        raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
     stated = _stated(mean, of)
     happened = (labels == (mean.argmax(axis=1) if of is None else of)).astype(float)
     inside = _membership(stated, _edges(bins))
@@ -221,12 +219,9 @@ def calibration_floor(
     The consistency resampling of Bröcker and Smith (2007), "Increasing the Reliability of Reliability Diagrams". Points
     are taken to be independent: give it one test set, not several that share points.
     """
-    mean = mean_probabilities(probabilities)
-    if of is not None and not 0 <= of < mean.shape[1]:
-        raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
-    if not len(mean):
+    stated = _stated(mean_probabilities(probabilities), of)
+    if not len(stated):
         raise ModelError("there are no points to state anything about; expected one or more.")
-    stated = _stated(mean, of)
     inside = _membership(stated, _edges(bins))
     rng = np.random.default_rng(seed)
     happened = rng.random((whole("resamples", resamples, 1), len(stated))) < stated
@@ -235,6 +230,8 @@ def calibration_floor(
 
 def _stated(mean: np.ndarray, of: int | None) -> np.ndarray:
     """Return the probabilities that are compared, within 0 and 1: rounding must put no point outside of all bins."""
+    if of is not None and not 0 <= of < mean.shape[1]:
+        raise ModelError(f"of={of}; expected a class from 0 to {mean.shape[1] - 1}, or None for the most probable one.")
     return np.clip(mean.max(axis=1) if of is None else mean[:, of], 0, 1)
 
 

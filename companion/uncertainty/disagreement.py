@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chisquare
 
+from companion.checks import counted
 from companion.errors import DataError, ModelError
 from companion.prediction import check_probabilities
 
@@ -132,11 +133,7 @@ def chi_square(counts: np.ndarray) -> np.ndarray:
     Learning Part II", meant to plot this statistic; the one that the post did plot is
     `companion.originals.chi_square_of_codes`.
     """
-    counts = np.asarray(counts)
-    if counts.ndim != 2 or not counts.size:
-        raise DataError(f"counts have shape {counts.shape}; expected (points, classes), as `class_counts` gives.")
-    if counts.dtype.kind not in "iu" or counts.min() < 0:
-        raise DataError(f"counts are {counts.dtype} from {counts.min()} on; expected whole numbers of 0 or more.")
+    counts = counted("counts", counts, "(points, classes), as `class_counts` gives")
     empty = counts.sum(axis=1) == 0
     if empty.any():
         raise DataError(f"{int(empty.sum())} points have no label in any class; leave them out.")

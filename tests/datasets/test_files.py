@@ -39,6 +39,15 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def the_warning(told: pytest.WarningsRecorder, path: Path, content: bytes) -> str:
+    """Return the only warning, which names a bad file, its checksum and that of the right one."""
+    (message,) = [str(warning.message) for warning in told]
+    assert str(path) in message
+    assert sha256(CONTENT) in message
+    assert sha256(content) in message
+    return message
+
+
 def test_a_good_file_in_the_readers_folder_is_used_where_it_lies(
     bare: Path, small: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,10 +78,7 @@ def test_a_bad_file_in_the_cache_is_named_kept_and_fetched_again(
     path = put(bare, content)
     with pytest.warns(CompanionWarning) as told:
         fetch(small, mirrors=[mirror({"numbers.bin": CONTENT}).url])
-    (message,) = [str(warning.message) for warning in told]
-    assert str(path) in message
-    assert sha256(CONTENT) in message
-    assert sha256(content) in message
+    message = the_warning(told, path, content)
     assert path.read_bytes() == CONTENT
     (kept,) = path.parent.glob("*.corrupt")
     assert kept.name in message
@@ -101,10 +107,7 @@ def test_a_bad_file_in_the_readers_folder_is_named_and_left_alone(
     monkeypatch.setenv("COMPANION_DATA_DIR", str(tmp_path / "mine"))
     with pytest.warns(CompanionWarning) as told:
         found = fetch(small, mirrors=[mirror({"numbers.bin": CONTENT}).url])["numbers.bin"]
-    (message,) = [str(warning.message) for warning in told]
-    assert str(path) in message
-    assert sha256(CONTENT) in message
-    assert sha256(content) in message
+    the_warning(told, path, content)
     assert path.read_bytes() == content
     assert [p.name for p in path.parent.iterdir()] == ["numbers.bin"], "nothing is put beside it either"
     assert found.read_bytes() == CONTENT

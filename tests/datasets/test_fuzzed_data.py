@@ -199,6 +199,14 @@ DEPTHS = {
 }
 
 
+def two_classes(folder: str, picture: Image.Image, ending: str) -> None:
+    """Write two classes of two images each."""
+    for name in "ab":
+        (Path(folder) / name).mkdir()
+        for k in range(2):
+            picture.save(Path(folder) / name / f"{k}.{ending}")
+
+
 def images(folder: Path) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -212,10 +220,7 @@ def test_an_image_looks_the_same_at_every_depth_and_size(depth: str, height: int
     levels = np.random.default_rng(seed).random((height, width))
     levels.flat[0] = 1
     with tempfile.TemporaryDirectory() as folder:
-        for name in "ab":
-            (Path(folder) / name).mkdir()
-            for k in range(2):
-                Image.fromarray((levels * top).astype(kind)).save(Path(folder) / name / f"{k}.{ending}")
+        two_classes(folder, Image.fromarray((levels * top).astype(kind)), ending)
         found = images(Path(folder))
     expected = np.asarray(ImageOps.fit(Image.fromarray(np.float32(levels)), (8, 8), Image.Resampling.BOX))
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=0.01)
@@ -232,10 +237,7 @@ def test_a_spoilt_file_is_read_or_refused_by_us(ending: str, data: st.DataObject
         content[place] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(content)))
     with tempfile.TemporaryDirectory() as folder:
-        for name in "ab":
-            (Path(folder) / name).mkdir()
-            for k in range(2):
-                picture.save(Path(folder) / name / f"{k}.png")
+        two_classes(folder, picture, "png")
         (Path(folder) / "a" / f"spoilt.{ending}").write_bytes(content[:cut])
         found, refused = None, ""
         try:

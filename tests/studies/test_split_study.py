@@ -18,13 +18,9 @@ STUDIES = ROOT / "studies"
 
 @pytest.fixture(scope="module")
 def study():
-    sys.path.insert(0, str(STUDIES))
-    try:
-        import mnist_split
+    import mnist_split
 
-        yield mnist_split
-    finally:
-        sys.path.remove(str(STUDIES))
+    return mnist_split
 
 
 def law(network, seed=0):

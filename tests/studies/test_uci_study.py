@@ -14,14 +14,10 @@ STUDIES = ROOT / "studies"
 
 @pytest.fixture(scope="module")
 def study():
-    sys.path.insert(0, str(STUDIES))
-    try:
-        import uci_networks
-        import uci_rivals
+    import uci_networks
+    import uci_rivals
 
-        yield uci_networks, uci_rivals
-    finally:
-        sys.path.remove(str(STUDIES))
+    return uci_networks, uci_rivals
 
 
 def rows(networks, low, high, splits=2, points=40, seed=0):
