@@ -22,6 +22,7 @@ from sphinx.application import Sphinx
 NAMED = re.compile(r"\bfa-([a-z0-9][a-z0-9-]*)")
 RULE = re.compile(r'((?:\.fa-[\w-]+::?before,?)+)\{content:"\\[0-9a-f]+"\}')
 CODE = re.compile(r'content: *"\\([ef][0-9a-f]{3})"')
+ICON = re.compile("[\ue000-\uf8ff]")  # written as itself, as the theme's notes have theirs
 WOFF2 = re.compile(r'url\([^)]*/fa-[\w-]+\.woff2\) *format\("woff2"\), *')
 LINK = re.compile(r'\s*<link (?=[^>]*\brel="stylesheet")[^>]*\bhref="(?P<file>[^"?]+\.css)[^"]*"[^>]*>')
 IMPORT = re.compile(r'@import "([^"]+)";')
@@ -51,7 +52,7 @@ def _icons(folder: Path) -> None:
     for file in folder.glob("_static/**/*.css"):
         style = WOFF2.sub("", named_rules(file.read_text(encoding="utf-8"), names))
         file.write_text(style, encoding="utf-8")
-        codes |= {int(code, 16) for code in CODE.findall(style)}
+        codes |= {int(code, 16) for code in CODE.findall(style)} | {ord(icon) for icon in ICON.findall(style)}
     for file in folder.glob("_static/vendor/fontawesome/webfonts/*"):
         if file.suffix != ".ttf":
             file.unlink()

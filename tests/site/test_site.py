@@ -15,6 +15,7 @@ import pytest
 import yaml
 from browsing import without
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
 from PIL import Image
 
 from tools import ROOT
@@ -99,6 +100,14 @@ def test_pages_ask_for_one_style_sheet_and_wait_for_no_script():
             assert (HTML / "_static" / re.split("[?#]", place)[0]).is_file(), place
 
 
+def test_icons_that_the_styles_write_as_themselves_are_in_the_fonts():
+    style = (HTML / "_static" / "joined.css").read_text(encoding="utf-8")
+    wanted = set(map(ord, re.findall("[\ue000-\uf8ff]", style)))
+    fonts = [TTFont(file) for file in (HTML / "_static").rglob("vendor/fontawesome/webfonts/*.ttf")]
+    assert wanted
+    assert wanted <= set().union(*(font.getBestCmap() for font in fonts))
+
+
 def test_pictures_say_how_large_they_are():
     for page in ("pymc/moons", "mnist/convolutional"):
         for image in soup(page).select("article img[src$='.png']"):
@@ -107,9 +116,12 @@ def test_pictures_say_how_large_they_are():
 
 
 def test_cells_that_only_assert_are_folded():
-    folded = [cell.get_text(" ", strip=True) for cell in soup("mnist/convolutional").select("details.hide")]
+    page = soup("mnist/convolutional")
+    folded = [cell.select_one("pre").get_text() for cell in page.select("details.hide.above-input")]
     assert folded
-    assert all("Show what is asserted here" in text and "assert" in text.split("here", 1)[1] for text in folded)
+    assert all(re.search(r"^ *assert ", code, flags=re.MULTILINE) for code in folded)
+    told = [cell.summary.get_text(" ", strip=True) for cell in page.select("details.hide")]
+    assert all(words.startswith("Show what is folded here") for words in told), told
 
 
 def test_the_lists_for_machines_name_every_page():

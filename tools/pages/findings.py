@@ -377,6 +377,15 @@ FINDINGS = [
         lambda certified, tested: tested < certified < 0.3,
     ),
     Finding(
+        POSTERIOR,
+        "mnist-split",
+        "A prior that half of the images have taught brings the certificate of the dense network from {} % to {} %, "
+        "with nothing weighed down in the other half.",
+        (rf"^dense +released +[\d.]+ +{PERCENT}", rf"^ +split prior +[\d.]+ +{PERCENT}"),
+        'taught["certificate"] < 0.2 * released["certificate"]',
+        lambda released, taught: taught < 0.2 * released,
+    ),
+    Finding(
         HIERARCHICAL,
         "mnist-search",
         "Learned scales reach a slightly better bound than the five fixed ones that were tried, and a worse accuracy "
