@@ -98,7 +98,7 @@ def test_an_error_with_values_as_people_write_it_passes(tmp_path, error):
     assert judged(tmp_path, f"raise ValueError({error})\n") == []
 
 
-@pytest.mark.parametrize("name", ["test_what_is_no_number_is_refused", "test_files_that_are_not_ours_are_refused"])
+@pytest.mark.parametrize("name", ["test_what_is_no_number_is_refused", "test_rows_that_are_no_numbers_are_refused"])
 def test_the_names_of_tests_are_sentences_too(tmp_path, name):
     (problem,) = judged(tmp_path, f"x = 1\n\n\ndef {name}():\n    pass\n")
     assert ':4: "' in problem
