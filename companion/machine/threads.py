@@ -24,8 +24,10 @@ _log = logging.getLogger(__name__)
 # Torch splits elementwise loops over as many numbers as this between threads.
 _GRAIN = 2**15
 
-# A fit shorter than this has nothing to gain from the measurement.
+# A fit shorter than this has nothing to gain from the measurement. It uses one thread, whose pace hardly depends on
+# what else the machine does, unless its tensors are so large that several threads are surely worth it.
 _WORTH_IT_S = 2.0
+_LARGE = 2**18
 
 # Several threads must be faster than one by this factor.
 _AHEAD = 1.1
@@ -68,9 +70,10 @@ def threads_worth(
     setting
         Number of threads, which decides, or "auto".
     steps
-        Number of steps to come. A short fit isn't worth the measurement, and uses those that torch would.
+        Number of steps to come. A short fit isn't worth the measurement: with small tensors it uses one thread, with
+        large ones those that torch would.
     measurable
-        Whether the function may be called without a consequence.
+        Whether the function may be called without a consequence; where it may not, nothing is measured either.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def threads_worth(
     if largest < _GRAIN:
         return 1
     if not measurable or fastest_of(function, arguments, repeats=1) * steps < _WORTH_IT_S:
-        return most
+        return most if largest >= _LARGE else 1
     seconds = {1: float("inf"), most: float("inf")}
     try:
         for _ in range(2):  # in turn, so that whatever else the machine does hits both

@@ -91,7 +91,7 @@ class Result:
         kind = np.select([median["temperature"].isna(), median["temperature"] < 1], names[:0:-1], names[0])
         group = pd.Categorical(kind, [name for name in names if name in kind], ordered=True)
         found = median.assign(group=group).sort_values(["group", score], ascending=[True, False])
-        return found.set_index("group", append=True).swaplevel().rename_axis(["", "method"])
+        return found.set_index("group", append=True).swaplevel().rename_axis([None, None])
 
     def machines(self) -> list[str]:
         """Name the machines on which the runs were made, of which an added one may be another."""

@@ -48,6 +48,7 @@ def test_small_tensors_and_short_fits_are_not_measured() -> None:
     )
     assert not calls
     assert threads_worth(calls.append, [torch.ones(3)], largest=10**6, setting="auto", steps=1) == MANY
+    assert threads_worth(calls.append, [torch.ones(3)], largest=10**5, setting="auto", steps=1) == 1
     assert threads_worth(calls.append, [torch.ones(3)], largest=10**6, setting=3, steps=10**5) == 3
 
 
