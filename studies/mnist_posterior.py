@@ -45,6 +45,7 @@ MANY = 10_000  # images; with more, float32 leaves nothing of a noise of 1e-3, a
 FEW = {2000: 0.02, 5000: 0.04}  # images, and the step size of the chains: a relaxation time of 100 and of 125 steps
 LATENT = {"draws": 50, "warmup": 150, "chains": 4}  # of the limit under the model's own likelihood
 COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
+OTHER_SCALES = (0.05, 0.2, 0.4, 0.8)  # of the prior, for the limit on as many images
 NARROW = {"draws": 250, "warmup": 2000, "thin": 20, "chains": 4}  # of 50 hidden units: 14,000 gradients of all rows
 FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
 
@@ -167,20 +168,24 @@ def flat(images):
     return images.reshape(len(images), -1).astype(np.float32)
 
 
-def run_latent(given, seed, rows, temperature=1.0):
-    """Sample the limit at the training images under the model's own likelihood, and carry it to the test images.
+def run_latent(given, seed, rows, temperature=1.0, scale=SCALE):
+    """Sample the limit at the training images under the model's own likelihood, and carry it to the other images.
 
-    The likelihood is raised to the power of one over the temperature: at 1 it is the posterior.
+    The likelihood is raised to the power of one over the temperature: at 1 it is the posterior. ``scale`` is the
+    standard deviation of the prior, of all layers alike.
     """
-    train, _, test = data(given.tiny, rows)
+    train, validation, test = data(given.tiny, rows)
     own = {"draws": 8, "warmup": 8, "chains": 4} if given.tiny else LATENT
     begun = time.perf_counter()
+    new = np.concatenate([flat(validation.x), flat(test.x)])
     found = sample_limit(
-        flat(train.x), train.y, flat(test.x), scale=SCALE, widths=WIDTHS, temperature=temperature, **own,
+        flat(train.x), train.y, new, scale=scale, widths=WIDTHS, temperature=temperature, **own,
         machine=Machine("cpu", threads=1), seed=seed,
     )  # fmt: skip
-    row, p = {"seconds": time.perf_counter() - begun}, found.probabilities(seed)
-    quiet = special.softmax(found.means[:, :COMPARED], axis=-1)
+    row = {"seconds": time.perf_counter() - begun}
+    of_validation, p = np.split(found.probabilities(seed), [len(validation)], axis=1)
+    row |= {f"validation {k}": v for k, v in scores(of_validation, validation.y).items()}
+    quiet = special.softmax(found.means[:, len(validation) : len(validation) + COMPARED], axis=-1)
     agree = diagnose({"means": quiet.reshape(len(quiet), -1)}, own["chains"])["means"]
     row |= {"r_hat": agree.r_hat, "ess": agree.ess, "one draw": np.mean(p.argmax(2) == test.y)}
     return row | {f"test {k}": v for k, v in scores(p, test.y).items()}
@@ -207,6 +212,12 @@ METHODS = {
     **{
         f"infinite width, {COOLED:,} images, own likelihood, T = {t:g}": partial(run_latent, rows=COOLED, temperature=t)
         for t in TEMPERATURES
+    },
+    **{
+        f"infinite width, {COOLED:,} images, own likelihood, scale {scale:g}": partial(
+            run_latent, rows=COOLED, scale=scale
+        )
+        for scale in OTHER_SCALES
     },
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
     "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),

@@ -216,6 +216,35 @@ def test_on_a_phone_the_words_of_a_figure_can_be_read_and_its_caption_stays(on_a
         assert figure["moved"] < 1, f"the caption of figure {at} moves away with it"
 
 
+def test_on_a_phone_a_shade_says_that_a_figure_goes_on(on_a_phone):
+    name, page = on_a_phone
+    figures = page.evaluate(
+        """async () => {
+          const frame = () => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)));
+          const found = [];
+          for (const box of document.querySelectorAll(".bd-article .cell_output figure")) {
+            if (!box.offsetParent) continue; // folded
+            const shade = () => parseFloat(getComputedStyle(box, "::after").opacity);
+            box.scrollLeft = 0;
+            await frame();
+            const before = shade();
+            box.scrollLeft = 1e6;
+            await frame();
+            found.push({ over: box.scrollWidth - box.clientWidth, before, after: shade() });
+            box.scrollLeft = 0;
+          }
+          return found;
+        }"""
+    )
+    if name in chapters():
+        assert any(figure["over"] > 20 for figure in figures), "no figure is wider than a phone"
+    for at, figure in enumerate(figures):
+        assert figure["after"] < 0.1, f"the shade of figure {at} stays where its end is reached"
+        assert figure["before"] == (1 if figure["over"] > 20 else figure["before"]), (
+            f"figure {at} goes on without a shade"
+        )
+
+
 def test_in_dark_mode_no_figure_is_a_white_box(on_a_phone):
     name, page = on_a_phone
     figures = page.locator(".bd-article .cell_output img, .bd-article figure img:not(.plain)")
