@@ -26,12 +26,13 @@ import torch
 
 from companion import datasets, uncertainty
 from companion.errors import ModelError, class_and_line
-from companion.inference import FitState, Machine, Rates, Start, fit
+from companion.inference import Machine, Rates, Start, fit, sample
 from companion.machine import has_bfloat16
 from companion.models import torch_classifier
 from companion.networks import convolutional, dense
 from companion.prediction import predict
 from companion.priors import FanIn, Gaussian
+from companion.sampling import MCLMC
 from companion.versions import installed
 
 __all__ = ["PARTS", "Bench", "bench"]
@@ -115,17 +116,32 @@ def _dense(on: Bench) -> Any:
 
 
 def _ms(on: Bench, model: Any, machine: Machine, **settings: Any) -> float:
-    """Measure a step within a fit, in milliseconds: the median over blocks of steps, after two blocks to warm up."""
+    """Measure a step within a fit, in milliseconds."""
+    return _clocked(
+        on,
+        lambda steps, clock: fit(
+            model, steps, machine=machine, callback=clock, elbo_draws=2, progressbar=False, **settings
+        ),
+    )
+
+
+def _clocked(on: Bench, run: Callable[[int, Callable[[int, Any], None]], Any]) -> float:
+    """Measure a step of a run, in milliseconds: the median over blocks of steps, after two blocks to warm up.
+
+    Parameters
+    ----------
+    run
+        Function of a number of steps and of a callback that it calls after each of them.
+    """
     block, blocks = (1, 3) if on.tiny else (BLOCK, BLOCKS)
     times: list[float] = []
 
-    def clock(step: int, state: FitState) -> None:
+    def clock(step: int, state: Any) -> None:
         if step % block == 0:
             on.wait()
             times.append(time.perf_counter())
 
-    steps = block * (blocks + 3)
-    fit(model, steps, machine=machine, callback=clock, elbo_draws=2, progressbar=False, **settings)
+    run(block * (blocks + 3), clock)
     return 1e3 * statistics.median(b - a for a, b in pairwise(times[2:])) / block
 
 
@@ -146,14 +162,42 @@ def steps(on: Bench) -> list[Row]:
     return found
 
 
+def _moons() -> Any:
+    """Make the model of the moons network 2-20-20-1."""
+    network = dense(2, 20, 20, 1, activation=torch.nn.Tanh)
+    return torch_classifier(datasets.moons().train, network, Gaussian(1.0))
+
+
 def restarts(on: Bench) -> list[Row]:
     """Measure a step of many restarts side by side: the moons network 2-20-20-1."""
-    network = dense(2, 20, 20, 1, activation=torch.nn.Tanh)
-    model, found = torch_classifier(datasets.moons().train, network, Gaussian(1.0)), []
+    model, found = _moons(), []
     for count in (1, 4) if on.tiny else (1, 16, 256):
         row: Row = {"restarts": count}
         with on.memory(row):
             row["ms per step"] = _ms(on, model, Machine(on.device, compile=not on.tiny), restarts=count)
+        found.append(row)
+    return found
+
+
+def chains(on: Bench) -> list[Row]:
+    """Measure a step of many chains side by side: MCLMC with all rows, two gradients in a step, the moons network.
+
+    The settings of the sampler are given and none is learned, so that all steps are alike.
+    """
+    model, found = _moons(), []
+    sampler, machine = MCLMC(step_size=0.05, length=5.0), Machine(on.device, "float32", compile=not on.tiny)
+    for count in (1, 4) if on.tiny else (1, 16, 256):
+        row: Row = {"chains": count}
+
+        def run(steps: int, clock: Callable[[int, Any], None], count: int = count) -> None:
+            sample(
+                model, steps, warmup=0, thin=1, chains=count, sampler=sampler, machine=machine, callback=clock,
+                progressbar=False,
+            )  # fmt: skip
+
+        with on.memory(row):
+            row["ms per step"] = _clocked(on, run)
+        row["steps of all chains per second"] = 1e3 * count / float(row["ms per step"])
         found.append(row)
     return found
 
@@ -232,6 +276,7 @@ def _one_of_two(words: list[str]) -> None:
 PARTS: dict[str, tuple[Callable[[Bench], list[Row]], float]] = {
     "step": (steps, 90.0),
     "restarts": (restarts, 60.0),
+    "chains": (chains, 60.0),
     "dense fit": (dense_fit, 60.0),
     "convolutional fit": (convolutional_fit, 90.0),
     "two processes": (two_processes, 60.0),

@@ -1,7 +1,7 @@
 """Mistakes of the original posts, rebuilt on purpose so that a chapter can run them and show what they do.
 
 Explained in the chapters `book/pymc/moons` and `book/pymc/breast_cancer`, section "Errata of the original" (model
-builders and mini-batches), `book/mnist/convolutional`, section "The post's statistic", and `book/pymc/zh` (what the
+builders and mini-batches), `book/mnist/strange_images`, section "The post's statistic", and `book/pymc/zh` (what the
 blog post of 2016 printed while it trained). Nothing else should use them.
 """
 

@@ -1,7 +1,7 @@
-"""Fit and score every row of the chapter on design choices: priors, layers, starts, estimators, other methods.
+"""Fit and score every row of the chapters on choices of the fit, and on priors, layers and other methods.
 
 `python studies/bayes_by_backprop.py` takes some hours on one core, and may be stopped; see `runs`. It writes
-companion/shelf/files/bayes_by_backprop.npz, from which the chapter makes its tables.
+companion/shelf/files/bayes_by_backprop.npz, from which the chapters make their tables.
 """
 
 import time

@@ -100,7 +100,7 @@ def run_all_rows(given, seed, widths):
     """Sample a small network with all rows in every step, from the members of an ensemble."""
     train, validation, test = data(given.tiny)
     model, begun = network_model(given, train, seed, widths), time.perf_counter()
-    own = NARROW | ({"draws": 8, "warmup": 20, "thin": 1} if given.tiny else {})
+    own = NARROW | ({"draws": 40, "warmup": 20, "thin": 1} if given.tiny else {})
     quiet = {"machine": Machine("cpu", "float32"), "seed": seed, "progressbar": False}
     steps = 20 if given.tiny else FIT["steps"]
     members = ensemble(model, steps, members=own["chains"], batch_size=BATCH, learning_rate=1e-3, **quiet)

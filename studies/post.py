@@ -6,7 +6,8 @@ estimate of the last single step as "ELBO", and in its progress bar the mean ove
 ELBO"; both are computed here, in nats for one image.
 
 `python studies/post.py` writes companion/shelf/files/mnist_post.npz. It may be stopped, also within a fit; see `runs`.
-``--tiny`` does all of it in a minute with a hundredth of the images and a thousandth of the steps; it writes no file.
+``--precision float32`` computes in the post's own numbers also where the processor multiplies bfloat16. ``--tiny`` does
+all of it in a minute with small networks, a hundredth of the images and a thousandth of the steps; it writes no file.
 """
 
 import time
@@ -19,7 +20,7 @@ from scipy import stats
 
 from companion import book, datasets, uncertainty
 from companion.datasets import Observations
-from companion.inference import Checkpoint, Machine, Rates, Start, fit
+from companion.inference import Checkpoint, Machine, Precision, Rates, Start, fit
 from companion.models import torch_classifier
 from companion.prediction import predict
 from companion.priors import Gaussian, LearnedScale
@@ -35,6 +36,7 @@ POST = {
     "start": of_the_post,
 }
 NETWORKS = {"dense": dense_network, "convolutional": convolutional_network}
+TINY = {"dense": {"hidden": (20, 20)}, "convolutional": {"hidden": 8}}
 FIXED, LEARNED = Gaussian(0.1), LearnedScale(1.0, each="parameter")
 ADAM = {"learning_rate": 0.003, "schedule": "cosine"}
 NARROW = {"start": Start(scale=0.01)}
@@ -59,13 +61,14 @@ def run(given, method, seed):
     own = POST | {"network": "dense", "prior": FIXED} | METHODS[method]
     train = digits.train if not tiny else Observations(digits.train.x[:500], digits.train.y[:500])
     test = digits.test if not tiny else Observations(digits.test.x[:100], digits.test.y[:100])
-    model = torch_classifier(train, NETWORKS[own.pop("network")](seed), own.pop("prior"))
+    kind = own.pop("network")
+    model = torch_classifier(train, NETWORKS[kind](seed, **TINY[kind] if tiny else {}), own.pop("prior"))
     own |= {"start": own["start"](model, seed) if callable(own["start"]) else own["start"]}
     own |= {"steps": own["steps"] // 1000, "batch_size": 50} if tiny else {}
     folder = given.work / f"fit-{method.replace(' ', '_').replace(',', '')}-{seed}"
     posterior = fit(
-        model, **own, machine=Machine("cpu", compile=False if tiny else "auto"), checkpoint=Checkpoint(folder, 2500),
-        elbo_draws=20, seed=seed, progressbar=False,
+        model, **own, machine=Machine("cpu", given.precision, compile=False if tiny else "auto"),
+        checkpoint=Checkpoint(folder, 2500), elbo_draws=20, seed=seed, progressbar=False,
     )  # fmt: skip
     record, images = posterior.record, len(train)
     row = {
@@ -73,6 +76,7 @@ def run(given, method, seed):
         "last step": record.history[-1] / images,
         "last 5,000 steps": record.history[-5000:].mean() / images,
         "fit seconds": record.seconds,
+        "bfloat16": record.precision == "bfloat16",
     }
     if len(record.history) == STEPS:
         row["average of the progress bar"] = record.history[AVERAGED].mean() / images
@@ -87,12 +91,14 @@ def run(given, method, seed):
 
 
 def main():
-    given = runs.parser(__doc__, "post", tiny="few images and steps, to see that it runs").parse_args()
+    parser = runs.parser(__doc__, "post", tiny="small networks, few images and steps, to see that it runs")
+    parser.add_argument("--precision", default="auto", choices=list(map(str, Precision)), help="numbers of the fits")
+    given = parser.parse_args()
     book.setup()
     runs.begin(given, "mnist_post")
     runs.complete(given, METHODS, lambda method, seed: run(given, method, seed), limits=dict.fromkeys(METHODS, 1))
     if not given.tiny:
-        settings = {m: runs.described(POST | own) for m, own in METHODS.items()}
+        settings = {m: runs.described(POST | own | {"precision": given.precision}) for m, own in METHODS.items()}
         runs.collect(given, METHODS, "mnist_post", {"script": "studies/post.py", "settings": settings})
 
 

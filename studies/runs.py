@@ -55,11 +55,14 @@ def complete(
     """Run each method on each seed that it was not run on yet.
 
     ``limits`` holds methods that take fewer seeds than the command line says; ``name`` gives the name under which a
-    method's runs are kept.
+    method's runs are kept. A script may call it several times, each time for a part of its methods.
     """
     given.work.mkdir(parents=True, exist_ok=True)
+    wanted = [method for method in methods if not given.methods or method in given.methods]
+    if not wanted:
+        print(f"none of {given.methods} is among {list(methods)}", flush=True)
     for seed in range(given.seeds):
-        for method in [] if given.collect else given.methods or methods:
+        for method in [] if given.collect else wanted:
             kept = _place(given.work, name(method), seed)
             if kept.exists() or seed >= (limits or {}).get(method, given.seeds):
                 continue

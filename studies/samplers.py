@@ -4,10 +4,11 @@
 is a model and a sampler, such as "eight schools; chees-hmc". Each row has the largest R-hat, the smallest effective
 sample sizes, and the largest difference of a mean and of a standard deviation from what they should be, in standard
 errors of that difference. "calibration" ranks the truths of 200 data sets among the draws, and has the p-values of even
-ranks. What is compared of a network are its predictions.
+ranks. What is compared of a network are its predictions. ``--tiny`` does all of it with a few steps of a few chains, to
+see that it runs, a minute or two for all models or seconds for those that ``--methods`` names; it writes no file.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import arviz as az
 import numpy as np
@@ -32,6 +33,8 @@ SAMPLERS = {
 CHAINS, SETS = 16, 200
 NUTS = {"draws": 2000, "tune": 2000, "chains": 4, "target_accept": 0.95}
 FUNNEL = 9
+TINY = {"warmup": 40, "draws": 20, "chains": 4}
+TINY_NUTS = {"draws": 20, "tune": 20, "chains": 2}
 
 
 def eight_schools(centred):
@@ -166,27 +169,31 @@ def model_of(name):
 
 
 @cache
-def reference(name, seed):
+def reference(tiny, name, seed):
     """Moments as NUTS finds them; those of the funnel's logarithm of a variance are known."""
     if name == "funnel":
         return np.array([[0.0], [0.0]]), np.array([[3.0], [0.0]])
+    own = TINY_NUTS if tiny else NUTS
     with model_of(name):
-        found = pm.sample(**NUTS, cores=1, random_seed=seed, progressbar=False, compute_convergence_checks=False)
+        found = pm.sample(**own, cores=1, random_seed=seed, progressbar=False, compute_convergence_checks=False)
     posterior = SampledPosterior(found, model_of(name))
-    return moments(of_interest(name, posterior, posterior.draws, NUTS["chains"]))
+    return moments(of_interest(name, posterior, posterior.draws, own["chains"]))
 
 
-def compared(name, sampler, seed):
-    posterior = sample(
-        model_of(name), chains=CHAINS, sampler=sampler, seed=seed, progressbar=False, **SAMPLERS[sampler]
-    )
+def sampled(tiny, model, sampler, seed):
+    own = TINY if tiny else SAMPLERS[sampler] | {"chains": CHAINS}
+    return sample(model, sampler=sampler, seed=seed, progressbar=False, **own)
+
+
+def compared(tiny, name, sampler, seed):
+    posterior = sampled(tiny, model_of(name), sampler, seed)
     every = {n: a.values.reshape(-1, *a.shape[2:]) for n, a in posterior.to_arviz()["posterior"].data_vars.items()}
     ours = of_interest(name, posterior, {n: every[n] for n in posterior.variables}, len(posterior.chains))
     ours = ours[..., :1] if name == "funnel" else ours
     data, health = dataset(ours), posterior.health()
     gaps = [
         float(np.abs((a[0] - b[0]) / np.hypot(a[1], b[1])).max())
-        for a, b in zip(moments(ours), reference(name, seed), strict=True)
+        for a, b in zip(moments(ours), reference(tiny, name, seed), strict=True)
     ]
     return {
         "r_hat": float(az.rhat(data)["x"].max()),
@@ -201,7 +208,7 @@ def compared(name, sampler, seed):
     }
 
 
-def calibration(sampler, seed):
+def calibration(tiny, sampler, seed):
     """Rank the truths of data sets that are independent given the model, and so are sampled in one call."""
     rng = np.random.default_rng(seed)
     truth = {"mean": rng.normal(size=SETS), "scale": np.abs(rng.normal(size=SETS))}
@@ -209,23 +216,26 @@ def calibration(sampler, seed):
     with pm.Model() as model:
         mean, scale = pm.Normal("mean", shape=SETS), pm.HalfNormal("scale", shape=SETS)
         pm.Normal("y", mean, scale, observed=y)
-    posterior = sample(model, chains=CHAINS, sampler=sampler, seed=seed, progressbar=False, **SAMPLERS[sampler])
-    draws, found = posterior.draw(999, seed=0), {"r_hat": posterior.diagnose()["r_hat"].max()}
+    posterior = sampled(tiny, model, sampler, seed)
+    count = 79 if tiny else 999  # so that there are as many ranks in each bin
+    draws, found = posterior.draw(count, seed=0), {"r_hat": posterior.diagnose()["r_hat"].max()}
     for name, true in truth.items():
-        counts = np.histogram((draws[name] < true).sum(axis=0), bins=20, range=(0, 1000))[0]
+        counts = np.histogram((draws[name] < true).sum(axis=0), bins=20, range=(0, count + 1))[0]
         found[f"p, {name}"] = stats.chisquare(counts).pvalue
     return found
 
 
-def run(method, seed):
+def run(tiny, method, seed):
     name, sampler = method.split("; ")
-    return calibration(sampler, seed) if name == "calibration" else compared(name, sampler, seed)
+    return calibration(tiny, sampler, seed) if name == "calibration" else compared(tiny, name, sampler, seed)
 
 
 def main():
-    given = runs.parser(__doc__, "samplers").parse_args()
-    runs.restore(given, "samplers")
-    runs.complete(given, METHODS, run)
+    given = runs.parser(__doc__, "samplers", tiny="a few steps of a few chains, to see that it runs").parse_args()
+    runs.begin(given, "samplers")
+    runs.complete(given, METHODS, partial(run, given.tiny))
+    if given.tiny:
+        return
     about = {"chains": CHAINS, "samplers": SAMPLERS, "NUTS": NUTS, "data sets": SETS}
     runs.collect(given, METHODS, "samplers", about)
 

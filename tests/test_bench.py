@@ -8,6 +8,7 @@ import torch
 from companion import bench
 from companion.cli import main
 from companion.errors import ModelError
+from tools.pages.measured import gpu_part
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,9 @@ def test_every_part_is_measured(report: dict) -> None:
     assert report["about"]["tiny"] is True
     for row in report["parts"]["step"]:
         assert row["ms per step"] > 0
-    assert [row["restarts"] for row in report["parts"]["restarts"]] == [1, 4]
+    for many in ("restarts", "chains"):
+        assert [row[many] for row in report["parts"][many]] == [1, 4]
+        assert all(row["ms per step"] > 0 for row in report["parts"][many])
     for part in ("dense fit", "convolutional fit"):
         [row] = report["parts"][part]
         assert 0 <= row["accuracy"] <= 1
@@ -33,6 +36,15 @@ def test_every_part_is_measured(report: dict) -> None:
     [two] = report["parts"]["two processes"]
     assert two["processes"] == 2
     assert two["-ELBO"] > 0
+
+
+def test_the_page_of_run_times_shows_every_part(report: dict, tmp_path) -> None:
+    (tmp_path / "gpu.json").write_text(json.dumps(report))
+    page = "\n".join(gpu_part(tmp_path / "gpu.json"))
+    for part, rows in report["parts"].items():
+        assert f"**{part.capitalize()}.**" in page
+        assert " | ".join(dict.fromkeys(key for row in rows for key in row)) in page
+    assert "steps of all chains per second" in page
 
 
 def test_a_part_that_fails_does_not_take_the_others_along(monkeypatch, capsys, tmp_path) -> None:

@@ -9,6 +9,7 @@ import { average, decide, decompose, entropy } from "./uncertainty.js";
 const SIZE = 280;
 const PEN = 22;
 const PATIENCE = 8; // milliseconds
+const DRAWING = "Drawing thirty networks from the posterior …";
 const MOST = Math.log(10);
 const KINDS = [
   ["digit", "A test digit"], ["letter", "A letter"], ["shoe", "A shoe"],
@@ -151,10 +152,13 @@ function paint(context, image, size) {
   context.drawImage(small, 0, 0, size, size);
 }
 
-/** The bars: the mean of the draws, each draw as a dot, and the plain network's own bar beside. */
+/** The bars: the mean of the draws, each draw as a dot, and the plain network's own bar beside. All lie at zero until there are draws. */
 function bars() {
   const [left, top, high, column] = [40, 8, 130, 31];
-  const svg = make("svg:svg", { viewBox: "0 0 356 168", class: "play-plot", role: "img" });
+  const svg = make("svg:svg", {
+    viewBox: "0 0 356 168", class: "play-plot play-waiting", role: "img",
+    "aria-label": "Probabilities of the ten digits. There are none yet: the networks are being drawn.",
+  });
   for (const share of [0, 0.5, 1]) {
     const y = top + high * (1 - share);
     svg.append(
@@ -163,14 +167,16 @@ function bars() {
   }
   const columns = Array.from({ length: 10 }, (_, digit) => {
     const x = left + 2 + digit * column;
-    const bar = make("svg:rect", { x: x + 1, width: 14, class: "play-first" });
-    const other = make("svg:rect", { x: x + 18, width: 9, class: "play-second" });
+    const bar = make("svg:rect", { x: x + 1, width: 14, y: top + high, height: 0, class: "play-first" });
+    const other = make("svg:rect", { x: x + 18, width: 9, y: top + high, height: 0, class: "play-second" });
     const dots = Array.from({ length: 30 }, (_, i) =>
-      make("svg:circle", { cx: x + 3 + ((i * 7) % 11), r: 1.7, class: "play-dot" }));
+      make("svg:circle", { cx: x + 3 + ((i * 7) % 11), cy: top + high, r: 1.7, class: "play-dot" }));
     const text = make("svg:text", { x: x + 13, y: top + high + 17, class: "play-label", "text-anchor": "middle" }, digit);
     svg.append(bar, other, ...dots, text);
     return { bar, other, dots };
   });
+  const wait = make("svg:text", { x: left + 156, y: top + high / 4 + 4, class: "play-tick", "text-anchor": "middle" }, DRAWING);
+  svg.append(wait);
   const set = (rect, p) => {
     rect.setAttribute("y", top + high * (1 - p));
     rect.setAttribute("height", high * p);
@@ -178,6 +184,8 @@ function bars() {
   return {
     svg,
     show({ mean, draws, plain }) {
+      wait.remove();
+      svg.classList.remove("play-waiting");
       columns.forEach(({ bar, other, dots }, digit) => {
         set(bar, mean[digit]);
         set(other, plain[digit]);
@@ -195,7 +203,7 @@ function bars() {
 function strips() {
   const part = (kind) => make("span", { class: `play-part ${kind}` });
   const [open, unknown, other] = ["play-open", "play-first", "play-second"].map(part);
-  const said = [make("span"), make("span"), make("span")];
+  const said = Array.from({ length: 3 }, () => make("span", {}, "… nats"));
   const node = make("div", { class: "play-strips" },
     make("div", { class: "play-strip" }, open, unknown),
     make("p", { class: "play-key" }, make("i", { class: "play-open" }), "expected entropy: the draws agree that it is open, ", said[0],
@@ -231,7 +239,7 @@ export function digits(place, data) {
   const eye = make("canvas", { width: 56, height: 56, class: "play-eye", role: "img", "aria-label": "What the networks see, 28x28 pixels" });
   const chart = bars(), strip = strips();
   const ours = make("p", { class: "play-verdict play-mark-first" }), theirs = make("p", { class: "play-verdict play-mark-second" });
-  const status = make("p", { class: "play-status", role: "status" }, "Drawing thirty networks from the posterior …");
+  const status = make("p", { class: "play-status", role: "status" }, DRAWING);
   const price = slider("Asking a person costs", {
     min: 1, max: 60, step: 1, value: 5, shown: (value) => `${value} % of a mistake`,
     changed: (value) => { cost = value / 100; refresh(); },

@@ -22,13 +22,19 @@ function load(place) {
   const script = document.createElement("script");
   script.src = place.dataset.source;
   script.onload = () => begin(place);
+  script.onerror = () => still(place);
   document.head.append(script);
+}
+
+/** Leave the still picture where it is, and keep no room for more. */
+function still(place) {
+  place.classList.add("play-kept");
 }
 
 function begin(place) {
   const piece = place.dataset.piece;
   const data = window.playData?.[piece];
-  if (!PIECES[piece] || (place.dataset.source && !data)) return; // the still picture stays
+  if (!PIECES[piece] || (place.dataset.source && !data)) return still(place);
   place.setAttribute("role", "group");
   place.setAttribute("aria-label", place.dataset.label);
   PIECES[piece](place, data);

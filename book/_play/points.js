@@ -11,6 +11,7 @@ const START = [
 ];
 const GRID = Array.from({ length: 121 }, (_, i) => -REACH + (2 * REACH * i) / 120);
 const CURVES = 5;
+const FINGER = 22; // pixels of the screen: a finger hits no point of a few pixels
 
 const toX = (x) => ((x + REACH) / (2 * REACH)) * WIDE;
 const toY = (y) => ((RISE - y) / (2 * RISE)) * HIGH;
@@ -91,9 +92,19 @@ export function points(place) {
       ondblclick: () => remove(i),
     });
   }
-  svg.addEventListener("pointerdown", (event) => {
+  /** Find the point that is meant: the one below the pointer, or, for a finger, the nearest one within its reach. */
+  function meant(event) {
     const on = event.target.dataset?.point;
-    dragged = on === undefined ? add(place_(event)) : Number(on);
+    if (on !== undefined || event.pointerType !== "touch") return on === undefined ? null : Number(on);
+    const away = [...handles.children].map((handle) => {
+      const box = handle.getBoundingClientRect();
+      return Math.hypot(box.left + box.width / 2 - event.clientX, box.top + box.height / 2 - event.clientY);
+    });
+    const nearest = Math.min(...away);
+    return nearest <= FINGER ? away.indexOf(nearest) : null;
+  }
+  svg.addEventListener("pointerdown", (event) => {
+    dragged = meant(event) ?? add(place_(event));
     svg.setPointerCapture(event.pointerId);
     event.preventDefault();
     handles.children[dragged].focus({ preventScroll: true });

@@ -79,8 +79,15 @@ def fit(
 ) -> PyroPosterior:
     r"""Fit a mean-field posterior of a Pyro model by Bayes by Backprop.
 
-    The words mean what they mean for `companion.inference.fit`, with the same defaults. The KL divergence is in closed
-    form where torch has one; see `free_energy`. Ctrl-C returns what was fitted so far.
+    The loss is the free energy of a guide of independent normals,
+
+    .. math::
+
+        -\mathbb{E}_q[\log p(\mathcal{D} \mid w)] + T \; \mathrm{KL}(q(w) \,\|\, p(w)), \qquad
+        q(w) = \prod_i \mathcal{N}(w_i \mid \mu_i, \sigma_i^2) .
+
+    The KL divergence is in closed form where torch has one; see `free_energy`. The words mean what they mean for
+    `companion.inference.fit`, with the same defaults. Ctrl-C returns what was fitted so far.
 
     Parameters
     ----------
@@ -155,7 +162,14 @@ def fit(
 
     Notes
     -----
-    Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks".
+    **Cost.** A step takes one gradient per restart, one restart after the other. Memory holds six numbers per value of
+    each restart, two parameters and Adam's two moments of each, and what one such gradient takes.
+
+    **When not to use it.** Not for other families than independent normals, which are too narrow where weights depend
+    on each other. A model that can be written in PyMC is fitted sooner by `companion.inference.fit`, which compiles the
+    steps and takes the restarts side by side.
+
+    **Sources.** Blundell, Cornebise, Kavukcuoglu and Wierstra (2015), "Weight uncertainty in neural networks".
     """
     begin, place = Start.of(start), Machine.of(machine).settled(_count_values(model))
     settings = Settings.of(

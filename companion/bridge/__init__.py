@@ -4,7 +4,7 @@ Explained in the chapter `book/mnist/dense` and in `book/reference/how_a_fit_wor
 """
 
 from companion.bridge.density import LogDensity, torch_log_density
-from companion.bridge.graph import Description, Observed, check_model
+from companion.bridge.graph import Description, Observed, check_continuous, check_model
 from companion.bridge.parameters import ObservedParameters
 from companion.bridge.response import LinearisedResponse, Response
 from companion.bridge.scales import CentredScales, Scaled
@@ -27,6 +27,7 @@ __all__ = [
     "Tools",
     "WrappedModule",
     "bayesian",
+    "check_continuous",
     "check_model",
     "check_module",
     "fastest",

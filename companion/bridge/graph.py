@@ -29,7 +29,16 @@ from companion.bridge.weighing import Weighted, row_weights, without_weights
 from companion.compat import observed_once
 from companion.errors import ModelError
 
-__all__ = ["Description", "ModelGraph", "Observed", "a_distribution", "check_model", "kind_of", "model_graph"]
+__all__ = [
+    "Description",
+    "ModelGraph",
+    "Observed",
+    "a_distribution",
+    "check_continuous",
+    "check_model",
+    "kind_of",
+    "model_graph",
+]
 
 Graph = Any  # a pytensor.Variable, whose type parameters say nothing here
 
@@ -173,6 +182,25 @@ def check_model(model: Any) -> None:
         raise ModelError(f"model is a {type(model).__name__}; expected a pymc.Model.")
 
 
+def check_continuous(model: pm.Model) -> None:
+    """Refuse a model without free variables, or with discrete ones.
+
+    Raises
+    ------
+    ModelError
+        If it has no free variables, or discrete ones.
+    """
+    if not model.free_RVs:
+        raise ModelError("the model has no free variables: there is nothing to infer.")
+    discrete = [rv.name for rv in model.free_RVs if rv.type.numpy_dtype.kind != "f"]
+    if discrete:
+        raise ModelError(
+            f"the variables {discrete} are discrete; the gradients that every method here follows need continuous "
+            "ones. Sum them out, for example with pm.Mixture or pymc_extras.marginalize, or relax them as "
+            "companion.priors.SpikeAndSlab does."
+        )
+
+
 def model_graph(model: pm.Model) -> ModelGraph:
     """Collect a model's graphs.
 
@@ -181,7 +209,7 @@ def model_graph(model: pm.Model) -> ModelGraph:
     ModelError
         If the model has no free variables, or discrete ones.
     """
-    _check(model)
+    check_continuous(model)
     observed_once(model)
     values = {v.name: v for v in model.value_vars}
     sources = Sources.of(model)
@@ -302,18 +330,6 @@ def _parameters(rv: Graph) -> list[Graph]:
     if node is None or not hasattr(node.op, "dist_params") or getattr(node.op, "extended_signature", "") is None:
         return []  # without a signature, such as pm.Truncated has none, PyMC can't tell which inputs they are
     return list(node.op.dist_params(node))
-
-
-def _check(model: pm.Model) -> None:
-    if not model.free_RVs:
-        raise ModelError("the model has no free variables: there is nothing to infer.")
-    discrete = [rv.name for rv in model.free_RVs if rv.type.numpy_dtype.kind != "f"]
-    if discrete:
-        raise ModelError(
-            f"the variables {discrete} are discrete; the gradients that every method here follows need continuous "
-            "ones. Sum them out, for example with pm.Mixture or pymc_extras.marginalize, or relax them as "
-            "companion.priors.SpikeAndSlab does."
-        )
 
 
 def _gaussians(model: pm.Model) -> list[Graph]:

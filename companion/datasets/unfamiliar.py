@@ -1,6 +1,6 @@
 """Make images unlike any that a network of digits was trained on: noise, and rotated digits.
 
-Explained in the chapters `book/mnist/convolutional`, section "What is no digit at all", and
+Explained in the chapters `book/mnist/strange_images`, section "What is no digit at all", and
 `book/bayes_by_backprop/lenet_refusing`, section "Refusing".
 """
 

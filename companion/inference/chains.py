@@ -96,16 +96,15 @@ def sample(
     callback: Callable[[int, ChainState], None] | None = None,
     progressbar: bool = True,
 ) -> ChainPosterior:
-    r"""Draw from the posterior of a PyMC model, :math:`p(\theta \mid \mathcal{D})`, by chains side by side.
+    r"""Draw from the posterior of a PyMC model by chains side by side.
 
-    The model is lowered to torch once, and all chains move together: a step is one batched computation. The formula,
-    the source and the cost of a sampler are in the docstring of its settings. Ctrl-C returns the draws so far. Under
-    ``torchrun`` each process moves its part of the chains; the first returns all of them, and goes on without the draws
-    of one that was lost, which it names. The others return their own.
+    The draws are those of :math:`p(\theta \mid \mathcal{D}) \propto p(\mathcal{D} \mid \theta) \, p(\theta)`. How a
+    sampler moves, its source and its cost are in the docstring of its settings, such as `companion.sampling.HMC`. The
+    model is lowered to torch once, and all chains move together: a step is one batched computation. Ctrl-C returns the
+    draws so far. Under ``torchrun`` each process moves its part of the chains; the first returns all of them, and goes
+    on without the draws of one that was lost, which it names. The others return their own.
 
-    A model without observations gives draws from its prior. Sampling is for where the answer matters more than the
-    time, and for models of up to some tens of thousands of values; beyond that use a mini-batch sampler, or
-    `companion.inference.fit`.
+    A model without observations gives draws from its prior.
 
     Parameters
     ----------
@@ -174,6 +173,20 @@ def sample(
     >>> posterior = sample(model, 100, warmup=100, chains=4, progressbar=False)
     >>> posterior.draw(50, seed=1)["w_in_1"].shape
     (50, 2, 5)
+
+    Notes
+    -----
+    **Cost.** A step takes the gradients of its sampler for every chain, of all rows or of a mini-batch; their number
+    stands in the docstring of the sampler's settings. Memory holds the draws, one number for each value, chain and draw
+    (8 bytes in float64, 4 in float32), up to `memory`; beside them the sampler's own state, and what one gradient of
+    all chains takes.
+
+    **When not to use it.** Sampling is for where the answer matters more than the time, and for models of up to some
+    tens of thousands of values; beyond that use a sampler of mini-batches, or `companion.inference.fit`. Chains that
+    don't agree say nothing of the posterior: look at R-hat first.
+
+    **Sources.** Those of each sampler stand at its settings. Sountsov, Carroll and Hoffman (2024), "Running Markov
+    chain Monte Carlo on modern hardware and software", for many chains side by side.
     """
     chosen, stored = sampler_named(sampler), Checkpoint.of(checkpoint)
     place = _machine(model, chosen, machine)

@@ -94,8 +94,6 @@ def dropout(
 
     Notes
     -----
-    Gal and Ghahramani (2016), "Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep Learning".
-
     Dropped are the columns of every `torch.nn.Linear` and the input channels of every convolution in a wrapped module,
     and the rows of W in a product x @ W that is written in PyMC, if what the layer reads comes from another layer with
     drawn weights. The weights of recurrent and attention layers and of embeddings are not dropped, and neither are
@@ -103,8 +101,14 @@ def dropout(
     place. A layer that is called at several positions of a row, and a product in PyMC, share one mask among the rows of
     a step, which makes the gradient noisier.
 
-    A step costs one gradient, as for "map", and memory is Adam's. Not for a width that the data decide: it is p that
-    decides it, and more data don't narrow it. Compare the p's by their log score on validation data.
+    **Cost.** A step takes one gradient per restart, as for "map". Memory holds three numbers per value, the value and
+    Adam's two moments of it, and the masks of a step.
+
+    **When not to use it.** Not for a width that the data decide: it is p that decides it, and more data don't narrow
+    it. Compare the p's by their log score on validation data.
+
+    **Sources.** Gal and Ghahramani (2016), "Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep
+    Learning".
     """
     family = Dropout(fraction("p", p, "such as 0.2"))
     return fit(

@@ -130,13 +130,13 @@ def fit(
     -----
     **Cost.** A step takes one gradient of the log density for each restart and each of the `draws`, on the rows of the
     batch. Memory holds the parameters of the family and Adam's two moments of each, for every restart: six numbers per
-    value with "mean-field", and see the classes of `companion.variational` for the others. The rest is what one such
-    gradient takes.
+    value with "mean-field", and see the classes of `companion.variational` for the others, each with its formula. The
+    rest is what one such gradient takes.
 
-    **Not for** discrete variables, which are refused. Not for doubt far from the data, where "mean-field" is too sure;
-    "full-rank", "low-rank" or `laplace` see correlations, and `sample` draws from the posterior itself. A fit finds
-    one mode for each restart, and ``keep="mixture"`` keeps several. On a large network "mean-field" at full weight
-    leaves most weights unused (chapter `book/mnist/pruning`).
+    **When not to use it.** Not for discrete variables, which are refused. Not for doubt far from the data, where
+    "mean-field" is too sure; "full-rank", "low-rank" or `laplace` see correlations, and `sample` draws from the
+    posterior itself. A fit finds one mode for each restart, and ``keep="mixture"`` keeps several. On a large network
+    "mean-field" at full weight leaves most weights unused (chapter `book/mnist/pruning`).
 
     **Sources.** Blundell et al. (2015), "Weight uncertainty in neural networks"; Kucukelbir et al. (2017), "Automatic
     differentiation variational inference".

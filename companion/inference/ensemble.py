@@ -85,13 +85,15 @@ def ensemble(
 
     Notes
     -----
-    Lakshminarayanan, Pritzel and Blundell (2017), "Simple and Scalable Predictive Uncertainty Estimation using Deep
-    Ensembles". They train without a prior, or with weight decay, which is a normal one. Their members see different
-    mini-batches; here all see the same ones.
+    **Cost.** A step takes one gradient per member. Memory holds three numbers per value of each member, the value and
+    Adam's two moments of it.
 
-    A step costs one gradient per member, and memory is Adam's per member. Not for fewer than about five members, and
-    not for a posterior of one mode: every member ends there, and what is left of the spread is nothing. A model without
-    observations gives modes of its prior.
+    **When not to use it.** Not for fewer than about five members, and not for a posterior of one mode: every member
+    ends there, and what is left of the spread is nothing. A model without observations gives modes of its prior.
+
+    **Sources.** Lakshminarayanan, Pritzel and Blundell (2017), "Simple and Scalable Predictive Uncertainty Estimation
+    using Deep Ensembles". They train without a prior, or with weight decay, which is a normal one. Their members see
+    different mini-batches; here all see the same ones.
     """
     count = whole("members", members, 1)
     refuse_the_same(Start.of(start), count, f"members={count}")

@@ -123,12 +123,12 @@ def laplace(
 
     Notes
     -----
-    **Cost** beyond the mode, for :math:`n` values and :math:`K` outputs of the network: "full" takes the smaller of
-    :math:`n` and rows times :math:`K` products with a Jacobian over all rows (:math:`n` products with the Hessian),
-    memory for :math:`n^2` numbers, and time :math:`n^3`; "kronecker" takes :math:`K` backward passes over all rows, and
-    for each layer the squares of its inputs and of its outputs in memory; "diagonal" takes as much time as "full" up to
-    5,000 values and :math:`K` backward passes above, and memory for :math:`n` numbers. A linearised prediction costs
-    about three forward passes for each draw, a sampled one one.
+    **Cost.** A step to the mode takes one gradient. Beyond the mode, for :math:`n` values and :math:`K` outputs of the
+    network: "full" takes the smaller of :math:`n` and rows times :math:`K` products with a Jacobian over all rows
+    (:math:`n` products with the Hessian), memory for :math:`n^2` numbers, and time :math:`n^3`; "kronecker" takes
+    :math:`K` backward passes over all rows, and for each layer the squares of its inputs and of its outputs in memory;
+    "diagonal" takes as much time as "full" up to 5,000 values and :math:`K` backward passes above, and memory for
+    :math:`n` numbers. A linearised prediction costs about three forward passes for each draw, a sampled one one.
 
     **When not to use it.** The posterior around a mode is one of many that a network has, and Laplace sees that one
     alone; compare with `fit` over several restarts. Where the posterior is skewed, near the edge of a support or in a
@@ -138,14 +138,15 @@ def laplace(
 
     **Beside other libraries.** `laplace-torch` and `curvlinops` want a `torch.nn.Module`, a data loader, a likelihood
     of classification or regression, and one normal prior on all weights or on each layer. Here the model may be any of
-    PyMC, with any prior, so neither is used underneath. On a tanh network that both take, `laplace-torch` 0.3 gives the
-    same evidence and the same standard deviations of the logits, to 12 digits, with the whole matrix, the diagonal, and
-    Kronecker factors of layers without a bias; it keeps a block of its own for a bias, which here belongs to its layer.
+    PyMC, with any prior, so neither is used underneath. On a network that both take, 3-5-3 with tanh and three
+    classes, `laplace-torch` 0.3 gives the same evidence and the same standard deviations of the logits, to 12 digits,
+    with the whole matrix, the diagonal, and Kronecker factors of layers without a bias. It keeps a block of its own for
+    a bias, which here belongs to its layer. ``benchmarks/bench_laplace.py`` compares the two.
 
-    MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks"; Ritter et al. (2018), "A Scalable
-    Laplace Approximation for Neural Networks"; Immer et al. (2021), "Improving Predictions of Bayesian Neural Nets via
-    Local Linearization" and "Scalable Marginal Likelihood Estimation for Model Selection in Deep Learning"; Daxberger
-    et al. (2021), "Laplace Redux".
+    **Sources.** MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks"; Ritter et al. (2018), "A
+    Scalable Laplace Approximation for Neural Networks"; Immer et al. (2021), "Improving Predictions of Bayesian Neural
+    Nets via Local Linearization" and "Scalable Marginal Likelihood Estimation for Model Selection in Deep Learning";
+    Daxberger et al. (2021), "Laplace Redux".
     """
     choices = Choices(structure, curvature, subset, scales, predictive, polish, tolerance)
     draws = whole("elbo_draws", elbo_draws, 2)

@@ -104,15 +104,16 @@ def swag(
 
     Notes
     -----
-    Maddox et al. (2019), "A simple baseline for Bayesian uncertainty in deep learning"; Wilson and Izmailov (2020),
-    "Bayesian deep learning and a probabilistic perspective of generalization", for the mixture. The authors take the
-    deviations from the mean as it was at each iterate; here they are from the last mean, so that the covariance of as
-    many iterates as the rank is theirs exactly.
+    **Cost.** A step takes one gradient per trajectory, as for "map". Memory holds, for each value of each trajectory,
+    three numbers of Adam, two for mean and variance, and one for each column of D, of which there are K.
 
-    A step costs one gradient of the log density, as for "map". Memory is that of Adam and rank + 2 times the values.
+    **When not to use it.** Not for a posterior whose scale matters: the width follows the rate and the size of the
+    mini-batches as much as the posterior. The record's ELBO says how far off it is.
 
-    Not for a posterior whose scale matters: the width follows the rate and the size of the mini-batches as much as the
-    posterior. The record's ELBO says how far off it is.
+    **Sources.** Maddox et al. (2019), "A simple baseline for Bayesian uncertainty in deep learning"; Wilson and
+    Izmailov (2020), "Bayesian deep learning and a probabilistic perspective of generalization", for the mixture. The
+    authors take the deviations from the mean as it was at each iterate; here they are from the last mean, so that the
+    covariance of as many iterates as the rank is theirs exactly.
     """
     begin, place, path = Start.of(start), machine_for(model, machine), Trajectory.of(trajectory)
     if isinstance(learning_rate, Rates):

@@ -60,7 +60,8 @@ class Machine:
         on a GPU, which takes less memory.
     threads
         Number of the processor's threads that a fit uses. "auto" measures whether several of them, as many as torch
-        uses in the session, are faster than one.
+        uses in the session, are faster than one. A fit that is expected to take less than two seconds isn't measured:
+        it uses one, unless its largest tensor has 2**18 numbers or more.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Figures of the book: data, fits, predictions and scores, drawn with matplotlib.
 
 Explained in the chapters on the moons (`book/pymc/moons`), on breast cancer (`book/pymc/breast_cancer_decisions`), on
-images (`book/mnist/convolutional`) and on regression (`book/bayes_by_backprop/regression`). Every function draws on the
-axes it is given, or on new ones, and returns them; those that draw several panels return their figure. Figures have an
-opaque white background, so that they read the same in light and dark pages.
+images (`book/mnist/strange_images`) and on regression (`book/bayes_by_backprop/regression`). Every function draws on
+the axes it is given, or on new ones, and returns them; those that draw several panels return their figure. Figures have
+an opaque white background, so that they read the same in light and dark pages.
 """
 
 from companion.plots.bands import regression_band
@@ -17,7 +17,7 @@ from companion.plots.images import filters_with_uncertainty, image_grid, image_p
 from companion.plots.language import words
 from companion.plots.scores import decision_curves, interval_plot, reliability_diagram, risk_coverage
 from companion.plots.sketches import flipout_sketch, network_sketch, reparameterisation_sketch
-from companion.plots.style import CLASS_COLORS, use_style
+from companion.plots.style import CLASS_COLORS, tint_map, use_style
 from companion.plots.surfaces import decision_lines, probability_surface, uncertainty_panels, uncertainty_surface
 from companion.plots.ticks import plain_numbers
 
@@ -48,6 +48,7 @@ __all__ = [
     "risk_coverage",
     "score_histograms",
     "snr_histogram",
+    "tint_map",
     "uncertainty_panels",
     "uncertainty_surface",
     "use_style",

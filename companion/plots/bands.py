@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from companion.datasets import Measurements
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import INK, new_axes
+from companion.plots.style import INK, legend_below, new_axes, share_labels
 from companion.uncertainty import Interval
 
 __all__ = ["regression_band"]
@@ -30,12 +30,14 @@ def regression_band(
     color: str = "C0",
     label: str = "mean of the draws",
     ylim: tuple[float, float] | None = None,
+    legend: bool = True,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a predicted curve, the bands around it, and the measurements it was learned from.
 
-    Dotted lines mark where the measurements end; beyond them no measurement guides the network.
+    Dotted lines mark where the measurements end; beyond them no measurement guides the network. The legend stands below
+    the axes: curves and bands go from edge to edge, and leave it no room inside.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ def regression_band(
         Name of the curve in the legend.
     ylim
         Limits of the vertical axis; by default, all that is drawn fits in.
+    legend
+        Whether the axes have a legend; panels of one figure may share one.
     title
         Title of the axes.
     ax
@@ -97,5 +101,7 @@ def regression_band(
         for end in (data.x.min(), data.x.max()):
             ax.axvline(end, color=INK, linestyle=":", linewidth=0.8)
     ax.set(xlabel=say("x"), ylabel=say("y"), title=title or "", xlim=(inputs.min(), inputs.max()), ylim=ylim)
-    ax.legend(loc="upper left")
+    share_labels(ax)
+    if legend:
+        legend_below(ax)
     return ax

@@ -9,19 +9,18 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from sklearn import metrics
 
 from companion.datasets import check_labels
 from companion.errors import DataError
 from companion.plots.language import say
-from companion.plots.style import CLASS_COLORS, INK, new_axes
+from companion.plots.style import new_axes, share_labels, tint_map
 
 __all__ = ["confusion_matrix"]
 
-_QUIET = "#9aa5ad"
-"""Grey for the counts of right answers."""
+_LOUD, _QUIET = "black", "#66717a"
+"""Ink for the counts of errors, and grey for those of right answers; both can be read in dark pages, too."""
 
 
 def confusion_matrix(
@@ -66,14 +65,13 @@ def confusion_matrix(
     top = max(1, errors.max())
     ax.imshow(
         np.ma.masked_array(errors, right),
-        cmap=sns.light_palette(CLASS_COLORS[1], as_cmap=True),
+        cmap=tint_map(1),
         vmax=top,
         vmin=0,
     )
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            dark = errors[row, column] > 0.6 * top
-            color = _QUIET if right[row, column] else "white" if dark else INK
+            color = _QUIET if right[row, column] else _LOUD
             ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
     names = [say(name) for name in class_names]
     ax.set_xticks(range(classes), names)
@@ -83,4 +81,4 @@ def confusion_matrix(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set(xlabel=say("predicted class"), ylabel=say("true class"), title=title or "")
-    return ax
+    return share_labels(ax)

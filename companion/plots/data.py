@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from companion.datasets import Observations
 from companion.errors import DataError
 from companion.plots.language import say
-from companion.plots.style import CLASS_COLORS, INK, new_axes
+from companion.plots.style import CLASS_COLORS, INK, legend_below, new_axes, share_labels
 
 __all__ = ["data_scatter", "predicted_labels", "scatter_classes"]
 
@@ -55,7 +55,7 @@ def data_scatter(
     scatter_classes(ax, data.x, data.y, class_names, size)
     ax.set(xlabel=feature_names[0], ylabel=feature_names[1], title=title or "")
     ax.legend(loc="best")
-    return ax
+    return share_labels(ax)
 
 
 def predicted_labels(
@@ -106,7 +106,8 @@ def predicted_labels(
         label=say("wrong ({})", len(wrong)),
     )
     ax.set(xlabel=feature_names[0], ylabel=feature_names[1], title=title or "")
-    ax.legend(loc="best")
+    share_labels(ax)
+    legend_below(ax)  # points are everywhere
     return ax
 
 

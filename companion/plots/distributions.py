@@ -1,7 +1,7 @@
 """Figures of how scores and weights are distributed, and of what pruning costs.
 
-Explained in the chapters `book/mnist/convolutional` (scores), `book/mnist/pruning` (signal-to-noise ratios and pruning)
-and `book/bayes_by_backprop/lenet` (weights).
+Explained in the chapters `book/mnist/strange_images` (scores), `book/mnist/pruning` (signal-to-noise ratios and
+pruning) and `book/bayes_by_backprop/lenet` (weights).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from companion.checks import fraction, positive, whole
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import INK, dashes, head, new_axes
+from companion.plots.style import INK, dashes, head, new_axes, share_labels
 from companion.plots.ticks import plain_numbers
 
 __all__ = ["pruning_curve", "score_histograms", "snr_histogram", "weight_posteriors"]
@@ -92,7 +92,7 @@ def score_histograms(
         )
     ax.set(xlabel=say(xlabel), ylabel=say("density" if density else "points"), title=title or "")
     ax.legend()
-    return plain_numbers(ax)
+    return plain_numbers(share_labels(ax))
 
 
 def snr_histogram(
@@ -288,4 +288,4 @@ def pruning_curve(
     if log:
         ax.set(xscale="log", xlim=(110, 0.9 * x[-1]))
     ax.legend()
-    return plain_numbers(ax)
+    return plain_numbers(share_labels(ax))

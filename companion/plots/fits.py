@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import norm, rankdata
@@ -15,9 +16,11 @@ from scipy.stats import norm, rankdata
 from companion import compat
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import dashes, new_axes, new_panels
+from companion.plots.style import dashes, head, legend_below, new_axes, new_panels, share_labels
 
 __all__ = ["chain_ranks", "elbo_history", "parameter_paths", "weight_intervals", "weight_traces"]
+
+_FAINT = (0.2, 0.5)  # opacity of the loss of single steps: where they are many, they overlap
 
 
 def elbo_history(
@@ -69,14 +72,17 @@ def elbo_history(
         color = colors[k] if colors else f"C{k}"
         mean = np.convolve(history, np.ones(window) / window, mode="valid")
         every = max(1, len(history) // 3000)  # more points than pixels only make the picture larger
-        ax.plot(np.arange(0, len(history), every), history[::every], color=color, alpha=0.15, linewidth=0.5)
+        single = np.arange(0, len(history), every)
+        alpha = float(np.clip(12 / np.sqrt(len(single) * len(histories)), *_FAINT))
+        ax.plot(single, history[single], color=color, alpha=alpha, linewidth=0.7, zorder=1.5)
         steps = np.arange(window - 1, len(history))
         ax.plot(steps, mean, color=color, linestyle=dashes(k), linewidth=1.8, label=name)
         tops.append(np.quantile(mean, 0.95))
         lowest.append(mean.min())
     ax.set(xlabel=say("step"), ylabel=say(ylabel), title=title or "", ylim=_limits(min(lowest), max(tops)))
+    share_labels(ax)
     if len(histories) > 1:
-        ax.legend(loc="upper right")
+        legend_below(ax)
     return ax
 
 
@@ -146,13 +152,15 @@ def parameter_paths(
         ax.set(xlabel=say("step"), ylabel=say(label))
         ax.locator_params(axis="x", nbins=4)
         for line, moves in zip(ax.lines, [] if moving is None else moving, strict=False):
-            line.set(linewidth=1.9 if moves else 0.6, alpha=1.0 if moves else 0.45)
+            line.set(linewidth=1.9 if moves else 0.6, alpha=1.0 if moves else 0.6)
     if groups:
-        axes[1].legend(loc="upper left", fontsize=8)
+        legend_below(axes[1], fontsize=8)
     return axes
 
 
-def weight_traces(posterior: Any, names: Sequence[str] | None = None, *, label: str = "weight") -> Any:
+def weight_traces(
+    posterior: Any, names: Sequence[str] | None = None, *, label: str = "weight", title: str | None = None
+) -> Any:
     """Draw each variable's marginal densities and its draws, with ArviZ.
 
     Parameters
@@ -163,6 +171,8 @@ def weight_traces(posterior: Any, names: Sequence[str] | None = None, *, label: 
         Names of the variables to show; all by default.
     label
         What the variables are; ArviZ 1 labels the axes by itself.
+    title
+        Title of the figure.
 
     Returns
     -------
@@ -178,7 +188,10 @@ def weight_traces(posterior: Any, names: Sequence[str] | None = None, *, label: 
     missing = [name for name in names or [] if name not in known]
     if missing:
         raise ModelError(f"no draws of {missing}; the posterior has {known}.")
-    return compat.plot_trace(posterior, list(names or known), [say(word) for word in (label, "density", "draw")])
+    drawn = compat.plot_trace(posterior, list(names or known), [say(word) for word in (label, "density", "draw")])
+    if title is not None:
+        head(plt.gcf(), title)
+    return drawn
 
 
 def weight_intervals(
@@ -229,7 +242,7 @@ def weight_intervals(
         if prior_scale is not None:
             reach = norm.ppf(ends[2], scale=prior_scale)
             ax.axvspan(-reach, reach, color="0.9", linewidth=0)
-        ax.axvline(0, color="0.6", linewidth=0.8)
+        ax.axvline(0, color="0.5", linewidth=0.8)
         ax.hlines(rows, low, high, color=f"C{k}", linewidth=2)
         ax.plot(middle.ravel(), rows.ravel(), "o", color=f"C{k}", markersize=3)
         ax.set(

@@ -1,6 +1,6 @@
 """Figures of images, of what a network predicts for them, and of its filters.
 
-Explained in the chapter `book/mnist/convolutional`. Each function makes a figure of its own, as wide as the page.
+Explained in the chapter `book/mnist/strange_images`. Each function makes a figure of its own, as wide as the page.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ __all__ = ["filters_with_uncertainty", "image_grid", "image_predictions"]
 WIDTH = 7.2
 """Width of the page, in inches."""
 
-TRUE, WRONG, OTHER = *CLASS_COLORS, "#c3cbd1"
+TRUE, WRONG, OTHER = *CLASS_COLORS, "#8b959d"
 """Colours of the true class, of a wrong class that is predicted, and of the other classes."""
+
+_GRID = "#c3cbd1"
 
 
 def image_grid(
@@ -257,7 +259,7 @@ def _label_bars(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7)
     ax.set(xlim=(0, 1.02), ylim=(len(names) - 0.4, -0.6))
     ax.tick_params(length=0, pad=2)
-    ax.grid(axis="x", linewidth=0.4, color=OTHER)
+    ax.grid(axis="x", linewidth=0.4, color=_GRID)
     ax.set_axisbelow(True)
     ax.spines["bottom"].set_visible(False)
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from companion.errors import ModelError
 from companion.plots.language import say
-from companion.plots.style import INK, dashes, new_axes
+from companion.plots.style import INK, dashes, legend_below, new_axes, share_labels
 from companion.plots.ticks import plain_numbers
 from companion.uncertainty import Estimate, Reliability, RiskCoverage
 
@@ -70,7 +70,7 @@ def reliability_diagram(
         if curve.low is not None and curve.high is not None:
             bars = np.clip([happened - curve.low, curve.high - happened], 0, None)
             bars[0] = np.minimum(bars[0], happened - ends[0] / 2)  # no end of a bar where log-odds are infinite
-            ax.errorbar(stated, happened, bars, color=f"C{k}", linewidth=1.2, alpha=0.5, linestyle=dashes(k))
+            ax.errorbar(stated, happened, bars, color=f"C{k}", linewidth=1.2, alpha=0.7, linestyle=dashes(k))
         size = 12 + 220 * curve.count / curve.count.sum()
         style = {"s": size, "color": f"C{k}", "marker": _MARKERS[k % 5], "edgecolor": "white", "alpha": 0.85}
         ax.scatter(stated, happened, **style, zorder=3, clip_on=False, label=say(name))
@@ -85,7 +85,7 @@ def reliability_diagram(
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     if legend:
         ax.legend(loc="upper left", markerscale=0.7)
-    return ax
+    return share_labels(ax)
 
 
 def decision_curves(
@@ -153,7 +153,7 @@ def decision_curves(
         plain_numbers(ax)
     if legend:
         ax.legend()
-    return ax
+    return share_labels(ax)
 
 
 def risk_coverage(
@@ -161,6 +161,7 @@ def risk_coverage(
     *,
     least: float = 0.0,
     mark: float | None = None,
+    legend: bool = True,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -174,6 +175,8 @@ def risk_coverage(
         Coverage at which the axis begins, from 0 to below 1. At small coverages a curve jumps with every single error.
     mark
         Coverage at which to draw a dashed line, such as one that the text speaks of.
+    legend
+        Whether the axes have a legend, below them; panels of one figure may share one.
     title
         Title of the axes.
     ax
@@ -202,7 +205,9 @@ def risk_coverage(
         xlim=(least, 1),
         ylim=(0, 1.05 * highest or None),
     )
-    ax.legend(loc="upper left")
+    share_labels(ax)
+    if legend:
+        legend_below(ax)
     return ax
 
 
@@ -245,8 +250,8 @@ def interval_plot(
             )
         low, median, high = np.quantile(results, [0.05, 0.5, 0.95])
         jitter = row + 0.22 * np.linspace(-1, 1, len(results)) * (len(results) > 1)
-        ax.plot([low, high], [row, row], color="C0", linewidth=5, alpha=0.25, solid_capstyle="butt")
-        ax.scatter(results, jitter, s=8, color=INK, alpha=0.45, linewidth=0)
+        ax.plot([low, high], [row, row], color="C0", linewidth=5, alpha=0.35, solid_capstyle="butt")
+        ax.scatter(results, jitter, s=8, color=INK, alpha=0.6, linewidth=0)
         ax.plot([median, median], [row - 0.3, row + 0.3], color="C1", linewidth=2.5)
     if mark is not None:
         ax.axvline(mark, color=INK, linestyle="--", linewidth=1)

@@ -22,9 +22,17 @@ __all__ = ["flipout_sketch", "network_sketch", "reparameterisation_sketch"]
 
 
 def network_sketch(
-    widths: Sequence[int], names: Sequence[str], *, title: str | None = None, ax: Axes | None = None
+    widths: Sequence[int],
+    names: Sequence[str],
+    *,
+    weights: ArrayLike | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the units of a dense network as circles, layer by layer, and each weight as a line between two of them.
+
+    On its line a weight may have its number, as in a plain network, or its normal density, as in a Bayesian one. The
+    densities share one scale: the foot of each reaches from -3 to 3, and the tick on it is at zero.
 
     Parameters
     ----------
@@ -32,6 +40,9 @@ def network_sketch(
         Number of units of each layer, inputs and outputs included.
     names
         Name of each layer, written above it.
+    weights
+        What stands on the lines: a number for each (weights,), or its mean and standard deviation (weights, 2). Their
+        order is that of the lines: layer by layer, unit by unit from below, and from its lowest line to its highest.
     title
         Title of the axes.
     ax
@@ -40,27 +51,87 @@ def network_sketch(
     Raises
     ------
     ModelError
-        If there are fewer than two layers, a layer has no unit, or names and layers differ in number.
+        If there are fewer than two layers, a layer has no unit, names and layers differ in number, or the weights
+        aren't as many as the lines, not finite, or have a standard deviation that isn't positive.
+
+    Notes
+    -----
+    Blundell et al. (2015), "Weight Uncertainty in Neural Networks", figure 1.
     """
     if len(widths) < 2 or min(widths) < 1 or len(names) != len(widths):
         raise ModelError(
             f"widths {list(widths)} and names {list(names)}; expected at least two layers of one unit or more, with a "
             "name for each."
         )
-    ax = new_axes(ax, (7.2, 3.0))
     tallest = max(widths)
-    places = [[(k, (tallest - width) / 2 + unit) for unit in range(width)] for k, width in enumerate(widths)]
-    for layer, following in pairwise(places):
-        for start in layer:
-            for end in following:
-                ax.plot(*zip(start, end, strict=True), color=CLASS_COLORS[0], linewidth=0.8, zorder=1)
+    places = [[(k, tallest * (unit + 0.5) / width - 0.5) for unit in range(width)] for k, width in enumerate(widths)]
+    lines = np.array([(a, b) for layer, following in pairwise(places) for a in layer for b in following], dtype=float)
+    on_lines = _on_lines(weights, len(lines))
+    ax = new_axes(ax, (5.6, 2.6))
+    for start, end in lines:
+        ax.plot(*zip(start, end, strict=True), color=CLASS_COLORS[0], linewidth=0.8, zorder=1)
     for name, layer in zip(names, places, strict=True):
         across, up = zip(*layer, strict=True)
         ax.scatter(across, up, s=220, facecolor="white", edgecolor=INK, linewidth=1.2, zorder=2)
-        ax.text(across[0], tallest - 0.3, name, ha="center", va="bottom", fontsize=9)
-    ax.set(title=title or "", xlim=(-0.4, len(widths) - 0.6), ylim=(-0.6, tallest + 0.5))
+        ax.annotate(name, (across[0], tallest - 1), (0, 12), textcoords="offset points", ha="center", fontsize=9)
+    if on_lines is not None:
+        for place, weight in zip(_clear_places(lines), on_lines, strict=True):
+            mark = _density if len(weight) == 2 else _number
+            mark(ax, place, *weight)
+    ax.set(title=title or "", xlim=(-0.4, len(widths) - 0.6), ylim=(-0.4, tallest - 0.4))
     ax.set_axis_off()
     return ax
+
+
+def _on_lines(weights: ArrayLike | None, lines: int) -> np.ndarray | None:
+    """Read what stands on the lines: numbers (weights, 1), or means and standard deviations (weights, 2)."""
+    if weights is None:
+        return None
+    found = np.asarray(weights, dtype=float)
+    if found.shape not in ((lines,), (lines, 2)) or not np.isfinite(found).all():
+        raise ModelError(
+            f"weights of shape {found.shape} for {lines} lines; expected a finite number for each, or a mean and a "
+            "standard deviation."
+        )
+    if found.ndim == 2 and found[:, 1].min() <= 0:
+        raise ModelError(f"the smallest standard deviation is {found[:, 1].min()}; expected positive numbers.")
+    return found.reshape(lines, -1)
+
+
+def _clear_places(lines: np.ndarray) -> list[np.ndarray]:
+    """Find a place on each line (lines, ends, 2) that is far from the other lines and from the places found before."""
+    along = np.linspace(0.25, 0.75, 51)
+    found: list[np.ndarray] = []
+    for k, (start, end) in enumerate(lines):
+        candidates = start + along[:, None] * (end - start)
+        others = np.delete(lines, k, axis=0)
+        beside = others[others[:, 0, 0] == start[0]]
+        heights = beside[:, 0, 1] + along[:, None] * (beside[:, 1, 1] - beside[:, 0, 1])
+        room = np.abs(heights - candidates[:, 1:]).min(axis=1, initial=1.0)
+        for place in found:
+            room = np.minimum(room, 0.5 * np.abs((candidates - place) * (2, 1)).max(axis=1))
+        found.append(candidates[np.argmax(np.minimum(room, 0.4) - 0.1 * np.abs(along - 0.5))])
+    return found
+
+
+def _number(ax: Axes, place: np.ndarray, weight: float) -> None:
+    """Write a weight on its line."""
+    box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+    words = f"{weight:.1f}".replace("-", "\N{MINUS SIGN}")
+    ax.text(place[0], place[1], words, ha="center", va="center", fontsize=10, bbox=box)
+
+
+def _density(ax: Axes, place: np.ndarray, mean: float, sd: float) -> None:
+    """Draw the density of a weight on its line, its foot from -3 to 3."""
+    wide, high = 0.22, 0.34
+    at = np.linspace(-3, 3, 121)
+    across, foot = place[0] + wide * at / 6, place[1] - high / 2
+    up = foot + high * norm.pdf(at, mean, sd)
+    ax.fill_between(across, foot, up, color="white", zorder=3)
+    ax.fill_between(across, foot, up, color=CLASS_COLORS[1], alpha=0.3, linewidth=0, zorder=3)
+    ax.plot(across, up, color=CLASS_COLORS[1], linewidth=1.6, zorder=4)
+    ax.plot(across[[0, -1]], [foot, foot], color=INK, linewidth=0.8, zorder=4)
+    ax.plot(place[[0, 0]], [foot - 0.06, foot + 0.06], color=INK, linewidth=0.8, zorder=4)
 
 
 def reparameterisation_sketch(

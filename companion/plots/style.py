@@ -14,7 +14,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
+from companion.errors import ModelError
 from companion.plots.language import speak
 
 __all__ = [
@@ -23,9 +25,12 @@ __all__ = [
     "LINE_COLORS",
     "dashes",
     "head",
+    "legend_below",
     "new_axes",
     "new_panels",
     "probability_map",
+    "share_labels",
+    "tint_map",
     "uncertainty_map",
     "use_style",
 ]
@@ -33,12 +38,13 @@ __all__ = [
 CLASS_COLORS = ("#1f5f8b", "#c8553d")
 """Blue for class 0 and red for class 1; they differ in lightness too, for readers who can't tell the hues apart."""
 
-LINE_COLORS = (*CLASS_COLORS, "#439e8e", "#9e8eef", "#2b2b2b")
+LINE_COLORS = (*CLASS_COLORS, "#439e8e", "#8c7dfa", "#2b2b2b")
 """Colours of lines in their order: any two differ for all readers, those with deuteranopia or protanopia among them.
 
-Their smallest distance by CIEDE2000 is 21 in the three ways of seeing; `tests/plots/test_style.py` measures it by the
+Their smallest distance by CIEDE2000 is 21.7 in the three ways of seeing; `tests/plots/test_style.py` measures it by the
 matrices of Machado, Oliveira and Fernandes (2009), "A Physiologically-Based Model for Simulation of Color Vision
-Deficiency". In a dark page, which turns light into dark and keeps the hues, some come closer: `DASHES` tell them apart.
+Deficiency". Each has a contrast of 3 or more with white paper, and with a dark page, which turns light into dark and
+keeps the hues. There some colours come closer to each other: `DASHES` tell them apart.
 """
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -48,6 +54,10 @@ One more than there are colours: a sixth line has the first colour again, and no
 """
 
 INK = "#22303c"
+
+_TINTS = ("#5fa5e0", "#f08c74")  # of the classes' colours, those on which black words can still be read
+_GAP = 0.06  # from the words of an axis to the legend below them, in inches
+_WIDER = 1.15  # at least so much the layout widens axes that are still where matplotlib put them first
 
 
 def use_style(language: str = "en") -> None:
@@ -137,12 +147,75 @@ def new_panels(
     return list(panels.ravel())
 
 
+def legend_below(ax: Axes, **more: Any) -> None:
+    """Set the legend of some axes below them, where it covers nothing that is drawn, in as many columns as fit.
+
+    Parameters
+    ----------
+    ax
+        Axes whose lines have labels, and whose horizontal axis has its own already.
+    more
+        Settings of `matplotlib.axes.Axes.legend`.
+    """
+    words = ax.xaxis.get_tightbbox()
+    inches = 0.0 if words is None else (ax.bbox.y0 - words.y0) / ax.figure.dpi
+    place = ax.transAxes + ScaledTranslation(0, -inches - _GAP, ax.figure.dpi_scale_trans)
+    for columns in range(max(1, len(ax.get_legend_handles_labels()[1])), 0, -1):
+        legend = ax.legend(
+            loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=place, borderaxespad=0, ncols=columns, **more
+        )
+        if legend.get_window_extent().width <= _WIDER * ax.bbox.width:
+            break
+
+
+def share_labels(ax: Axes) -> Axes:
+    """Take away the labels that a panel has in common with another one on its left, or below it.
+
+    Parameters
+    ----------
+    ax
+        Axes with labels, alone or among the panels of a figure. An axis that isn't shared keeps its label.
+    """
+    own = ax.get_subplotspec()
+    if own is not None:
+        left, below = (
+            [spec for other in group.get_siblings(ax) if (spec := other.get_subplotspec())]
+            for group in (ax.get_shared_y_axes(), ax.get_shared_x_axes())
+        )
+        if any(spec.rowspan == own.rowspan and spec.colspan.start < own.colspan.start for spec in left):
+            ax.set_ylabel("")
+        if any(spec.colspan == own.colspan and spec.rowspan.start > own.rowspan.start for spec in below):
+            ax.set_xlabel("")
+    return ax
+
+
 def probability_map() -> Colormap:
     """Make the colour map of probabilities: from a tint of class 0's colour over near-white to a tint of class 1's.
 
     Near-white stands at one half, and points in the colours of the classes stand out on the tints.
     """
     return LinearSegmentedColormap.from_list("probability", ["#86adc9", "#faf8f3", "#e6a594"])
+
+
+def tint_map(label: int) -> Colormap:
+    """Make the colour map of counts and shares that are written into their cells: from near-white to a class's tint.
+
+    Black words have a contrast of 4.5 or more with every colour of the map, in light pages and in dark ones, which turn
+    both around. No map that goes on to full colours has an ink for its middle that does so in both.
+
+    Parameters
+    ----------
+    label
+        Label of the class whose tint it ends with, 0 or 1.
+
+    Raises
+    ------
+    ModelError
+        If the label is another.
+    """
+    if label not in (0, 1):
+        raise ModelError(f"label={label!r}; expected 0 for the map that ends in blue, or 1 for the one in red.")
+    return LinearSegmentedColormap.from_list("tint", ["#f5f4f2", _TINTS[label]])
 
 
 def uncertainty_map() -> Colormap:

@@ -22,7 +22,15 @@ from companion.datasets import Observations
 from companion.errors import ModelError
 from companion.plots.data import scatter_classes
 from companion.plots.language import say
-from companion.plots.style import CLASS_COLORS, INK, new_axes, probability_map, uncertainty_map
+from companion.plots.style import (
+    CLASS_COLORS,
+    INK,
+    legend_below,
+    new_axes,
+    probability_map,
+    share_labels,
+    uncertainty_map,
+)
 from companion.prediction import Grid, check_probabilities, mean_probabilities
 
 __all__ = ["decision_lines", "probability_surface", "uncertainty_panels", "uncertainty_surface"]
@@ -276,8 +284,6 @@ def _finish(
     """Lay the observations over the surface, with a legend if the classes have names, and name the axes."""
     if data is not None:
         scatter_classes(ax, data.x, data.y, class_names or _NAMES, size)
-        if class_names:
-            ax.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3, fontsize=8)
     ax.set(
         xlabel=feature_names[0],
         ylabel=feature_names[1],
@@ -285,4 +291,7 @@ def _finish(
         xlim=(grid.x1.min(), grid.x1.max()),
         ylim=(grid.x2.min(), grid.x2.max()),
     )
+    share_labels(ax)
+    if data is not None and class_names:
+        legend_below(ax, fontsize=8, markerscale=1.5)
     return ax

@@ -1,7 +1,7 @@
 """Priors over the weights of a torch module: each serves as variables of a PyMC model and as sites of a Pyro model.
 
 Explained in the chapters `book/mnist/hierarchical` (scales that are learned for every layer, every parameter or every
-input), `book/mnist/convolutional` (scales that follow the fan-in) and `book/bayes_by_backprop/design_choices` (a
+input), `book/mnist/convolutional` (scales that follow the fan-in) and `book/bayes_by_backprop/design_rivals` (a
 comparison of priors).
 
 Examples

@@ -1,6 +1,6 @@
 """Normal priors with a fixed scale: one for all weights, or one that follows the number of inputs of a unit.
 
-Explained in the chapters `book/bayes_by_backprop/design_choices`, section "Which prior?" (scales), and
+Explained in the chapters `book/bayes_by_backprop/design_rivals`, section "Which prior?" (scales), and
 `book/mnist/convolutional`, section "The network" (fan-in).
 """
 

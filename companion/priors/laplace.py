@@ -1,7 +1,7 @@
 # mypy: untyped-calls-exclude="pyro"
 """A prior with a sharp peak at zero and heavier tails than a normal: the Laplace distribution.
 
-Explained in the chapter `book/bayes_by_backprop/design_choices`, section "Which prior?".
+Explained in the chapter `book/bayes_by_backprop/design_rivals`, section "Which prior?".
 """
 
 from __future__ import annotations

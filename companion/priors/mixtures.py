@@ -1,7 +1,7 @@
 # mypy: untyped-calls-exclude="pyro"
 """Priors that mix a narrow and a wide distribution: most weights lie near 0, and a few are as large as they need.
 
-Explained in the chapters `book/bayes_by_backprop/design_choices`, section "Which prior?" (the scale mixture), and
+Explained in the chapters `book/bayes_by_backprop/design_rivals`, section "Which prior?" (the scale mixture), and
 `book/pymc/moons`, section "Why join two crafts" (spike and slab).
 """
 

@@ -2,7 +2,7 @@
 """Priors that shrink all weights but let single ones, or all weights of single units, escape: horseshoes.
 
 Explained in `book/reference/how_a_fit_works`, section "On disk"; the chapter
-`book/bayes_by_backprop/design_choices` compares the horseshoe with other priors.
+`book/bayes_by_backprop/design_rivals` compares the horseshoe with other priors.
 """
 
 from __future__ import annotations

@@ -163,11 +163,6 @@ class HMC(Proposals):
     the interval evenly, and accepts the end with probability :math:`\min(1, e^{-\Delta H})`. The warm-up learns the
     step size by dual averaging, the mass in Stan's windows, and :math:`T` by the gradient of ChEES.
 
-    Cost: one gradient for each leapfrog step, :math:`\lceil u T / \epsilon \rceil` of them for a draw, often 5 to 50;
-    about eight numbers for each value of each chain, and the matrix of a dense mass. Not for mini-batches, whose noise
-    no proposal survives, and not for posteriors of many more than a hundred thousand values: use stochastic gradients
-    there.
-
     Parameters
     ----------
     mass
@@ -188,8 +183,15 @@ class HMC(Proposals):
 
     Notes
     -----
-    Neal (2011), "MCMC using Hamiltonian dynamics"; Hoffman, Radul and Sountsov (2021), "An adaptive-MCMC scheme for
-    setting trajectory lengths in Hamiltonian Monte Carlo".
+    **Cost.** One gradient for each leapfrog step, :math:`\lceil u T / \epsilon \rceil` of them for a draw, often 5 to
+    50. Memory holds about eight numbers for each value of each chain, and the matrix of a dense mass.
+
+    **When not to use it.** Not for mini-batches, whose noise no proposal survives, and not for posteriors of many more
+    than a hundred thousand values: use stochastic gradients there.
+
+    **Sources.** Neal (2011), "MCMC using Hamiltonian dynamics"; Hoffman, Radul and Sountsov (2021), "An adaptive-MCMC
+    scheme for setting trajectory lengths in Hamiltonian Monte Carlo"; Hoffman and Gelman (2014), "The No-U-Turn
+    sampler", for dual averaging.
     """
 
     @property

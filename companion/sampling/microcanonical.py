@@ -43,10 +43,6 @@ class MCLMC(FullBatch):
     the energy, and with it the bias, stays small. The warm-up learns :math:`\epsilon` from that error, the mass in
     Stan's windows, and the length :math:`L`, over which a direction is forgotten, from the autocorrelation time.
 
-    Cost: two gradients in a step, and five numbers for each value of each chain. A draw is kept every `thin` steps. Not
-    where a bias of some hundredths of a standard deviation matters: use `AdjustedMCLMC` or `companion.sampling.HMC`
-    there. Not for mini-batches, nor for a single value.
-
     Parameters
     ----------
     energy_error
@@ -63,9 +59,15 @@ class MCLMC(FullBatch):
 
     Notes
     -----
-    Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte Carlo"; Robnik and Seljak (2024),
-    "Fluctuation without dissipation: microcanonical Langevin Monte Carlo"; for neural networks, started from an
-    ensemble: Sommer, Robnik, Nozadze, Seljak and Rügamer (2025), "Microcanonical Langevin ensembles".
+    **Cost.** Two gradients in a step, and a draw is kept every `thin` steps. Memory holds five numbers for each value
+    of each chain, and the matrix of a dense mass.
+
+    **When not to use it.** Not where a bias of some hundredths of a standard deviation matters: use `AdjustedMCLMC` or
+    `companion.sampling.HMC` there. Not for mini-batches, nor for a single value.
+
+    **Sources.** Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte Carlo"; Robnik and
+    Seljak (2024), "Fluctuation without dissipation: microcanonical Langevin Monte Carlo"; for neural networks, started
+    from an ensemble: Sommer, Robnik, Nozadze, Seljak and Rügamer (2025), "Microcanonical Langevin ensembles".
     """
 
     energy_error: float = 5e-4
@@ -105,11 +107,24 @@ class MCLMC(FullBatch):
 class AdjustedMCLMC(Proposals):
     r"""Microcanonical Monte Carlo whose trajectories are accepted or rejected, and so without bias.
 
-    The trajectories are those of `MCLMC` without noise on the way, each from a new direction that is drawn evenly from
-    the sphere. The step size is adapted to a share of accepted proposals, and the length of a trajectory by ChEES, as
-    in `companion.sampling.HMC`; both are measured in the coordinates in which the mass is one.
+    A draw begins in a new direction :math:`u` of length 1, drawn evenly from the sphere in :math:`d` dimensions, and
+    moves with constant speed for a time :math:`a T`, with :math:`a` between 0 and 1 as for `companion.sampling.HMC`:
 
-    Cost and limits are those of `companion.sampling.HMC`: one gradient for each step of a trajectory.
+    .. math::
+
+        \dot z = u, \qquad \dot u = (I - u u^\top) \frac{\nabla \log p(z)}{d - 1} .
+
+    The leapfrog moves :math:`z` along :math:`u`, and in between turns :math:`u` towards the gradient :math:`g` for a
+    time :math:`h`, which changes the kinetic energy. With :math:`e = g / \lVert g \rVert` and
+    :math:`\delta = h \lVert g \rVert / (d - 1)`, the end :math:`z'` is accepted with probability
+
+    .. math::
+
+        \min\Bigl(1, \frac{p(z')}{p(z)} \, e^{-K}\Bigr), \qquad
+        K = (d - 1) \sum_{\text{turns}} \log(\cosh \delta + e \cdot u \, \sinh \delta) .
+
+    The step size is adapted to a share of accepted proposals, and the length :math:`T` by ChEES, both in the
+    coordinates in which the mass is one. Without noise on the way, the motion is that of `MCLMC`.
 
     Parameters
     ----------
@@ -123,7 +138,14 @@ class AdjustedMCLMC(Proposals):
 
     Notes
     -----
-    Robnik, Cohn-Gordon and Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian Monte Carlo".
+    **Cost.** One gradient for each step :math:`\epsilon` of a trajectory, :math:`\lceil a T / \epsilon \rceil` of them
+    for a draw, often 5 to 50. Memory holds about eight numbers for each value of each chain, and the matrix of a dense
+    mass.
+
+    **When not to use it.** Not for mini-batches, whose noise no proposal survives, nor for a single value. Where a
+    small bias does no harm, `MCLMC` moves farther for the same number of gradients.
+
+    **Sources.** Robnik, Cohn-Gordon and Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian Monte Carlo".
     """
 
     target_accept: float = 0.9

@@ -192,14 +192,15 @@ class SGLD(StochasticGradient):
 
     Notes
     -----
-    Welling and Teh (2011), "Bayesian learning via stochastic gradient Langevin dynamics"; Li et al. (2016),
-    "Preconditioned stochastic gradient Langevin dynamics"; Zhang et al. (2020), "Cyclical stochastic gradient MCMC".
-    Zhang et al. leave the noise out in the first part of a cycle, where here it is always there.
+    **Cost.** A step takes one gradient of a mini-batch. In memory a chain holds its position, one number per value, and
+    two more with a preconditioner.
 
-    A step costs one gradient of a mini-batch. A chain holds its position, and two more vectors with a preconditioner.
+    **When not to use it.** Not where `SGHMC` can be used, which relaxes about 1 / friction times as fast at the same
+    step size, nor where all rows fit into a step: then a sampler of all rows has no bias at all.
 
-    Don't use it where `SGHMC` can be used, which relaxes about 1 / friction times as fast at the same step size, or
-    where all rows fit into a step: then a sampler of all rows has no bias at all.
+    **Sources.** Welling and Teh (2011), "Bayesian learning via stochastic gradient Langevin dynamics"; Li et al.
+    (2016), "Preconditioned stochastic gradient Langevin dynamics"; Zhang et al. (2020), "Cyclical stochastic gradient
+    MCMC". Zhang et al. leave the noise out in the first part of a cycle, where here it is always there.
     """
 
     name: ClassVar[str] = "sgld"
@@ -280,15 +281,15 @@ class SGHMC(_WithMomentum):
 
     Notes
     -----
-    Chen, Fox and Guestrin (2014), "Stochastic gradient Hamiltonian Monte Carlo". The integrator is BAOA of Leimkuhler
-    and Matthews (2013), "Rational construction of stochastic numerical methods for molecular sampling", in place of
-    Euler's: it costs the same, and its bias is of the next order.
+    **Cost.** A step takes one gradient of a mini-batch. In memory a chain holds position and momentum, two numbers per
+    value, and two more with a preconditioner.
 
-    A step costs one gradient of a mini-batch. A chain holds position and momentum, and two more vectors with a
-    preconditioner.
+    **When not to use it.** Not where all rows fit into a step: then a sampler of all rows has no bias at all. Where the
+    gradient's noise heats the chain and its temperature shows it, take a smaller step, more rows, or `SGNHT`.
 
-    Don't use it where all rows fit into a step: then a sampler of all rows has no bias at all. Where the gradient's
-    noise heats the chain and its temperature shows it, take a smaller step, more rows, or `SGNHT`.
+    **Sources.** Chen, Fox and Guestrin (2014), "Stochastic gradient Hamiltonian Monte Carlo". The integrator is BAOA of
+    Leimkuhler and Matthews (2013), "Rational construction of stochastic numerical methods for molecular sampling", in
+    place of Euler's: it costs the same, and its bias is of the next order.
     """
 
     name: ClassVar[str] = "sghmc"
@@ -329,16 +330,16 @@ class SGNHT(_WithMomentum):
 
     Notes
     -----
-    Ding et al. (2014), "Bayesian sampling using stochastic gradient thermostats"; Leimkuhler and Shang (2016),
-    "Adaptive thermostats for noisy gradient systems", for the exact step of a friction that may be negative.
+    **Cost.** A step takes one gradient of a mini-batch. In memory a chain holds position and momentum, two numbers per
+    value, and two more with a preconditioner.
 
-    A step costs one gradient of a mini-batch. A chain holds position and momentum, and two more vectors with a
-    preconditioner.
+    **When not to use it.** Not where there are few values: one thermostat for fewer than about ten values swings
+    widely. Nor where gradient noise differs much from value to value, as it does between weights that the data know and
+    others: what the data know best stays too hot. A preconditioner makes it more alike, and `SGHMC`, whose rows come in
+    epochs, feels less of it.
 
-    Don't use it where there are few values: one thermostat for fewer than about ten values swings widely. Nor where
-    gradient noise differs much from value to value, as it does between weights that the data know and others: what the
-    data know best stays too hot. A preconditioner makes it more alike, and `SGHMC`, whose rows come in epochs, feels
-    less of it.
+    **Sources.** Ding et al. (2014), "Bayesian sampling using stochastic gradient thermostats"; Leimkuhler and Shang
+    (2016), "Adaptive thermostats for noisy gradient systems", for the exact step of a friction that may be negative.
     """
 
     name: ClassVar[str] = "sgnht"

@@ -16,6 +16,7 @@ from companion.training.iterates import Iterates
 from companion.training.loop import Halted, Training
 from companion.training.lowering import objective_for
 from companion.training.old_words import takes_old_words
+from companion.training.optimisers import Ivon, WindowedAdagrad
 from companion.training.options import Checkpoint, OptimiserName, Rates, Start, StartKind, Stream, Trajectory
 from companion.training.schedules import Schedule, ScheduleShape, schedule_named, warm_up
 from companion.training.settings import Settings
@@ -32,6 +33,7 @@ __all__ = [
     "Ending",
     "Halted",
     "Iterates",
+    "Ivon",
     "Joint",
     "OptimiserName",
     "Processes",
@@ -48,6 +50,7 @@ __all__ = [
     "TrainingObjective",
     "Trajectory",
     "Valued",
+    "WindowedAdagrad",
     "alive",
     "batches_for",
     "batches_of",

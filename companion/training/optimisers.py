@@ -153,8 +153,13 @@ class WindowedAdagrad:
 
     Notes
     -----
-    A step is at most the rate, and in pure noise about the rate over :math:`\sqrt{10}`. It has no momentum, and in
-    memory ten tensors of the size of each parameter, where Adam has two.
+    **Cost.** A step takes one gradient. Memory holds ten tensors of the size of each parameter, where Adam has two.
+
+    **When not to use it.** Not where steps are few: a step is at most the rate, and in pure noise about the rate over
+    :math:`\sqrt{10}`, without momentum. It is here because PyMC's fits, and the posts, follow it.
+
+    **Sources.** Duchi, Hazan and Singer (2011), "Adaptive subgradient methods for online learning and stochastic
+    optimization", for AdaGrad; the window is PyMC's.
     """
 
     def __init__(self, parameters: Parameters, rates: Mapping[str, float], epsilon: float) -> None:
@@ -209,9 +214,13 @@ class Ivon:
 
     Notes
     -----
-    Shen et al. (2024), "Variational Learning is Effective for Large Deep Networks". It costs what Adam costs in time,
-    and one tensor of the size of the means in memory, where Adam has four. Not for scales that are far too wide at the
-    start: the means then move by whole Newton steps of a curvature that nothing supports.
+    **Cost.** A step takes one gradient per draw, and the time of Adam's. Memory holds one tensor of the size of the
+    means, where Adam has four: three numbers per value in all, with the parameters.
+
+    **When not to use it.** Not for other families than "mean-field". Not for scales that are far too wide at the start:
+    the means then move by whole Newton steps of a curvature that nothing supports.
+
+    **Sources.** Shen et al. (2024), "Variational Learning is Effective for Large Deep Networks".
     """
 
     def __init__(self, parameters: Parameters, mean_rate: float, scale_rate: float, temperature: float) -> None:

@@ -83,10 +83,11 @@ class OptimiserName(StrEnum):
 
     WINDOWED_ADAGRAD = "windowed-adagrad"
     """AdaGrad whose sum of squared gradients holds the last ten steps: the default of `pymc.fit`, then as now, and
-    so what the posts used. For every family."""
+    so what the posts used. For every family; the formula stands at `companion.training.WindowedAdagrad`."""
 
     IVON = "ivon"
-    """Natural gradients for the family "mean-field" at the price of Adam (Shen et al. 2024). The rate of the means is
+    """Natural gradients for the family "mean-field" at the price of Adam (Shen et al. 2024); the formula stands at
+    `companion.training.Ivon`. The rate of the means is
     a share of Newton's step, such as 0.1. That of the scales is what the authors call one minus beta 2: from 0.00001
     for large networks to 0.01 for small models. Their h0, from 0.1 to 1, is ``Start(scale=(rows * h0) ** -0.5)``."""
 

@@ -2,7 +2,7 @@
 
 Explained in the chapters on the moons (`book/pymc/moons`), which splits uncertainty into its parts, on breast cancer
 (`book/pymc/breast_cancer_decisions`), which scores it, decides by it and puts intervals around both, on images
-(`book/mnist/convolutional`), which counts how the draws disagree and detects by it what is unfamiliar, and on bands
+(`book/mnist/strange_images`), which counts how the draws disagree and detects by it what is unfamiliar, and on bands
 around measurements (`book/bayes_by_backprop/band`). Probabilities have the shape (draws, points, classes); those of a
 method without draws are (1, points, classes).
 """

@@ -1,7 +1,7 @@
 """The two parts of predictive uncertainty: what the data leave open, and what we have not learned.
 
 Explained in the chapters `book/pymc/moons`, section "What the uncertainty surface means" (variance), and
-`book/mnist/convolutional`, section "The measures that the field settled on" (entropy).
+`book/mnist/strange_images`, section "The measures that the field settled on" (entropy).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Detection of unfamiliar inputs by a score of suspicion, and thresholds for refusing to answer.
 
-Explained in the chapters `book/mnist/convolutional` (detection) and `book/bayes_by_backprop/lenet_refusing` (refusing).
-The unfamiliar may be images of another kind, or a model's own errors among its right answers:
+Explained in the chapters `book/mnist/strange_images` (detection) and `book/bayes_by_backprop/lenet_refusing`
+(refusing). The unfamiliar may be images of another kind, or a model's own errors among its right answers:
 ``detect(scores[right], scores[wrong])``.
 """
 

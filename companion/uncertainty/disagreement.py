@@ -1,6 +1,6 @@
 """Scores of how much the draws disagree on the class: by their votes, and by labels sampled from them.
 
-Explained in the chapter `book/mnist/convolutional`. Each draw votes for its most probable class alone; a sample of the
+Explained in the chapter `book/mnist/strange_images`. Each draw votes for its most probable class alone; a sample of the
 posterior predictive distribution has a label from each draw's probabilities.
 """
 

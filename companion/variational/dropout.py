@@ -57,6 +57,16 @@ class Dropout:
     ------
     ModelError
         If the probability isn't between 0 and 1.
+
+    Notes
+    -----
+    **Cost.** A step takes one gradient per draw. Memory holds three numbers per value, the value and Adam's two moments
+    of it, and the masks: one number per unit, with "local" one per unit and row.
+
+    **When not to use it.** Not for a width that the data decide: the probability decides it.
+
+    **Sources.** Gal and Ghahramani (2016), "Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep
+    Learning".
     """
 
     probability: float = 0.2

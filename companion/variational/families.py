@@ -76,14 +76,18 @@ class Family(Protocol):
 class MeanField:
     r"""Independent normals: :math:`q(\theta) = \prod_i \mathcal{N}(\theta_i \mid \mu_i, e^{2 \lambda_i})`.
 
-    A step takes one gradient per draw; memory holds six numbers per value, two parameters and Adam's two moments of
-    each. For any number of values. Not where values depend on each other in the posterior and their spread matters:
-    such a q is too narrow, and too sure far from the data.
+    It is for any number of values.
 
     Notes
     -----
-    Hinton and van Camp (1993), "Keeping the neural networks simple by minimizing the description length of the
-    weights"; Graves (2011), "Practical variational inference for neural networks".
+    **Cost.** A step takes one gradient per draw. Memory holds six numbers per value, two parameters and Adam's two
+    moments of each.
+
+    **When not to use it.** Not where values depend on each other in the posterior and their spread matters: such a q is
+    too narrow, and too sure far from the data.
+
+    **Sources.** Hinton and van Camp (1993), "Keeping the neural networks simple by minimizing the description length of
+    the weights"; Graves (2011), "Practical variational inference for neural networks".
     """
 
     name: str = "mean-field"
@@ -111,12 +115,31 @@ class MeanField:
 
 @dataclass(frozen=True)
 class OptimalScales(MeanField):
-    """Independent normals, those of learned scales at their optimum given all others.
+    r"""Independent normals, those of learned scales at their optimum given all others.
 
-    The scales are those of `companion.bridge.CentredScales`. `ScaleUpdate` sets mean and standard deviation of the
-    logarithm of each after every step, in closed form, so that where a scale started has no effect. The family is that
-    of "mean-field" and so is its ELBO; what differs is how the maximum is looked for. It costs a pass over the weights
-    in each step. Not for a model without such scales, which is refused.
+    The scales are those of `companion.bridge.CentredScales`. `ScaleUpdate` sets mean :math:`\mu` and variance :math:`t`
+    of the logarithm of each after every step, in closed form, so that where a scale started has no effect:
+
+    .. math::
+
+        t = \frac{1}{4 R}, \qquad \mu = t + \tfrac12 \log \frac{S}{R + k}, \qquad
+        R = \sqrt{k^2 + S e^{4 t} / \tau^2}, \qquad k = \frac{n - 1}{2},
+
+    with the expected sum of squares :math:`S` of its :math:`n` weights and the scale :math:`\tau` of its half-normal
+    prior; see `best_scale`. The family is that of "mean-field" and so is its ELBO; what differs is how the maximum is
+    looked for.
+
+    Notes
+    -----
+    **Cost.** A step takes one gradient per draw and a pass over the weights. Memory holds six numbers per value, as for
+    "mean-field".
+
+    **When not to use it.** Not for a model without such scales, which is refused. Where values depend on each other in
+    the posterior it is as much too narrow as "mean-field".
+
+    **Sources.** MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks", for the estimate that it
+    becomes with many weights; Blei, Kucukelbir and McAuliffe (2017), "Variational Inference: A Review for
+    Statisticians", for the optimum of one factor given the others.
     """
 
     name: str = "optimal-scales"
@@ -129,13 +152,18 @@ class EmpiricalBayes(OptimalScales):
     The scales are those of `companion.bridge.CentredScales`. Each stands at the value :math:`\hat s` that maximises the
     ELBO, :math:`\hat s^2 = \operatorname{mean}(\mu^2 + \sigma^2)` over its weights, with a standard deviation that is
     next to nothing. Its own prior and its entropy are not counted, so that the ELBO is a lower bound on
-    :math:`\log p(\mathcal{D} \mid \hat s)`, the evidence of the model with these scales. It is not a bound on the
-    evidence of the model with unknown scales, and with many scales it says too little of what they cost: don't choose
-    the number of scales by it.
+    :math:`\log p(\mathcal{D} \mid \hat s)`, the evidence of the model with these scales.
 
     Notes
     -----
-    MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks".
+    **Cost.** A step takes one gradient per draw and a pass over the weights. Memory holds six numbers per value, as for
+    "mean-field".
+
+    **When not to use it.** The bound is not one on the evidence of the model with unknown scales, and with many scales
+    it says too little of what they cost: don't choose the number of scales by it. Nor is it for a model without such
+    scales, which is refused.
+
+    **Sources.** MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks".
     """
 
     name: str = "empirical-bayes"
@@ -145,13 +173,16 @@ class EmpiricalBayes(OptimalScales):
 class FullRank:
     r"""A normal distribution with any covariance, :math:`\Sigma = L L^\top`, for up to a few thousand values.
 
-    The factor L is lower triangular. A step takes one gradient per draw and a product of L with a vector; memory holds
-    three numbers per pair of values, an entry of L and Adam's two moments of it: 5,000 values take 300 MB in float32,
-    for each restart. Not for more values than `limit`, which are refused, nor for several modes at once.
+    The factor L is lower triangular.
 
     Notes
     -----
-    Titsias and Lázaro-Gredilla (2014), "Doubly stochastic variational Bayes for non-conjugate inference".
+    **Cost.** A step takes one gradient per draw and a product of L with a vector. Memory holds three numbers per pair
+    of values, an entry of L and Adam's two moments of it: 5,000 values take 300 MB in float32, for each restart.
+
+    **When not to use it.** Not for more values than `limit`, which are refused, nor for several modes at once.
+
+    **Sources.** Titsias and Lázaro-Gredilla (2014), "Doubly stochastic variational Bayes for non-conjugate inference".
     """
 
     name: str = "full-rank"
@@ -196,11 +227,10 @@ class FullRank:
 
 @dataclass(frozen=True)
 class LowRank:
-    r"""A normal distribution with covariance :math:`D + F F^\top`: D is diagonal, F has few columns.
+    r"""A normal distribution whose covariance is a diagonal matrix plus a few columns.
 
-    A step takes one gradient per draw and a product of F with a vector; memory holds 6 + 3 `rank` numbers per value.
-    For correlations along a few directions. Not for weights by the million, where F alone takes the memory of `rank`
-    networks, nor for more directions than F has columns.
+    With the logarithms of the diagonal's roots :math:`\lambda` and a matrix F of few columns, its covariance is
+    :math:`\Sigma = \operatorname{diag}(e^{2 \lambda}) + F F^\top`. It is for correlations along a few directions.
 
     Parameters
     ----------
@@ -209,7 +239,13 @@ class LowRank:
 
     Notes
     -----
-    Ong, Nott and Smith (2018), "Gaussian variational approximation with a factor covariance structure".
+    **Cost.** A step takes one gradient per draw and a product of F with a vector. Memory holds 6 + 3 `rank` numbers per
+    value: the parameters, and Adam's two moments of each.
+
+    **When not to use it.** Not for weights by the million, where F alone takes the memory of `rank` networks, nor for
+    more directions than F has columns.
+
+    **Sources.** Ong, Nott and Smith (2018), "Gaussian variational approximation with a factor covariance structure".
     """
 
     rank: int = 10
@@ -250,10 +286,21 @@ class LowRank:
 
 @dataclass(frozen=True)
 class PointMass:
-    """A single vector: the maximum a posteriori estimate.
+    r"""A single vector: the maximum a posteriori estimate, :math:`\theta^* = \arg\max \log p(\mathcal{D}, \theta)`.
 
-    With restarts it is the deep ensemble of Lakshminarayanan et al. (2017). Its entropy, minus infinity, is counted as
-    zero, so that its loss is minus the log density of data and values.
+    The maximum is that of the density in the unconstrained space. The point's entropy, minus infinity, is counted as
+    zero, so that its loss is minus the log density of data and values. With restarts it is a deep ensemble.
+
+    Notes
+    -----
+    **Cost.** A step takes one gradient. Memory holds three numbers per value, the value and Adam's two moments of it.
+
+    **When not to use it.** Not where the spread of the posterior matters, of which a point says nothing. Not for
+    weights together with a centred learned scale: their density grows without bounds as both go to zero.
+
+    **Sources.** MacKay (1992), "A Practical Bayesian Framework for Backpropagation Networks", for training with weight
+    decay as the mode of a posterior; Lakshminarayanan, Pritzel and Blundell (2017), "Simple and Scalable Predictive
+    Uncertainty Estimation using Deep Ensembles".
     """
 
     name: str = "map"

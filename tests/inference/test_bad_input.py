@@ -1,34 +1,75 @@
 """Mistakes that every door must answer alike: our error says what came, what was expected and what to do."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 import pymc as pm
 import pytest
 
+from companion import inference
 from companion.errors import ModelError
-from companion.inference import Machine, ensemble, fit, laplace, sample, swag
+from companion.inference import Machine, dropout, ensemble, fit, fit_advi, laplace, sample, swag
 
 QUICK = {"machine": Machine("cpu", "float64", compile=False, threads=1), "seed": 1, "progressbar": False}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
 Y = X @ [1.0, -0.5, 2.0] + 0.5 * RNG.normal(size=40)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A function from a model to a posterior, with words that make it short."""
+
+    function: Callable[..., Any]
+    words: dict[str, Any] = field(default_factory=lambda: {"steps": 20})
+    common: dict[str, Any] = field(default_factory=lambda: QUICK)
+
+    def __call__(self, model, **given):
+        return self.function(model, **{**self.common, **self.words, **given})
+
+    def takes(self, word):
+        return word in inspect.signature(self.function).parameters
+
+
+SHORT = {"draws": 10, "warmup": 20, "chains": 2}
 DOORS = {
-    "fit": lambda model, **given: fit(model, 20, **QUICK, **given),
-    "laplace": lambda model, **given: laplace(model, 20, **QUICK, **given),
-    "swag": lambda model, **given: swag(model, 40, **QUICK, **{"batch_size": 10, **given}),
-    "ensemble": lambda model, **given: ensemble(model, 20, members=1, **QUICK, **given),
-    "full-batch sampler": lambda model, **given: sample(model, 10, warmup=20, chains=2, **QUICK, **given),
-    "mini-batch sampler": lambda model, **given: sample(
-        model, 10, warmup=20, chains=2, **QUICK, **{"batch_size": 10, "sampler": "sghmc", **given}
-    ),
+    "fit": Door(fit),
+    "laplace": Door(laplace),
+    "swag": Door(swag, {"steps": 40, "batch_size": 10}),
+    "ensemble": Door(ensemble, {"steps": 20, "members": 1}),
+    "dropout": Door(dropout),
+    "full-batch sampler": Door(sample, SHORT),
+    "mini-batch sampler": Door(sample, {**SHORT, "batch_size": 10, "sampler": "sghmc"}),
+    "fit_advi": Door(fit_advi, common={"seed": 1}),
 }
-BATCHED = [door for door in DOORS if door != "full-batch sampler"]
+STARTED = [name for name, door in DOORS.items() if door.takes("start")]
+BATCHED = [name for name, door in DOORS.items() if door.takes("batch_size") and name != "full-batch sampler"]
+LEARNING = [name for name, door in DOORS.items() if door.takes("learning_rate")]
 
 
 def regression():
+    """A hidden layer of two units, which dropout needs."""
     with pm.Model() as model:
-        w, s = pm.Normal("w", 0, 2, shape=3), pm.HalfNormal("s", 1)
-        pm.Normal("y", pm.Data("x", X) @ w, s, observed=pm.Data("labels", Y))
+        w, v, s = pm.Normal("w", 0, 2, shape=(3, 2)), pm.Normal("v", 0, 2, shape=2), pm.HalfNormal("s", 1)
+        hidden = pm.math.tanh(pm.Data("x", X) @ w)
+        pm.Normal("y", hidden @ v, s, observed=pm.Data("labels", Y))
     return model
+
+
+def test_every_door_to_a_posterior_is_tried():
+    offered = [getattr(inference, name) for name in inference.__all__]
+    doors = {f for f in offered if inspect.isfunction(f) and str(f.__annotations__.get("return")).endswith("Posterior")}
+    assert doors == {door.function for door in DOORS.values()}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("given", [None, "model.nc", regression])
+def test_what_is_not_a_model_is_named(door, given):
+    with pytest.raises(ModelError, match=f"model is a {type(given).__name__}; expected a pymc.Model"):
+        DOORS[door](given)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -48,11 +89,11 @@ def test_a_model_without_unknowns_has_nothing_to_infer(door):
         DOORS[door](model)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", STARTED)
 @pytest.mark.parametrize(("given", "said"), [(-1.0, "-1"), (0.0, "0"), (np.nan, "nan"), (np.inf, "inf")])
 def test_a_start_outside_the_support_is_named_with_its_value(door, given, said):
     with pytest.raises(ModelError, match=rf"start gives 's' {said} outside its support or on the edge"):
-        DOORS[door](regression(), start={"w": np.zeros(3), "s": given})
+        DOORS[door](regression(), start={"w": np.zeros((3, 2)), "v": np.zeros(2), "s": given})
 
 
 @pytest.mark.parametrize("door", BATCHED)
@@ -61,7 +102,7 @@ def test_a_batch_larger_than_the_data_is_told_how_many_rows_there_are(door):
         DOORS[door](regression(), batch_size=41)
 
 
-@pytest.mark.parametrize("door", ["fit", "laplace", "swag", "ensemble"])
+@pytest.mark.parametrize("door", LEARNING)
 @pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.inf])
 def test_a_learning_rate_that_leads_nowhere_is_refused(door, rate):
     with pytest.raises(ModelError, match=rf"learning_rate={rate}; expected a positive, finite number, such as 0.01"):

@@ -26,6 +26,11 @@ def test_a_band_is_drawn_with_its_curve_and_its_data():
     assert (ax.get_title(loc="left"), ax.get_ylim(), ax.get_xlim()) == ("A line", (-4, 4), (-1, 1))
 
 
+def test_panels_of_one_figure_may_share_a_legend():
+    x = np.linspace(-1, 1, 11)
+    assert plots.regression_band(x, x, {}, legend=False).get_legend() is None
+
+
 def test_a_band_of_another_length_is_refused():
     x = np.linspace(-1, 1, 11)
     with pytest.raises(ModelError, match=r"center has shape \(3,\); expected \(11,\)"):

@@ -259,7 +259,8 @@ def test_model_graph_names_every_variable_and_each_dependence(data):
 def test_weight_traces_show_every_weight_and_name_what_is_missing(data):
     fit = fit_advi(binary_classifier(data), 20, elbo_draws=10)
     container = fit.to_arviz(50)
-    plots.weight_traces(container, ["w_in_1", "w_2_out"], label="scale")
+    plots.weight_traces(container, ["w_in_1", "w_2_out"], label="scale", title="They mix")
+    assert plt.gcf().get_suptitle() == "They mix"
     drawn = {ax.get_title(loc) for ax in plt.gcf().axes for loc in ("left", "center")}
     drawn |= {text.get_text() for ax in plt.gcf().axes for text in (ax.xaxis.label, ax.yaxis.label, *ax.texts)}
     assert any("w_in_1" in text for text in drawn)

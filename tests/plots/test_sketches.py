@@ -24,6 +24,67 @@ def test_a_network_needs_layers_of_units_with_names(widths: list[int], names: li
         plots.network_sketch(widths, names)
 
 
+MEANS = np.array([0.9, -1.4, 0.3, 1.2, 0.5, -0.8, 1.6, -0.4, 1.1])
+SCALES = np.array([0.3, 0.5, 0.9, 0.4, 0.3, 0.6, 0.35, 0.8, 0.5])
+NAMES = ["inputs", "hidden units", "output"]
+
+
+def weight_lines(ax: Axes) -> list[np.ndarray]:
+    """Read the lines between units, each by its two ends, in the order of the weights."""
+    return [np.column_stack(line.get_data()) for line in ax.lines[: len(MEANS)]]
+
+
+def off_line(place: tuple[float, float], line: np.ndarray) -> float:
+    """Measure how far a place is above or below a line that it stands on."""
+    return abs(place[1] - np.interp(place[0], *line.T))
+
+
+def test_a_plain_network_has_a_number_on_each_line() -> None:
+    ax = plots.network_sketch([2, 3, 1], NAMES, weights=MEANS)
+    numbers = [t for t in ax.texts if t.get_text() not in NAMES]
+    assert [t.get_text().replace("\N{MINUS SIGN}", "-") for t in numbers] == [str(m) for m in MEANS]
+    for number, line in zip(numbers, weight_lines(ax), strict=True):
+        assert off_line(number.get_position(), line) < 1e-9
+
+
+def test_a_bayesian_network_has_on_each_line_the_density_of_its_weight() -> None:
+    ax = plots.network_sketch([2, 3, 1], NAMES, weights=np.column_stack([MEANS, SCALES]))
+    curves, feet = ax.lines[len(MEANS) :: 3], ax.lines[len(MEANS) + 1 :: 3]
+    for curve, foot, mean, scale, line in zip(curves, feet, MEANS, SCALES, weight_lines(ax), strict=True):
+        (left, right), (ground, _) = foot.get_data()
+        weight = np.interp(curve.get_xdata(), [left, right], [-3, 3])
+        density = (curve.get_ydata() - ground) / np.trapezoid(curve.get_ydata() - ground, weight)
+        found = np.trapezoid(weight * density, weight)
+        assert abs(found - mean) < 0.02
+        assert abs(np.sqrt(np.trapezoid((weight - found) ** 2 * density, weight)) - scale) < 0.05
+        assert off_line(((left + right) / 2, ground), line) < 0.2
+
+
+def test_what_stands_on_the_lines_does_not_stand_on_other_lines_or_on_each_other() -> None:
+    ax = plots.network_sketch([2, 3, 1], NAMES, weights=MEANS)
+    places = np.array([t.get_position() for t in ax.texts if t.get_text() not in NAMES])
+    lines = weight_lines(ax)
+    for k, place in enumerate(places):
+        beside = [line for line in lines if line[0, 0] <= place[0] <= line[1, 0]]
+        assert sorted(off_line(place, line) for line in beside)[1] > 0.15
+        others = np.delete(places, k, axis=0)
+        assert np.abs((others - place) * (2, 1)).max(axis=1).min() > 0.25
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (MEANS[:-1], "for 9 lines"),
+        (np.ones((9, 3)), "for 9 lines"),
+        (np.full(9, np.nan), "expected a finite number"),
+        (np.column_stack([MEANS, SCALES - 0.3]), "expected positive"),
+    ],
+)
+def test_weights_are_finite_as_many_as_lines_and_of_positive_scale(weights: np.ndarray, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        plots.network_sketch([2, 3, 1], NAMES, weights=weights)
+
+
 def test_draws_move_with_mean_and_scale_and_keep_their_noise() -> None:
     noise, laws = [-1.0, 0.5], {"before a step": (0.0, 2.0), "after it": (1.5, 0.5)}
     _, right = plots.reparameterisation_sketch(*laws.values(), noise=noise)

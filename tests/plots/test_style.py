@@ -13,7 +13,8 @@ from coloraide import Color
 from PIL import Image
 
 from companion import plots
-from companion.plots.style import LINE_COLORS
+from companion.errors import ModelError
+from companion.plots.style import LINE_COLORS, tint_map
 from companion.uncertainty import Estimate, risk_coverage
 from tools import ROOT
 from tools.contents import chapters, notebook_of
@@ -41,8 +42,10 @@ def test_any_two_lines_of_the_palette_differ_for_every_reader():
         assert apart(first, second) >= APART, (first, second)
 
 
-def test_every_line_stands_out_from_the_paper():
-    assert min(Color(colour).contrast("white") for colour in LINE_COLORS) > 2.7
+def test_the_palette_says_how_far_its_colours_are_apart():
+    smallest = min(apart(*pair) for pair in itertools.combinations(LINE_COLORS, 2))
+    source = (ROOT / "companion" / "plots" / "style.py").read_text(encoding="utf-8")
+    assert f"smallest distance by CIEDE2000 is {smallest:.1f} in the three ways" in source
 
 
 def test_the_measure_finds_colours_that_some_readers_confuse():
@@ -86,12 +89,65 @@ def test_a_dark_page_turns_figures_by_the_steps_that_are_measured_here():
     assert in_the_dark("black") == "#ffffff"
 
 
+def contrasts(ink, paper="white"):
+    """The contrasts of two colours, in a light page and in a dark one."""
+    return Color(ink).contrast(paper), Color(in_the_dark(ink)).contrast(in_the_dark(paper))
+
+
+@pytest.mark.parametrize("colour", LINE_COLORS)
+def test_every_line_stands_out_from_light_and_dark_paper(colour):
+    assert min(contrasts(colour)) >= 3
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_black_words_can_be_read_on_every_tint_in_both_themes(label):
+    for tint in tint_map(label)(np.linspace(0, 1, 50)):
+        assert min(contrasts("black", mpl.colors.to_hex(tint))) >= 4.5
+
+
+def test_a_tint_of_no_class_is_refused():
+    with pytest.raises(ModelError, match="label=2; expected 0"):
+        tint_map(2)
+
+
+def test_the_measure_finds_words_that_only_a_light_page_shows():
+    light, dark = contrasts("black", "#c8553d")
+    assert light >= 4.5 > dark
+
+
+@pytest.mark.parametrize("most", [0, 1, 8, 60])
+@pytest.mark.usefixtures("close_figures")
+def test_every_count_of_a_confusion_matrix_can_be_read_in_both_themes(most):
+    y = np.repeat(np.arange(10), 100)
+    predicted = y.copy()
+    for k in range(10):
+        predicted[100 * k : 100 * k + most * k // 9] = (k + 1) % 10
+    ax = plots.confusion_matrix(y, predicted, class_names=list("0123456789"))
+    cells = ax.images[0].to_rgba(ax.images[0].get_array())
+    assert len(ax.texts) >= 10
+    for text in ax.texts:
+        column, row = text.get_position()
+        red, green, blue, alpha = cells[row, column]
+        cell = mpl.colors.to_hex(alpha * np.array([red, green, blue]) + (1 - alpha))
+        assert min(contrasts(mpl.colors.to_hex(text.get_color()), cell)) >= 4.5, (text.get_text(), cell)
+
+
+@pytest.mark.usefixtures("close_figures")
+def test_single_steps_of_a_short_loss_can_be_seen_in_both_themes_and_are_fainter_than_their_mean():
+    ax = plots.elbo_history({"fit": np.random.default_rng(0).exponential(size=300)}, window=20)
+    steps, mean = ax.lines
+    alpha = steps.get_alpha()
+    seen_on_paper = alpha * np.array(mpl.colors.to_rgb(steps.get_color())) + (1 - alpha)
+    assert 2 <= min(contrasts(mpl.colors.to_hex(seen_on_paper))) < min(contrasts(mpl.colors.to_hex(mean.get_color())))
+    assert steps.get_zorder() < mean.get_zorder()
+
+
 def dashes_of(artist):
     return repr(artist._unscaled_dash_pattern)  # `get_linestyle` gives "--" for all dashes of one's own
 
 
 def faint(artist):
-    return (artist.get_alpha() or 1) < 0.2  # the single steps under a running mean
+    return (artist.get_alpha() or 1) <= 0.5  # the single steps under a running mean
 
 
 def lines_of(figure):
@@ -138,7 +194,10 @@ def test_lines_whose_colours_come_close_in_a_dark_page_differ_in_their_dashes(fi
         assert not styles[first] & styles[second], (first, second)
 
 
-FORMER = (0x6B, 0x8F, 0x71)  # the green of the palette before this one, which some readers took for the red
+FORMER = (
+    (0x6B, 0x8F, 0x71),  # the first green, which some readers took for the red
+    (0x9E, 0x8E, 0xEF),  # the first violet, too dark in dark pages
+)
 
 
 def pictures(chapter):
@@ -150,6 +209,7 @@ def pictures(chapter):
 
 
 @pytest.mark.parametrize("chapter", chapters())
-def test_no_stored_figure_has_a_colour_of_the_former_palette(chapter):
+def test_no_stored_figure_has_a_colour_of_a_former_palette(chapter):
     for number, pixels in enumerate(pictures(chapter)):
-        assert not (pixels == FORMER).all(axis=-1).any(), f"figure {number} is older than the palette: make execute"
+        for colour in FORMER:
+            assert not (pixels == colour).all(axis=-1).any(), f"figure {number} is older than the palette: make execute"

@@ -53,22 +53,33 @@ def worker(rank, port, model, folder, dies, seen, hosts):
 
 
 class Hosts:
-    """Two hosts on this machine: network namespaces, with a cable between them."""
+    """Two hosts on this machine: network namespaces, with a cable between them, for as long as the context lasts."""
 
-    names, address = ("bnn-test-0", "bnn-test-1"), "10.231.0.1"
+    address = "10.231.0.1"
+
+    def __init__(self):
+        self.names = [f"companion-test-{os.getpid()}-{rank}" for rank in range(2)]
 
     def __enter__(self):
-        for name in self.names:
-            self.ip("netns", "add", name)
-        self.ip("link", "add", "bnn0", "netns", self.names[0], "type", "veth", "peer", "bnn1", "netns", self.names[1])
-        for rank, name in enumerate(self.names):
-            self.ip("-n", name, "link", "set", "lo", "up")
-            self.ip("-n", name, "address", "add", f"10.231.0.{rank + 1}/24", "dev", f"bnn{rank}")
-            self.ip("-n", name, "link", "set", f"bnn{rank}", "up")
+        """Make them; where this machine or this user may not, the test is skipped, and nothing is left behind."""
+        if shutil.which("ip") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+            pytest.skip("two hosts are network namespaces, which take root and the command ip (iproute2)")
+        try:
+            for name in self.names:
+                self.ip("netns", "add", name)
+            first, second = self.names
+            self.ip("link", "add", "bnn0", "netns", first, "type", "veth", "peer", "bnn1", "netns", second)
+            for rank, name in enumerate(self.names):
+                self.ip("-n", name, "link", "set", "lo", "up")
+                self.ip("-n", name, "address", "add", f"10.231.0.{rank + 1}/24", "dev", f"bnn{rank}")
+                self.ip("-n", name, "link", "set", f"bnn{rank}", "up")
+        except subprocess.CalledProcessError as error:
+            self.__exit__()
+            pytest.skip(f"network namespaces can't be made here: {error.stderr.decode().strip()}")
         return self
 
     def __exit__(self, *_):
-        for name in self.names:
+        for name in self.names:  # each takes its end of the cable with it
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
     def ip(self, *words):
@@ -118,14 +129,26 @@ def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(mo
 
 
 def test_two_hosts_are_as_good_as_two_processes_and_a_lost_one_is_named(model, tmp_path):
-    if "COMPANION_HOSTS" not in os.environ or shutil.which("ip") is None or os.geteuid() != 0:
-        pytest.skip("set COMPANION_HOSTS=1 as root: it makes two network namespaces, and takes a minute")
-    try:
-        with Hosts() as hosts:
-            [values, _, told] = together(model, tmp_path, dies=True, hosts=hosts)[0]
-            assert any("process 1 of 2 had no draws to give" in message for message in told)
-            again = together(model, tmp_path, hosts=hosts)[0][0]
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"network namespaces can't be made here: {error.stderr}")
+    with Hosts() as hosts:
+        [values, _, told] = together(model, tmp_path, dies=True, hosts=hosts)[0]
+        assert any("process 1 of 2 had no draws to give" in message for message in told)
+        again = together(model, tmp_path, hosts=hosts)[0][0]
     np.testing.assert_array_equal(again[:, :3], values)
     np.testing.assert_array_equal(again, together(model, tmp_path / "processes")[0][0])
+
+
+@pytest.mark.parametrize("fails", ["netns", "link"])
+def test_hosts_that_can_not_be_made_are_skipped_and_leave_nothing_behind(monkeypatch, fails):
+    asked = []
+
+    def run(words, **_):
+        asked.append(words)
+        if words[1] == fails and words[2] == "add":
+            raise subprocess.CalledProcessError(1, words, stderr=b"Operation not permitted\n")
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/sbin/{name}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(pytest.skip.Exception, match="can't be made here: Operation not permitted"):
+        Hosts().__enter__()
+    assert [words[2] for words in asked[-2:]] == ["delete", "delete"]

@@ -320,6 +320,21 @@ def test_chains_start_at_the_members_of_an_ensemble():
     assert len(short(model, start=members, draws=2)) == 6
 
 
+def test_chains_start_at_draws_of_a_variational_fit():
+    model, precise = regression(), Machine(precision="float64")
+    fitted = fit(model, 300, learning_rate=0.05, elbo_draws=2, seed=2, machine=precise, progressbar=False)
+    layout, count = Layout.of(model.initial_point()), 400
+    found = starting_positions(model, layout, fitted, count, 0, lambda p: torch.ones(count, dtype=torch.bool)).numpy()
+    mean, scale = (fitted.own_parameters("a test")[name].numpy() for name in ("mean", "log_scale"))
+    np.testing.assert_allclose(found.std(0), np.exp(scale), rtol=4 / np.sqrt(2 * count))
+    assert np.abs((found.mean(0) - mean) / np.exp(scale)).max() < 4 / np.sqrt(count)
+    # chains that hardly move and warm up in no step are still where they started
+    still = short(model, draws=2, start=fitted, warmup=0, sampler=HMC(step_size=1e-7, trajectory=1e-7))
+    assert still.record.settings["start"] == "posterior"
+    begun = fitted.draw(3, seed=1)
+    np.testing.assert_allclose(still.values[0], np.column_stack([begun["w"], np.log(begun["s"])]), atol=1e-5)
+
+
 def test_starts_without_a_density_are_drawn_again_or_refused():
     with pm.Model() as model:
         w = pm.Normal("w", shape=2)

@@ -221,6 +221,49 @@ def drawn(page):
     return page.locator(".play[data-piece=digits]")
 
 
+def test_until_the_networks_are_drawn_the_bars_rest_at_zero_and_say_so(browser, address):
+    page = browser.new_page()
+    page.add_init_script("window.setTimeout = () => 0")  # so the networks are never drawn
+    page.goto(address)
+    plot = drawn(page).locator("svg.play-plot")
+    plot.wait_for()
+    zero, places, words = plot.evaluate(
+        """(svg) => {
+          const number = (name) => (e) => Number(e.getAttribute(name) ?? NaN);
+          const zero = Math.max(...[...svg.querySelectorAll(".play-grid")].map(number("y1")));
+          const bars = [...svg.querySelectorAll("rect")];
+          const places = [...bars.map(number("y")), ...[...svg.querySelectorAll("circle")].map(number("cy"))];
+          const high = bars.map(number("height"));
+          return [zero, [...places, ...high.map((h) => zero - h)], [svg.getAttribute("aria-label"), svg.textContent]];
+        }"""
+    )
+    assert len(places) == 10 * (2 + 30 + 2)
+    assert set(places) == {zero}
+    assert "being drawn" in words[0]
+    assert "Drawing thirty networks" in words[1]
+    assert "Drawing" in drawn(page).locator("[role=status]").inner_text()
+    page.close()
+
+
+def test_once_they_are_drawn_nothing_waits(page):
+    assert drawn(page).locator(".play-waiting").count() == 0
+    assert "Drawing" not in drawn(page).inner_text()
+
+
+def test_a_piece_without_its_data_keeps_its_picture_and_no_room_for_more(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.route("**/digits.js", lambda route: route.abort())
+    page.goto(address)
+    page.wait_for_selector(".play[data-piece=digits].play-kept")
+    place = page.locator(".play[data-piece=digits]")
+    assert place.locator("img").is_visible()
+    room = "(e) => getComputedStyle(e).minHeight"
+    assert place.evaluate(room) == "0px"
+    place.evaluate("(e) => e.classList.remove('play-kept')")
+    assert place.evaluate(room) == "1056px"
+    page.close()
+
+
 def test_a_one_is_drawn_by_mouse_and_by_keyboard(page):
     piece = drawn(page)
     sheet, says = piece.locator(".play-sheet"), piece.locator(".play-verdict").first
@@ -274,7 +317,8 @@ def test_a_point_is_dragged_by_a_finger(touched):
     handle, status = piece.locator(".play-handle").nth(5), piece.locator("[role=status]")
     piece.locator("svg").evaluate("(e) => e.scrollIntoView({ block: 'center' })")
     named, said, box = handle.get_attribute("aria-label"), status.inner_text(), handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    assert piece.locator("img").count() == 0  # it is the live piece, on a phone too
+    x, y = box["x"] + box["width"] + 8, box["y"] + box["height"] / 2  # beside the point, within reach of a finger
     count = piece.locator(".play-handle").count()
     line([(x, y), (x + 20, y - 15), (x + 40, y - 30)])
     assert handle.get_attribute("aria-label") != named

@@ -25,7 +25,7 @@ from tools.site import lighthouse
 
 HTML = ROOT / "_build" / "html"
 ALL = [first(), *pages()]
-LOOKED_AT = [first(), "pymc/moons", "mnist/convolutional"]
+LOOKED_AT = [first(), "pymc/moons", "mnist/strange_images"]
 
 
 @pytest.fixture(scope="module", autouse=True)

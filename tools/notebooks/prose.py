@@ -26,11 +26,16 @@ HELD = (
     "pymc/moons_posterior",
     "pymc/breast_cancer",
     "pymc/breast_cancer_decisions",
+    "pymc/breast_cancer_hedging",
     "pymc/zh",
+    "mnist/convolutional",
+    "mnist/strange_images",
     "bayes_by_backprop/regression",
     "bayes_by_backprop/band",
     "bayes_by_backprop/lenet",
     "bayes_by_backprop/lenet_refusing",
+    "bayes_by_backprop/design_choices",
+    "bayes_by_backprop/design_rivals",
 )
 """Pages on which every number has a source."""
 
@@ -62,6 +67,12 @@ KNOWN: dict[str, dict[str, str]] = {
     "pymc/breast_cancer_decisions": {
         "36": "-log(2.2e-16), where scikit-learn cuts off",
         "5,700": "20 * 285",
+        "256": "printed in pymc/breast_cancer",
+        "569": "rows of scikit-learn's table",
+    },
+    "pymc/breast_cancer_hedging": {
+        "97 %": "printed in pymc/breast_cancer_decisions",
+        "1.08 %": "the same",
         "4.6": "log(99)",
         "4,000": "4 * 1,000 draws",
         "13": "63.8 - 50.5, of the table",
@@ -75,6 +86,15 @@ KNOWN: dict[str, dict[str, str]] = {
         "113.1": "a mean-field fit in the table of causes of pymc/moons_posterior",
         "0.067": "the same",
         "120": "read off the figure of the loss",
+    },
+    "mnist/convolutional": {
+        "160,000": "160,362 weights and biases, to the thousand",
+        "0.11": "sqrt(0.9878 * 0.0122 / 10,000), in points",
+        "64": "2 * 32 biases",
+    },
+    "mnist/strange_images": {
+        "95": "the share of uncertainty.check_calibration, in per cent",
+        "5,000": "steps of studies/mnist_methods.py",
     },
     "bayes_by_backprop/regression": {
         "25": "lines of the cell that is the model, its fit and its draws",
@@ -99,7 +119,13 @@ KNOWN: dict[str, dict[str, str]] = {
         "136,000": "136,436, to the thousand",
     },
     "bayes_by_backprop/design_choices": {
+        "1.8": "28 s / 16 s, of the table",
+        "0.7": "log 2, the softplus of 0",
+        "5,000": "test images of studies/front_ends.py",
         "8,000": "PART of studies/front_ends.py",
+    },
+    "bayes_by_backprop/design_rivals": {
+        "128": "printed in bayes_by_backprop/design_choices",
         "784": "28 * 28",
     },
 }

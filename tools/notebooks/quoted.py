@@ -84,10 +84,17 @@ FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
             "100/100 [09:26<00:00, 5.52s/it]",
             "Accuracy on test data = 98.03%",
             "achieved lower accuracy (95%), I assume due to overfitting",
-            "tells us how uniform a sample is. The more uniform, the higher our uncertainty",
-            "with a multinomial prediction from a regular ANN, however, this is not so",
             "Hierarchical Bayesian Convolution ANN with max-pooling layers to achieve 98% accuracy",
             "Kudos to the `Lasagne` developers",
+        ),
+    ),
+    "mnist/strange_images": (
+        "001-pymc3-lasagne-mnist",
+        (
+            "tells us how uniform a sample is. The more uniform, the higher our uncertainty",
+            "leave a comment if there\u2019s a more established method",
+            "when the model makes an error, it is much more uncertain in the answer",
+            "with a multinomial prediction from a regular ANN, however, this is not so",
         ),
     ),
     "pymc/zh": (

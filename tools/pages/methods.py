@@ -82,15 +82,15 @@ WORDS = {
     ),
     "mean-field by IVON": Words(
         '`fit(..., learning_rate=Rates(0.1, 0.01, "ivon"))`', "mean-field for large networks", "other families", _FIT,
-        "about 4 per restart", "training.OptimiserName",
+        "3 per restart", "training.Ivon",
     ),
     "low-rank": Words(
         '`fit(model, family="low-rank")`', "correlations along a few directions", "weights by the million", _FIT,
-        "6 + 3 times the rank, per restart", "inference.fit",
+        "6 + 3 times the rank, per restart", "variational.LowRank",
     ),
     "full-rank": Words(
         '`fit(model, family="full-rank")`', "up to a few thousand values", "more of them", _FIT,
-        "3 times the number of values, per restart", "inference.fit",
+        "3 times the number of values, per restart", "variational.FullRank",
     ),
     "Laplace": Words(
         "`laplace(model)`", "a network that is trained already", "several modes, edges of a support",
@@ -147,7 +147,7 @@ A ranking on {weights} weights says little about a million. How each method work
 {{doc}}`/reference/how_a_fit_works`, and the reference is a run of 16 chains of Hamiltonian Monte Carlo with 2,000 draws
 each, from another seed.
 """
-PAGES = {"sampling": "engine", "training": "engine", "inference": "inference"}
+PAGES = {"sampling": "engine", "training": "engine", "variational": "engine", "inference": "inference"}
 
 
 def method_page(made: str) -> Callable[[], str]:

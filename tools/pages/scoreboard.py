@@ -166,10 +166,11 @@ def breast_cancer_accuracy(features: int, name: str) -> Callable[[shelf.Result],
 
 NUMBER = r"([\d,]*\.?\d+)"
 MOONS, CANCER, ZH = "pymc/moons", "pymc/breast_cancer", "pymc/zh"
-DENSE, HIERARCHICAL, CONVOLUTIONAL = "mnist/dense", "mnist/hierarchical", "mnist/convolutional"
+DENSE, HIERARCHICAL = "mnist/dense", "mnist/hierarchical"
+CONVOLUTIONAL, STRANGE = "mnist/convolutional", "mnist/strange_images"
 REGRESSION, BAND = "bayes_by_backprop/regression", "bayes_by_backprop/band"
 LENET, REFUSING = "bayes_by_backprop/lenet", "bayes_by_backprop/lenet_refusing"
-DESIGN = "bayes_by_backprop/design_choices"
+RIVALS = "bayes_by_backprop/design_rivals"
 
 ROWS = [
     Row(
@@ -335,6 +336,20 @@ ROWS = [
         Stored("mnist_convolutional", of_method("seconds", "mean-field")),
     ),
     Row(
+        STRANGE,
+        "errors among the surest 95 % of the digits, by entropy",
+        "%",
+        None,
+        Printed(rf"^predictive entropy: .* among the surest 95 % {NUMBER}%"),
+    ),
+    Row(
+        STRANGE,
+        "the same, of a plain network",
+        "%",
+        None,
+        Printed(rf"^entropy of the plain network: .* among the surest 95 % {NUMBER}%"),
+    ),
+    Row(
         REGRESSION,
         "share of the true curve in its ± 2 σ, inside the data",
         "%",
@@ -370,14 +385,14 @@ ROWS = [
         Printed(rf"^the post's noise below 0\.2 +{NUMBER}%"),
     ),
     Row(
-        DESIGN,
+        RIVALS,
         "test accuracy of LeNet-5 at temperature 1, 1,000 steps",
         "%",
         None,
         Stored("bayes_by_backprop", of_method("accuracy", "Gaussian, 0.1", 100)),
     ),
     Row(
-        DESIGN,
+        RIVALS,
         "the same, without distributions",
         "%",
         None,

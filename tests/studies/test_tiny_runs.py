@@ -1,0 +1,78 @@
+"""Studies that run for hours have a tiny form that does all of it in seconds, and leaves the stored results alone."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from companion import shelf
+from tools import ROOT
+
+STUDIES = ROOT / "studies"
+
+
+def stored(study):
+    """When the result files of a study, and of those with a like name, were written."""
+    return {path.name: path.stat().st_mtime_ns for path in shelf.FILES.glob(f"*{study}*")}
+
+
+def tiny(study, folder, *methods):
+    """Run a study in its tiny form; give the rows of its runs by the names of their files, and what it printed."""
+    before = stored(study)
+    command = [sys.executable, "-W", "ignore", str(STUDIES / f"{study}.py"), "--tiny", "--work", str(folder / study)]
+    command += ["--methods", *methods] if methods else []
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert stored(study) == before
+    kept = sorted((folder / f"{study}_tiny").glob("*.json"))
+    return {path.stem: json.loads(path.read_text()) for path in kept}
+
+
+def test_samplers_are_held_against_nuts_and_known_answers(tmp_path):
+    methods = ["calibration; mclmc", "eight schools; chees-hmc", "funnel; adjusted-mclmc"]
+    rows = tiny("samplers", tmp_path, *methods)
+    assert list(rows) == [f"{method.replace(' ', '_')}-0" for method in sorted(methods)]
+    assert 0 <= rows["calibration;_mclmc-0"]["p, mean"] <= 1
+    for name in ("eight_schools;_chees-hmc-0", "funnel;_adjusted-mclmc-0"):
+        assert rows[name]["gradients"] > 0
+        assert np.isfinite(rows[name]["mean, standard errors"])
+
+
+def test_scales_of_units_are_compared_with_the_settings_that_were_chosen(real_data, tmp_path):
+    candidates = [f"rate 0.003, warm-up {share}, start 0.01" for share in (0.2, 0.4)]
+    rows = tiny("unit_scales", tmp_path, *candidates, "rows times columns", "columns")
+    assert len(rows) == 4
+    for row in rows.values():
+        assert 0 <= row["units alive, 1.weight"] <= 20
+        assert row["negative elbo"] > 0
+
+
+def test_the_post_is_fitted_as_it_did(real_data, tmp_path):
+    rows = tiny("post", tmp_path, "dense", "hierarchical convolutional")
+    assert list(rows) == ["dense-0", "hierarchical_convolutional-0"]
+    for row in rows.values():
+        assert 0 <= row["vote of sampled labels"] <= 1
+        assert row["negative elbo"] > 0
+
+
+def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_width(real_data, tmp_path):
+    methods = [
+        "chains, step 0.08", "infinite width, 2,000 images", "infinite width, 2,000 images, own likelihood",
+        "chains of all rows, 50 units", "mean-field, 50 units",
+    ]  # fmt: skip
+    rows = tiny("mnist_posterior", tmp_path, *methods)
+    assert len(rows) == len(methods)
+    assert all(0 <= row["test accuracy"] <= 1 for row in rows.values())
+
+
+def test_methods_are_run_by_the_part_of_a_study_that_has_them(tmp_path):
+    import runs
+
+    given = runs.parser("", "parts").parse_args(["--methods", "b", "--seeds", "1", "--work", str(tmp_path)])
+    runs.complete(given, ["a"], lambda method, seed: {"x": 1.0})
+    runs.complete(given, ["b", "c"], lambda method, seed: {"x": 2.0})
+    assert [path.name for path in tmp_path.iterdir()] == ["b-0.json"]
