@@ -1,4 +1,5 @@
-// Start every piece of the page, once its place comes near the reader's view. Explained in CONTRIBUTING.md.
+// Start every piece of the page: one that needs data once its place comes near the reader's view, any other at once.
+// Explained in CONTRIBUTING.md.
 
 import { answer, digits } from "./digits.js";
 import { posterior } from "./gaussian.js";
@@ -45,11 +46,13 @@ function watch() {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      if (target.dataset.source) load(target);
-      else begin(target);
+      load(target);
     }
   }, { rootMargin: "400px" });
-  document.querySelectorAll(".play[data-piece]").forEach((place) => { near.observe(place); });
+  document.querySelectorAll(".play[data-piece]").forEach((place) => {
+    if (place.dataset.source) near.observe(place);
+    else begin(place);
+  });
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", watch);

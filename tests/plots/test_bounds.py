@@ -38,7 +38,7 @@ def names_of(ax, methods):
 
 
 def places_of(ax, bound, accuracy):
-    """Where the dots are, in pixels."""
+    """Find the places of the dots, in pixels."""
     return {name: ax.transData.transform((bound[name], 100 * accuracy[name])) for name in bound}
 
 

@@ -260,7 +260,7 @@ def test_a_piece_without_its_data_keeps_its_picture_and_no_room_for_more(browser
     room = "(e) => getComputedStyle(e).minHeight"
     assert place.evaluate(room) == "0px"
     place.evaluate("(e) => e.classList.remove('play-kept')")
-    assert place.evaluate(room) == "1056px"
+    assert place.evaluate(room) == "992px"
     page.close()
 
 

@@ -167,6 +167,24 @@ def test_the_first_page_is_light_enough(browser, top):
     page.context.close()
 
 
+JUMPS = """window.jumped = 0;
+new PerformanceObserver((list) => { for (const jump of list.getEntries()) window.jumped += jump.value; })
+  .observe({ type: "layout-shift", buffered: true });"""
+
+
+def test_on_a_phone_a_digit_can_be_drawn_on_the_first_screen_and_nothing_jumps_there(browser, top):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.add_init_script(JUMPS)
+    page.goto(f"{top}{first()}.html")
+    page.wait_for_selector(".play[data-piece=digits][data-ready=yes]", timeout=60_000)
+    lowest = "(e) => e.getBoundingClientRect().bottom"
+    assert page.locator(".play-sheet").evaluate(lowest) < 700
+    assert page.locator(".play-buttons").evaluate(lowest) < 800  # and there is the beginning of the answer
+    assert page.evaluate("window.jumped") < 0.05
+    context.close()
+
+
 @pytest.fixture(scope="module", params=ALL)
 def on_a_phone(request, browser, top):
     """Each page as a phone in dark mode shows it, with its pieces started. Loading takes seconds, and so is shared."""
