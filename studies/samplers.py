@@ -18,12 +18,9 @@ import xarray as xr
 from scipy import stats
 
 from companion import datasets
-from companion.bridge import bayesian
 from companion.inference import sample
 from companion.models import binary_classifier
-from companion.networks import dense
 from companion.posterior import SampledPosterior, unconstrained
-from companion.priors import Gaussian
 
 SAMPLERS = {
     "chees-hmc": {"warmup": 1000, "draws": 1000},
@@ -110,15 +107,6 @@ def moons():
     return binary_classifier(datasets.moons(n_samples=200).train)
 
 
-def regression():
-    data = datasets.sinusoid()
-    with pm.Model() as model:
-        x = pm.Data("x", data.x.astype(float))
-        curve = bayesian(dense(1, 20, 20, 1), Gaussian(1.0), x)[:, 0]
-        pm.Normal("y", curve, pm.HalfNormal("noise", 1), observed=pm.Data("measured", data.y.astype(float)))
-    return model
-
-
 MODELS = {
     "eight schools, centred": lambda: eight_schools(True),
     "eight schools": lambda: eight_schools(False),
@@ -128,11 +116,9 @@ MODELS = {
     "ordinal": ordinal,
     "horseshoe": horseshoe,
     "moons": moons,
-    "regression": regression,
 }
 GRIDS = {
     "moons": np.stack(np.meshgrid(np.linspace(-2, 2, 7), np.linspace(-2, 2, 7)), axis=-1).reshape(-1, 2),
-    "regression": np.linspace(-1, 1, 41)[:, None],
 }
 METHODS = [f"{model}; {sampler}" for model in ("calibration", *MODELS) for sampler in SAMPLERS]
 
@@ -236,8 +222,8 @@ def main():
     runs.complete(given, METHODS, partial(run, given.tiny))
     if given.tiny:
         return
-    about = {"chains": CHAINS, "samplers": SAMPLERS, "NUTS": NUTS, "data sets": SETS}
-    runs.collect(given, METHODS, "samplers", about)
+    settings = {"chains": CHAINS, "samplers": SAMPLERS, "NUTS": NUTS, "data sets": SETS}
+    runs.collect(given, METHODS, "samplers", {"script": "studies/samplers.py", "settings": settings})
 
 
 if __name__ == "__main__":

@@ -67,6 +67,12 @@ def _positive_definite(a: torch.Tensor) -> torch.Tensor:
     return torch.linalg.cholesky_ex(a).info == 0
 
 
+def _cholesky(a: torch.Tensor, lower: bool) -> torch.Tensor:
+    """Factorise a matrix, and give NaN where it isn't positive definite, as PyTensor does."""
+    found = torch.linalg.cholesky_ex(a, upper=not lower)
+    return torch.where((found.info == 0)[..., None, None], found.L, torch.nan)
+
+
 def _filled_diagonal(a: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Put a number into the diagonal of a matrix."""
     return torch.where(torch.eye(*a.shape[-2:], dtype=torch.bool, device=a.device), value, a)
@@ -126,7 +132,7 @@ LINEAR_ALGEBRA: dict[str, Callable[[Any], Torch]] = {
     "FillDiagonal": lambda op: _filled_diagonal,
     "MatrixIsPositiveDefinite": lambda op: _positive_definite,
     "PosDefMatrix": lambda op: _positive_definite,
-    "Cholesky": lambda op: lambda a: torch.linalg.cholesky(a, upper=not op.lower),
+    "Cholesky": lambda op: partial(_cholesky, lower=op.lower),
     "SolveTriangular": lambda op: (
         lambda a, b: _by_columns(
             partial(torch.linalg.solve_triangular, upper=not op.lower, unitriangular=op.unit_diagonal), op, a, b

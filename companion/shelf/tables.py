@@ -1,4 +1,7 @@
-"""Tables as a page shows them: a figure with its error in one cell, and a dash where there is none."""
+"""Tables as a page shows them: a figure with its error in one cell, and a dash where there is none.
+
+Used throughout the chapter `book/beyond/uci`, beginning with the section "The table".
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from companion.errors import DataError
 
 __all__ = ["MISSING", "with_errors"]
 
-MISSING = "–"
+MISSING = "\u2013"
 """What stands in a cell without a figure."""
 
 
 def with_errors(values: pd.DataFrame, errors: pd.DataFrame, formats: tuple[str, str] = (".2f", ".2f")) -> pd.DataFrame:
-    """Write each value and its error into one cell, such as "0.19 ± 0.07".
+    """Write each value and its error into one cell, such as "0.19 ± 0.07", which no line end parts.
 
     Parameters
     ----------
@@ -40,5 +43,7 @@ def with_errors(values: pd.DataFrame, errors: pd.DataFrame, formats: tuple[str, 
             f"{list(values.index)} and columns {list(values.columns)}; expected the same, in the same order."
         )
     value, error = formats
-    written = values.map(lambda v: format(v, value)) + errors.map(lambda e: "" if pd.isna(e) else f" ± {e:{error}}")
+    written = values.map(lambda v: format(v, value)) + errors.map(
+        lambda e: "" if pd.isna(e) else f"\u00a0±\u00a0{e:{error}}"
+    )
     return written.where(values.notna(), MISSING)

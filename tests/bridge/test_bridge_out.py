@@ -312,3 +312,16 @@ def test_values_and_data_that_are_missing_or_unknown_are_refused_by_name():
 @pytest.mark.parametrize("module", [density, wrap])
 def test_the_docstrings_example_runs(module):
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_matrix_that_is_not_positive_definite_stops_no_other_point():
+    with pm.Model() as model:
+        size = pm.Normal("size")
+        pm.MvNormal("y", np.zeros(2), cov=pt.stack([[1.0, size], [size, 1.0]]), observed=np.array([0.3, -0.2]))
+    lowered = torch_log_density(model, dtype=torch.float64)
+    values = np.array([0.5, 2.0, -0.3])
+    found = torch.vmap(lowered)({"size": torch.tensor(values)}).numpy()
+    logp = model.compile_logp()
+    expected = np.array([logp({"size": value}) for value in values])
+    assert np.isfinite(expected).tolist() == np.isfinite(found).tolist() == [True, False, True]
+    np.testing.assert_allclose(found[[0, 2]], expected[[0, 2]])
