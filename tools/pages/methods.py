@@ -149,10 +149,12 @@ HELD_AGAINST = """
 {draws:,} draws; {seeds}, on {machine}. *Mean* and *scale* are the largest differences of a mean and of a standard
 deviation from what NUTS found (for the funnel, from what is known), in standard errors of that difference: of ten
 entries that differ by chance alone, the largest is near 2. R-hat is the largest and the effective draws are the least
-of all entries. Of the moons, the entries are predictions.
+of all entries.
 
-Centred eight schools and the funnel are known to be hard: their scale closes the door to where it is small. An R-hat
-above 1.01 says there that the other columns can't be read, and it is printed so that you see it.
+Centred eight schools and the funnel are known to be hard: where their scale is small, all else is squeezed, and no step
+size suits both ends. An R-hat above 1.01 says there that the other columns can't be read. Nor is one near 1.01 enough:
+where all chains miss the same part of the funnel, R-hat can't see it, and the scale is many standard errors off. Write
+such a model non-centred, as the second eight schools.
 """
 CALIBRATED = """
 *Calibration* ranks the true values of {sets} data sets, drawn from the prior, among 999 draws of their posteriors. If
