@@ -71,9 +71,29 @@ class Room(SphinxDirective):
         if not own and "Explained in" not in text:
             found = [f":doc:`/{page}`" for page in chapters(_module_text(child)) if page in pages]
             text += f"\n\nExplained in {' and '.join(found)}.\n" if found else ""
-        child.docstring = text
+        child.docstring = _one_by_one(text) if child.type != "data" else _in_sentences(text)
         for member in child.children:
-            member.docstring = _with_links(member.docstring, pages)
+            linked = _with_links(member.docstring, pages)
+            member.docstring = _in_sentences(linked) if member.type in ("property", "attribute") else linked
+
+
+GROUPED = re.compile(r"^( *)(\w+(?:, \w+)+)\n((?:\1 +.*\n|\n(?=\1 ))*)", re.MULTILINE)
+ATTRIBUTES = re.compile(r"^( *)Attributes\n\1-+\n(?:(?!\n *\w+\n *---).|\n(?! *\w+\n *---))*", re.MULTILINE)
+
+
+def _one_by_one(text: str) -> str:
+    """Give attributes that share a line an entry each: of several names, Sphinx takes all but the last for a type."""
+
+    def apart(found: re.Match[str]) -> str:
+        margin, names, said = found.groups()
+        return "".join(f"{margin}{name}\n{said}" for name in names.split(", "))
+
+    return ATTRIBUTES.sub(lambda section: GROUPED.sub(apart, section.group() + "\n").removesuffix("\n"), text)
+
+
+def _in_sentences(text: str) -> str:
+    """Begin a sentence where the first line has a colon: what stands before it would be taken for a type."""
+    return re.sub(r"\A([^\n:`]+): (\w)", lambda found: f"{found.group(1)}. {found.group(2).upper()}", text)
 
 
 def _with_links(text: str, pages: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """The pages made from measured results say what the results say, and find their figures or fail."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_every_chapter_with_a_claim_has_a_row_and_every_row_a_chapter():
             assert chapter in known, f"add the figures of {chapter} to tools/pages/scoreboard.py"
     text = measured.score_page()
     for chapter in known & set(pages()):
-        assert f"{{doc}}`/{chapter}`" in text
+        assert re.search(rf"^## {{doc}}`[^/<]+ </{chapter}>`$", text, re.MULTILINE)
 
 
 def test_rows_of_a_chapter_that_is_still_to_come_wait(monkeypatch):

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from tools.contents import notebook_of, pages
 from tools.notebooks import plain, read
 from tools.pages.scoreboard import NUMBER, NotFoundError
+from tools.pages.tables import chapter_heading
 
 __all__ = ["FINDINGS", "Finding", "Section", "findings_page", "section"]
 
@@ -184,7 +185,7 @@ def findings_page(made: str) -> str:
     text = [made, INTRODUCTION]
     for page, found in groupby((f for f in FINDINGS if f.page in there), key=lambda finding: finding.page):
         own = list(found)
-        text += ["", f"## {{doc}}`/{page}`", ""]
+        text += ["", chapter_heading(page), ""]
         text += [
             f"- {f.written()} ({{ref}}`{section(f.page, f.label).title.replace('`', '')} <{f.label}>`)" for f in own
         ]
