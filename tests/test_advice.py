@@ -14,7 +14,7 @@ from companion.training import old_words
 PACKAGE = Path(companion.__file__).parent
 FOREIGN = {"requires_grad"}  # torch's own, in the words of a parameter
 OTHERS = ("np.", "pm.", "pyro.", "torch.")  # functions of other libraries
-NOT_PYTHON = ("cli/", "plots/graph.py")  # options of the command line, styles of a box
+NOT_PYTHON = ("cli/", "plots/graph.py", "plots/sketches.py")  # options of the command line, styles of a box
 KEYWORD = re.compile(r"(?<![\w\-.])([a-z_]\w*)=(?![=])")
 
 
