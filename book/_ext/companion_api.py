@@ -82,7 +82,7 @@ ATTRIBUTES = re.compile(r"^( *)Attributes\n\1-+\n(?:(?!\n *\w+\n *---).|\n(?! *\
 
 
 def _one_by_one(text: str) -> str:
-    """Give attributes that share a line an entry each: of several names, Sphinx takes all but the last for a type."""
+    """Give attributes that share a line one entry each: of several names, Sphinx takes all but the last for a type."""
 
     def apart(found: re.Match[str]) -> str:
         margin, names, said = found.groups()
