@@ -154,7 +154,7 @@ of all entries.
 Centred eight schools and the funnel are known to be hard: where their scale is small, all else is squeezed, and no step
 size suits both ends. An R-hat above 1.01 says there that the other columns can't be read. Nor is one near 1.01 enough:
 where all chains miss the same part of the funnel, R-hat can't see it, and the scale is many standard errors off. Write
-such a model non-centred, as the second eight schools. MCLMC without adjustment has a bias, as its row says below; it
+such a model non-centred, as the second eight schools. MCLMC without adjustment has a bias, as its row says above; it
 shows on the horseshoe.
 """
 CALIBRATED = """
