@@ -17,9 +17,10 @@ from nbformat import NotebookNode
 from tools.contents import notebook_of, pages
 from tools.notebooks import plain, read
 from tools.pages.scoreboard import NUMBER, NotFoundError
-from tools.pages.tables import chapter_heading
 
-__all__ = ["FINDINGS", "Finding", "Section", "findings_page", "section"]
+__all__ = ["FINDINGS", "Finding", "Section", "chapter_heading", "findings_page", "section"]
+
+IN_ENGLISH = {"pymc/zh": "The Chinese edition"}
 
 HEADING = re.compile(r"^(#+) (.*)$")
 LABEL = re.compile(r"^\(([\w-]+)\)=$")
@@ -155,6 +156,12 @@ def section(page: str, label: str) -> Section:
     if not title:
         raise NotFoundError(f"{page} has no section labelled {label!r}: mend the finding in tools/pages/findings.py")
     return Section(title, "\n".join(printed), "\n".join(code))
+
+
+def chapter_heading(page: str) -> str:
+    """Write a heading that leads to a chapter, under its title: a bare link would stand in the contents as a path."""
+    title = next(what[1] for kind, what in _pieces(read(notebook_of(page))) if kind == "heading")
+    return f"## {{doc}}`{IN_ENGLISH.get(page, title)} </{page}>`"
 
 
 def _pieces(notebook: NotebookNode) -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,7 @@ from tools.contents import chapters, notebook_of, pages
 from tools.notebooks import read
 from tools.pages import bridges, findings, methods, readme, rooms, scoreboard
 from tools.pages.scoreboard import Row
-from tools.pages.tables import chapter_heading, figure, machines, spread, table
+from tools.pages.tables import figure, machines, spread, table
 
 REFERENCE = ROOT / "book" / "reference"
 STATIC = ROOT / "book" / "_static"
@@ -95,7 +95,7 @@ def score_page() -> str:
             used.append(row.ours.machine(chapter))
         heads = ["", "the original", "here", "compared"]
         shown = lines if any(line[-1] for line in lines) else [line[:-1] for line in lines]
-        text += ["", chapter_heading(chapter), "", table(heads[: len(shown[0])], shown), ""]
+        text += ["", findings.chapter_heading(chapter), "", table(heads[: len(shown[0])], shown), ""]
         text.append(f"Here: {machines(*used)}.")
     return "\n".join(text) + "\n"
 

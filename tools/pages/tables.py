@@ -1,25 +1,11 @@
 """Write figures and tables in the words of the pages that are made from measured results."""
 
-import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tools import ROOT
-
-__all__ = ["chapter_heading", "figure", "machines", "spread", "table"]
-
-IN_ENGLISH = {"pymc/zh": "The Chinese edition"}
-
-
-def chapter_heading(page: str) -> str:
-    """Write a heading that leads to a chapter, under its title: a bare link would stand in the contents as a path."""
-    prose = re.sub(
-        r"^```.*?^```$", "", (ROOT / "book" / f"{page}.myst.md").read_text(encoding="utf-8"), flags=re.M | re.S
-    )
-    title = re.findall(r"^# (.+)$", prose, flags=re.MULTILINE)[0]
-    return f"## {{doc}}`{IN_ENGLISH.get(page, title)} </{page}>`"
+__all__ = ["figure", "machines", "spread", "table"]
 
 
 def table(heads: list[str], rows: list[list[str]], right: int = 1) -> str:
