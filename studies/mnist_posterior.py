@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 import runs
 from judging import scores
-from mnist_methods import dense_network
+from mnist_methods import convolutional_network, dense_network
 from scipy import special
 
 from companion import book, datasets, uncertainty
@@ -35,6 +35,7 @@ from companion.sampling import SGHMC
 
 SCALE, WIDTHS = 0.1, (800, 800)  # the post's
 CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
+SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
 STEP_SIZES = (0.08, 0.04, 0.02)
 COMPARED = 1000  # test images at which the chains are compared
@@ -46,7 +47,7 @@ FEW = {2000: 0.02, 5000: 0.04}  # images, and the step size of the chains: a rel
 LATENT = {"draws": 50, "warmup": 150, "chains": 4}  # of the limit under the model's own likelihood
 COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
 OTHER_SCALES = (0.05, 0.2, 0.4, 0.8)  # of the prior, for the limit on as many images
-NARROW = {"draws": 250, "warmup": 2000, "thin": 20, "chains": 4}  # of 50 hidden units: 14,000 gradients of all rows
+NARROW = {"draws": 250, "warmup": 1500, "thin": 16, "chains": 4}  # of 50 hidden units: 11,000 gradients of all rows
 FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
 
 
@@ -72,10 +73,14 @@ def network_model(given, train, seed, widths=WIDTHS):
     return torch_classifier(train, dense_network(seed, (20,) * len(widths) if given.tiny else widths), Gaussian(SCALE))
 
 
-def run_chains(given, seed, size, rows=None):
+def convolutional_model(given, train, seed):
+    return torch_classifier(train, convolutional_network(seed, **{"hidden": 8} if given.tiny else {}), Gaussian(SCALE))
+
+
+def run_chains(given, seed, size, rows=None, make=network_model, batch=BATCH):
     """Sample at one step size; scores of the mixture, of single draws and of single chains, and what the chains say."""
     train, validation, test = data(given.tiny, rows)
-    model = network_model(given, train, seed)
+    model = make(given, train, seed)
     time_steps = 5 if given.tiny else relaxation(size, len(train))
     begun = time.perf_counter()
     posterior = sample(
@@ -85,10 +90,10 @@ def run_chains(given, seed, size, rows=None):
         thin=round(TIMES * time_steps / DRAWS),
         chains=CHAINS,
         sampler=SGHMC(step_size=size, friction=FRICTION),
-        batch_size=BATCH,
+        batch_size=batch,
         start="prior",
         machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
-        checkpoint=Checkpoint(given.work / f"chain-{size:g}{'' if rows is None else f'-{rows}'}-{seed}", 1000),
+        checkpoint=Checkpoint(given.work / "-".join(["chain", make.__name__, f"{size:g}", str(rows), str(seed)]), 1000),
         seed=seed,
         progressbar=False,
     )
@@ -220,6 +225,10 @@ METHODS = {
         for scale in OTHER_SCALES
     },
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
+    **{
+        f"convolutional chains, step {size:g}": partial(run_chains, size=size, make=convolutional_model, batch=SMALL)
+        for size in STEP_SIZES[:2]
+    },
     "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),
     "mean-field, 50 units": partial(run_mean_field, widths=(50,)),
 }
