@@ -1,6 +1,6 @@
 """Fit the dense MNIST network at full weight with a learned scale for each unit, for each matrix, and for products.
 
-`python studies/unit_scales.py` first takes four candidates of rate and warm-up, 3,000 steps each on seed 0, and keeps
+`python studies/unit_scales.py` first takes three candidates of the rate, 3,000 steps each on seed 0, and keeps
 the one with the best log score on validation images. With its settings it fits the product of row and column scales on
 three seeds and the others on one, and writes companion/shelf/files/unit_scales.npz. It may be stopped; see `runs`.
 ``--tiny`` takes two candidates and all methods, with a network of 20 units on 500 images, in a minute, to see that it
@@ -23,7 +23,7 @@ COMMON = {"batch_size": 500, "estimator": "local", "family": "empirical-bayes", 
 
 CANDIDATES = {
     f"rate {rate:g}, warm-up {share:g}": {"learning_rate": rate, "warm_up": share, "start": 0.01}
-    for rate, share in ((0.003, 0.4), (0.005, 0.4), (0.01, 0.4), (0.005, 0.6))
+    for rate, share in ((0.003, 0.4), (0.005, 0.4), (0.01, 0.4))
 }
 METHODS = {
     "rows times columns": {"steps": 6000},

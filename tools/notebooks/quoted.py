@@ -79,6 +79,7 @@ FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
         "001-pymc3-lasagne-mnist",
         (
             "Average ELBO = -20,160.79",
+            "Finished minibatch ADVI: ELBO = -18,618.35",
             "[12:39:53<00:00, 1.21it/s]",
             "500/500 [00:04<00:00, 120.35it/s]",
             "100/100 [09:26<00:00, 5.52s/it]",
