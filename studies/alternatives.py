@@ -7,14 +7,10 @@ the package has are its own.
 
 from functools import partial
 
-import torch
-from torch.nn.functional import cross_entropy
-
 from companion import inference
 from companion.models import torch_classifier
 from companion.prediction import predict
 from companion.priors import Gaussian
-from companion.training import Rows, schedule_named
 
 DECAY = 1 / 0.1**2  # minus the log density of the post's prior is a weight decay of this strength
 
@@ -81,42 +77,3 @@ def common(seed, batch):
     """Give what the package's methods share."""
     machine = inference.Machine("cpu", "bfloat16")
     return {"batch_size": batch, "machine": machine, "seed": seed, "elbo_draws": 2, "progressbar": False}
-
-
-# --- training -------------------------------------------------------------------------------------------
-
-
-def batches(data, steps, seed, batch):
-    """Draw the rows that the engine would."""
-    x, y = torch.tensor(data.x), torch.tensor(data.y, dtype=torch.long)
-    rows = Rows(len(y), batch, seed)
-    for step in range(steps):
-        at = torch.from_numpy(rows.at(step))
-        yield x[at], y[at]
-
-
-def train(network, data, steps, seed, rate, decay, batch):
-    """Adam with a cosine schedule on the mean cross-entropy plus ``decay`` |w|^2 / (2 rows)."""
-    torch.manual_seed(seed)
-    adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
-    for step, (x, y) in enumerate(batches(data, steps, seed, batch)):
-        for group in adam.param_groups:
-            group["lr"] = rate * schedule_named("cosine")(step / steps)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(x)
-        penalty = sum(w.square().sum() for w in network.parameters()) * decay / (2 * len(data)) if decay else 0.0
-        adam.zero_grad()
-        (cross_entropy(logits.float(), y) + penalty).backward()
-        adam.step()
-    return network
-
-
-def outputs(network, x):
-    """Class probabilities (points, classes)."""
-    return in_parts(network, x).softmax(dim=1).numpy()
-
-
-def in_parts(network, x):
-    """Apply a network to a thousand points at a time."""
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        return torch.cat([network(part).float() for part in torch.tensor(x).split(1000)])

@@ -9,9 +9,8 @@ for a sampler of all rows: microcanonical chains from the members of an ensemble
 model.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
-core with bfloat16, and two more on two cores for the chains of all rows; 10 GB of memory for the limit on all images.
-It may be stopped, see `runs`. ``--tiny`` does all
-of it in a minute with few images, and writes no file.
+core with bfloat16, an hour and a half more for the chains of all rows, and 10 GB of memory for the limit on all images.
+It may be stopped, see `runs`. ``--tiny`` does all of it in a minute or two with few images, and writes no file.
 """
 
 import time

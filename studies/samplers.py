@@ -117,8 +117,9 @@ MODELS = {
     "horseshoe": horseshoe,
     "moons": moons,
 }
+# The network has no biases: at the origin it says 1/2 with any weights, and at -x what it says at x, turned round.
 GRIDS = {
-    "moons": np.stack(np.meshgrid(np.linspace(-2, 2, 7), np.linspace(-2, 2, 7)), axis=-1).reshape(-1, 2),
+    "moons": np.stack(np.meshgrid(np.linspace(-2, 2, 8), np.linspace(0.25, 2, 4)), axis=-1).reshape(-1, 2),
 }
 METHODS = [f"{model}; {sampler}" for model in ("calibration", *MODELS) for sampler in SAMPLERS]
 

@@ -65,6 +65,9 @@ def _skew_student(a: Graph, b: Graph, mu: Graph, sigma: Graph) -> Graph:
 # Without a mean, which PyMC says of most of them itself.
 _NONE = frozenset({"HalfCauchyRV"})
 
+# PyMC's means of these are of other distributions: one leaves the spreads out, the other has another shape.
+_UNKNOWN = frozenset({"LKJCorrRV", "_LKJCholeskyCovRV"})
+
 # Means that PyMC lacks, has no number for, or takes of the wrong parameters.
 _FORMULA: Mapping[str, Callable[..., Graph]] = {
     "ExGaussianRV": lambda mu, sigma, nu: mu + nu,
@@ -106,6 +109,8 @@ def centre(rv: Graph, whole: Whole) -> Graph:
         return whole(node.inputs[-1])
     if kind in _NONE:
         raise _refusal(rv, "no mean")
+    if kind in _UNKNOWN:
+        raise _refusal(rv, "")
     if not isinstance(node.op, RandomVariable) and getattr(node.op, "extended_signature", None) is None:
         raise _refusal(rv, "")
     try:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pymc as pm
+from pytensor.graph.traversal import ancestors
 
 from companion import moved
 from companion.bridge import check_continuous, check_model
@@ -21,6 +22,7 @@ from companion.checks import positive, whole
 from companion.errors import ModelError, first_line
 from companion.logs import held_back
 from companion.posterior import ApproximationPosterior, Posterior
+from companion.training import no_rows
 
 __all__ = ["best_fit", "fit_advi"]
 
@@ -86,8 +88,8 @@ def fit_advi(
     Raises
     ------
     ModelError
-        If the model has no free variables or discrete ones, `steps` or `elbo_draws` is too small, `start_scale` isn't
-        positive, or the loss became NaN.
+        If the model has no free variables or discrete ones, its data have no rows, `steps` or `elbo_draws` is too
+        small, `start_scale` isn't positive, or the loss became NaN.
 
     Notes
     -----
@@ -103,6 +105,7 @@ def fit_advi(
     """
     check_model(model)
     check_continuous(model)
+    _check_rows(model)
     whole("steps", steps, 1)
     whole("elbo_draws", elbo_draws, 2)
     if start_scale is not None:
@@ -134,6 +137,14 @@ def fit_advi(
         seconds=seconds,
     )
     return posterior
+
+
+def _check_rows(model: pm.Model) -> None:
+    """Refuse observations of data that have no rows."""
+    observed = ancestors([model.rvs_to_values[rv] for rv in model.observed_RVs])
+    held = {v.name: np.shape(v.get_value(borrow=True)) for v in observed if v in model.data_vars}
+    if empty := [name for name, shape in held.items() if shape[:1] == (0,)]:
+        raise no_rows(empty)
 
 
 def best_fit(fits: Sequence[P]) -> P:

@@ -101,8 +101,10 @@ def sample(
     The draws are those of :math:`p(\theta \mid \mathcal{D}) \propto p(\mathcal{D} \mid \theta) \, p(\theta)`. How a
     sampler moves, its source and its cost are in the docstring of its settings, such as `companion.sampling.HMC`. The
     model is lowered to torch once, and all chains move together: a step is one batched computation. Ctrl-C returns the
-    draws so far. Under ``torchrun`` each process moves its part of the chains; the first returns all of them, and goes
-    on without the draws of one that was lost, which it names. The others return their own.
+    draws so far. Under ``torchrun`` each process moves its part of the chains; the first returns all of them, and the
+    others return their own. If a host is lost, neither the first one's nor that of ``--rdzv-endpoint``, the first goes
+    on without the draws of its processes, and names them. If a process is lost on the first one's own host,
+    ``torchrun`` ends the first as well, unless its script has ended by then: start all again, with the same checkpoint.
 
     A model without observations gives draws from its prior.
 

@@ -67,9 +67,8 @@ class Drawn:
         lost = [rank for rank, drawn in enumerate(found) if drawn is None or not len(drawn.values)]
         if lost and group.world > 1:
             notice(
-                f"process{'es' if len(lost) > 1 else ''} {', '.join(map(str, lost))} of {group.world} had no draws to "
-                "give: killed, failed or stopped in the warm-up, see its own message. The chains of the others are "
-                "kept; start all again with the same checkpoint to go on."
+                f"{group.named(*lost)} had no draws to give: killed, failed or stopped in the warm-up, see its own "
+                "message. The chains of the others are kept; start all again with the same checkpoint to go on."
             )
         there = [drawn for drawn in found if drawn is not None and len(drawn.values)] or [self]
         values = side_by_side([drawn.values for drawn in there], memory)

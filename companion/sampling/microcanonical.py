@@ -287,7 +287,7 @@ class Langevin:
             values = self._metric.coordinates(state["shared_scale"], state["position"])
             chosen = torch.linspace(0, self._size - 1, min(self._size, _WATCHED), device=values.device).long()
             empty = values.new_zeros(len(values), math.ceil((total - self._settled) / self._every), len(chosen))
-            found["watched"] = state.get("watched", empty).clone() if due == 0 else empty
+            found["watched"] = state.get("watched", empty).clone()
             found["watched"][:, at] = values[:, chosen]
         if step + 1 == total:
             watched = found.get("watched", state.get("watched"))

@@ -3,7 +3,7 @@
 Explained in `book/reference/how_a_fit_works`, section "The loop".
 """
 
-from companion.training.batches import Batches, Resident, Rows, batches_for, batches_of
+from companion.training.batches import Batches, Resident, Rows, batches_for, batches_of, no_rows
 from companion.training.checkpoints import begun, write_whole
 from companion.training.checkpoints import read as read_checkpoint
 from companion.training.checkpoints import write as write_checkpoint
@@ -58,6 +58,7 @@ __all__ = [
     "checksum",
     "fingerprint",
     "interrupts",
+    "no_rows",
     "objective_for",
     "processes",
     "read_checkpoint",

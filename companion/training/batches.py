@@ -8,7 +8,7 @@ Explained in `book/reference/how_a_fit_works`, section "The loop".
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +20,9 @@ from companion.bridge import LogDensity
 from companion.errors import DataError, ModelError
 from companion.machine import seed_for
 
-__all__ = ["FEW", "Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "row_data"]
+__all__ = [
+    "FEW", "Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "no_rows", "row_data",
+]  # fmt: skip
 
 Data = dict[str, torch.Tensor]
 
@@ -283,13 +285,18 @@ def row_data(density: LogDensity) -> tuple[tuple[str, ...], int | None]:
         )
     total = next(iter(lengths.values()))
     if not total:
-        raise ModelError(
-            f"the data {sorted(lengths)} have no rows; expected one or more. Set them with pm.set_data, or build the "
-            "model of data that have some. Without observations altogether, a model gives its prior."
-        )
+        raise no_rows(lengths)
     read = set().union(*(o.data for o in density.observed))
     names = tuple(n for n, a in density.data.items() if n in read and a.ndim > 0 and len(a) == total)
     return names, total
+
+
+def no_rows(names: Iterable[str]) -> ModelError:
+    """Make the error of a model whose data have no rows."""
+    return ModelError(
+        f"the data {sorted(names)} have no rows; expected one or more. Set them with pm.set_data, or build the model "
+        "of data that have some. Without observations altogether, a model gives its prior."
+    )
 
 
 def _checked(batch_size: int | None, total: int) -> int:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,8 @@ T = TypeVar("T")
 
 # The groups that a fit of this process has joined: one at most, which lasts as long as the process.
 _joined: list[str] = []
+# The hosts of that group's processes, in their order.
+_hosts: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,26 @@ class Processes:
         Number of this process, and how many there are.
     device
         Device of the tensors that they exchange.
+    hosts
+        Name of each one's host; empty where the processes were joined by somebody else.
     """
 
     rank: int = 0
     world: int = 1
     device: str | torch.device = "cpu"
+    hosts: tuple[str, ...] = ()
 
     @property
     def first(self) -> bool:
         """Whether this one reads and writes checkpoints and shows progress."""
         return self.rank == 0
+
+    def named(self, *ranks: int) -> str:
+        """Name processes, with their hosts where these are known: "process 1 of 2 (on that-host)"."""
+        place = [f" (on {self.hosts[rank]})" if self.hosts else "" for rank in ranks]
+        if len(ranks) == 1:
+            return f"process {ranks[0]} of {self.world}{place[0]}"
+        return f"processes {', '.join(f'{rank}{at}' for rank, at in zip(ranks, place, strict=True))} of {self.world}"
 
     def average(self, tensors: Sequence[torch.Tensor], step: int) -> None:
         """Average tensors over the processes, in place."""
@@ -129,7 +142,7 @@ class Processes:
             try:
                 dist.recv_object_list(box, src=rank, device=place)
             except RuntimeError as error:
-                _log.error("process %d of %d is lost (%s)", rank, self.world, _first_line(error))
+                _log.error("%s is lost (%s)", self.named(rank), _first_line(error))
                 box = [None]
             found += box
         return found
@@ -178,7 +191,7 @@ def processes(device: torch.device, patience: timedelta = timedelta(minutes=10))
     if not together:
         _join(patience)
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+        yield Processes(dist.get_rank(), dist.get_world_size(), device, tuple(_hosts))
     except BaseException:
         if _joined:
             dist.destroy_process_group()  # so that the others don't wait
@@ -192,6 +205,8 @@ def _join(patience: timedelta) -> None:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
         dist.init_process_group(backend, timeout=patience)
+        hosts = [""] * dist.get_world_size()
+        dist.all_gather_object(hosts, socket.gethostname())
     except (RuntimeError, ValueError) as error:
         raise InferenceError(
             f"{name} can't reach the others at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} "
@@ -199,6 +214,7 @@ def _join(patience: timedelta) -> None:
             "this process alone."
         ) from error
     _joined.append(backend)
+    _hosts[:] = hosts
     atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 

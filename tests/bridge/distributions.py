@@ -37,13 +37,13 @@ class Case:
         Function that makes the variable, of its name, a real and a positive parameter, and keywords such as
         ``observed``.
     observed
-        Values that it can be given; ``None`` where it makes no sense as a likelihood.
+        Values that it can be given.
     rows
         Whether each row is an observation of its own, whose parameters may be its own as well.
     """
 
     make: Make
-    observed: Any = None
+    observed: Any
     rows: bool = True
 
 
@@ -176,9 +176,11 @@ CASES: dict[str, Case] = {
     ),
     "Kumaraswamy": Case(of("Kumaraswamy", positive, 2.0), SHARES),
     "LKJCholeskyCov": Case(
-        of("LKJCholeskyCov", n=3, eta=2.0, sd_dist=lambda m, s: pm.Exponential.dist(s, size=3), compute_corr=False)
+        of("LKJCholeskyCov", n=3, eta=2.0, sd_dist=lambda m, s: pm.Exponential.dist(s, size=3), compute_corr=False),
+        np.linalg.cholesky(SPREAD)[np.tril_indices(3)],
+        rows=False,
     ),
-    "LKJCorr": Case(of("LKJCorr", n=3, eta=2.0)),
+    "LKJCorr": Case(of("LKJCorr", n=3, eta=2.0), np.array([0.3, -0.2, 0.1]), rows=False),
     "Laplace": Case(of("Laplace", real, positive), REALS),
     "LogNormal": Case(of("LogNormal", real, positive), POSITIVE),
     "Logistic": Case(of("Logistic", real, positive), REALS),

@@ -50,12 +50,12 @@ BATCHED = [name for name, door in DOORS.items() if door.takes("batch_size") and 
 LEARNING = [name for name, door in DOORS.items() if door.takes("learning_rate")]
 
 
-def regression():
+def regression(rows=None):
     """A hidden layer of two units, which dropout needs."""
     with pm.Model() as model:
         w, v, s = pm.Normal("w", 0, 2, shape=(3, 2)), pm.Normal("v", 0, 2, shape=2), pm.HalfNormal("s", 1)
-        hidden = pm.math.tanh(pm.Data("x", X) @ w)
-        pm.Normal("y", hidden @ v, s, observed=pm.Data("labels", Y))
+        hidden = pm.math.tanh(pm.Data("x", X[:rows]) @ w)
+        pm.Normal("y", hidden @ v, s, observed=pm.Data("labels", Y[:rows]))
     return model
 
 
@@ -87,6 +87,13 @@ def test_a_model_without_unknowns_has_nothing_to_infer(door):
         pm.Normal("y", 0, 1, observed=pm.Data("labels", Y))
     with pytest.raises(ModelError, match="no free variables: there is nothing to infer"):
         DOORS[door](model)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_data_without_rows_are_named(door):
+    """As a table is after a filter that took every row."""
+    with pytest.raises(ModelError, match=r"the data \['labels'.*\] have no rows; expected one or more\. Set them with"):
+        DOORS[door](regression(rows=0))
 
 
 @pytest.mark.parametrize("door", STARTED)

@@ -41,14 +41,3 @@ def test_methods_that_need_rows_or_layers_say_so():
         swag(prior(), 20, **QUICK)
     with pytest.raises(ModelError, match="found no hidden units"):
         dropout(prior(), 20, **QUICK)
-
-
-@pytest.mark.parametrize("method", [*METHODS, "swag", "ensemble"])
-def test_data_without_rows_are_named(method):
-    """As a table is after a filter that took every row."""
-    with pm.Model() as model:
-        w = pm.Normal("w", MEAN, WIDTH, shape=3)
-        pm.Normal("y", pm.Data("x", np.empty((0, 3))) @ w, 1, observed=pm.Data("seen", np.empty(0)))
-    door = {"fit": fit, "laplace": laplace, "sample": sample, "swag": swag, "ensemble": ensemble}[method]
-    with pytest.raises(ModelError, match=r"the data \['seen'\] have no rows; expected one or more"):
-        door(model, 20, **QUICK)

@@ -7,7 +7,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pymc as pm
@@ -16,6 +19,7 @@ import torch
 
 from companion.inference import sample
 from companion.sampling import Chains
+from companion.training import Processes
 
 if not hasattr(os, "fork"):
     pytest.skip("this system has no SIGKILL", allow_module_level=True)
@@ -23,11 +27,15 @@ if not hasattr(os, "fork"):
 FORK = multiprocessing.get_context("fork")
 
 
-@pytest.fixture(scope="module")
-def model():
+def small():
     with pm.Model() as made:
         pm.Normal("y", pm.Normal("w", shape=2).sum(), pm.HalfNormal("s"), observed=[0.3, 1.0, 0.8])
     return made
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small()
 
 
 def short(model, **options):
@@ -86,10 +94,13 @@ class Hosts:
         subprocess.run(["ip", *words], check=True, capture_output=True)
 
     def enter(self, rank):
-        """Move this process to a host."""
+        """Move this process to a host, which has a name of its own where that may be."""
+        libc, names = ctypes.CDLL(None, use_errno=True), 0x04000000  # CLONE_NEWUTS
+        if libc.unshare(names) == 0:
+            socket.sethostname(f"host-{rank}")
         os.environ["GLOO_SOCKET_IFNAME"] = f"bnn{rank}"
         with open(f"/var/run/netns/{self.names[rank]}") as place:  # noqa: PTH123  (a file descriptor is asked for)
-            assert ctypes.CDLL(None, use_errno=True).setns(place.fileno(), 0) == 0
+            assert libc.setns(place.fileno(), 0) == 0
 
 
 def together(model, folder, *, dies=False, hosts=None):
@@ -122,7 +133,7 @@ def test_the_first_process_has_the_draws_of_all(model, tmp_path):
 def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(model, tmp_path):
     [values, chains, told] = together(model, tmp_path, dies=True)[0]
     assert (values.shape, chains) == ((20, 3, 3), 3)
-    assert any("process 1 of 2 had no draws to give" in message for message in told)
+    assert any(f"process 1 of 2 (on {socket.gethostname()}) had no draws to give" in message for message in told)
     again = together(model, tmp_path)[0][0]  # with the checkpoint, all of them
     np.testing.assert_array_equal(again[:, :3], values)
     assert again.shape == (20, 5, 3)
@@ -131,10 +142,46 @@ def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(mo
 def test_two_hosts_are_as_good_as_two_processes_and_a_lost_one_is_named(model, tmp_path):
     with Hosts() as hosts:
         [values, _, told] = together(model, tmp_path, dies=True, hosts=hosts)[0]
-        assert any("process 1 of 2 had no draws to give" in message for message in told)
+        assert any("process 1 of 2 (on host-1) had no draws to give" in message for message in told)
         again = together(model, tmp_path, hosts=hosts)[0][0]
     np.testing.assert_array_equal(again[:, :3], values)
     np.testing.assert_array_equal(again, together(model, tmp_path / "processes")[0][0])
+
+
+def under_torchrun():
+    """What each process does: chains, whose draws it stores, and others, in which the second process is killed."""
+    folder, rank = Path(sys.argv[1]), os.environ["RANK"]
+    np.save(folder / f"{rank}.npy", short(small(), chains=5).values)
+    if rank == "1":
+        Chains.run = killed
+    short(small(), chains=5, callback=lambda *_: time.sleep(0.2))  # the first one's; torchrun looks more often
+    (folder / "unscathed").touch()
+
+
+def test_under_torchrun_the_first_has_all_draws_and_a_loss_on_its_host_ends_it(model, tmp_path):
+    script = tmp_path / "chains.py"
+    script.write_text("import test_chains_in_processes\n\ntest_chains_in_processes.under_torchrun()\n")
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    ended = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, tmp_path],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    first, second = (np.load(tmp_path / f"{rank}.npy") for rank in (0, 1))
+    assert (first.shape, second.shape) == ((20, 5, 3), (20, 2, 3))
+    np.testing.assert_array_equal(first[:, 3:], second)
+    np.testing.assert_array_equal(first[:, :3], short(model, chains=3).values)
+    assert ended.returncode != 0
+    assert "SIGKILL" in ended.stderr
+    assert not (tmp_path / "unscathed").exists()
+
+
+def test_processes_are_named_with_their_hosts_where_these_are_known():
+    assert Processes(0, 3).named(1) == "process 1 of 3"
+    assert Processes(0, 3).named(1, 2) == "processes 1, 2 of 3"
+    assert Processes(0, 3, hosts=("a", "b", "c")).named(1, 2) == "processes 1 (on b), 2 (on c) of 3"
 
 
 @pytest.mark.parametrize("fails", ["netns", "link"])

@@ -33,13 +33,14 @@ def tiny(study, folder, *methods):
 
 
 def test_samplers_are_held_against_nuts_and_known_answers(tmp_path):
-    methods = ["calibration; mclmc", "eight schools; chees-hmc", "funnel; adjusted-mclmc"]
+    methods = ["calibration; mclmc", "eight schools; chees-hmc", "funnel; adjusted-mclmc", "moons; mclmc"]
     rows = tiny("samplers", tmp_path, *methods)
     assert list(rows) == [f"{method.replace(' ', '_')}-0" for method in sorted(methods)]
     assert 0 <= rows["calibration;_mclmc-0"]["p, mean"] <= 1
     for name in ("eight_schools;_chees-hmc-0", "funnel;_adjusted-mclmc-0"):
         assert rows[name]["gradients"] > 0
         assert np.isfinite(rows[name]["mean, standard errors"])
+    assert np.isfinite(list(rows["moons;_mclmc-0"].values())).all()
 
 
 def test_scales_of_units_are_compared_with_the_settings_that_were_chosen(real_data, tmp_path):
@@ -62,7 +63,7 @@ def test_the_post_is_fitted_as_it_did(real_data, tmp_path):
 def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_width(real_data, tmp_path):
     methods = [
         "chains, step 0.08", "infinite width, 2,000 images", "infinite width, 2,000 images, own likelihood",
-        "chains of all rows, 50 units", "mean-field, 50 units",
+        "chains of all rows, 50 units", "mean-field, 50 units", "convolutional chains, step 0.08",
     ]  # fmt: skip
     rows = tiny("mnist_posterior", tmp_path, *methods)
     assert len(rows) == len(methods)

@@ -1,10 +1,12 @@
 """The report on a GPU in its order: what fits cost, then notebooks while time is left."""
 
 import json
+import time
 
 import pytest
 import torch
 
+from companion import bench as measured
 from tools.notebooks import measure
 from tools.workflows import gpu_report
 
@@ -21,6 +23,27 @@ def ran(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu_report, "bench", bench)
     monkeypatch.setattr(measure, "main", lambda words: calls.append(("measure", words)) or 0)
     return calls
+
+
+def test_every_part_has_its_time_and_so_have_some_notebooks(monkeypatch, tmp_path) -> None:
+    begun, clock = time.perf_counter(), [0.0]
+    monkeypatch.setattr(measured.time, "perf_counter", lambda: begun + clock[0])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+
+    def takes(needs):
+        def part(on):
+            clock[0] += needs
+            return []
+
+        return part
+
+    monkeypatch.setattr(measured, "PARTS", {name: (takes(needs), needs) for name, (_, needs) in measured.PARTS.items()})
+    share = gpu_report.BENCH_SHARE * gpu_report.SECONDS
+    assert measured.bench(gpu=True, seconds=share, to=tmp_path / "gpu.json") == 0
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert not found["notes"], "nothing is left out"
+    assert sum(seconds for _, seconds in gpu_report.shortest_first()[:3]) < gpu_report.SECONDS - clock[0]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

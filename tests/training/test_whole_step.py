@@ -1,8 +1,11 @@
 """A small model's step as one call of a library: the same steps, kept for the next fit, and nothing lost without it."""
 
 import itertools
+import os
 import subprocess
+import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pymc as pm
@@ -93,6 +96,32 @@ def test_the_next_fit_finds_the_library_whatever_its_rates_and_length(none_is_bu
     found, wanted = fit(regression(), 90, **how), fit(regression(), 90, **how | {"machine": PLAIN})
     assert found.record.compiled
     np.testing.assert_allclose(found.record.losses, wanted.record.losses, rtol=1e-9)
+
+
+ANOTHER = """
+import sys, types
+import numpy as np
+import test_whole_step as here
+from companion.machine import libraries
+
+def refuse(*args, **kwargs):
+    raise AssertionError("a library was built a second time")
+
+libraries.subprocess = types.SimpleNamespace(Popen=refuse, DEVNULL=None)
+found = here.fit(here.regression(), here.STEPS, machine=here.COMPILED, **here.QUICK)
+assert found.record.compiled
+np.save(sys.argv[1], found.record.losses)
+"""
+
+
+def test_another_process_finds_the_library(built, libraries, tmp_path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    command = [sys.executable, "-c", ANOTHER, str(tmp_path / "losses.npy")]
+    environment = {**os.environ, "PYTHONPATH": path}  # with the folder of libraries
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "losses.npy"), built.record.losses)
+    assert len(list((libraries / "compiled").iterdir())) == 1
 
 
 @pytest.mark.parametrize("at", [1, 40])
