@@ -90,7 +90,6 @@ def run(given, method, seed):
         "negative elbo": -record.elbo / images,
         "last step": record.history[-1] / images,
         "last 5,000 steps": record.history[-5000:].mean() / images,
-        "fit seconds": record.seconds,
         "bfloat16": record.precision == "bfloat16",
     }
     if len(record.history) == STEPS:

@@ -141,8 +141,8 @@ def fit_advi(
 
 def _check_rows(model: pm.Model) -> None:
     """Refuse observations of data that have no rows."""
-    observed = ancestors([model.rvs_to_values[rv] for rv in model.observed_RVs])
-    held = {v.name: np.shape(v.get_value(borrow=True)) for v in observed if v in model.data_vars}
+    observed = set(ancestors([model.rvs_to_values[rv] for rv in model.observed_RVs]))
+    held = {str(v.name): v.get_value(borrow=True).shape for v in model.data_vars if v in observed}
     if empty := [name for name, shape in held.items() if shape[:1] == (0,)]:
         raise no_rows(empty)
 
