@@ -8,7 +8,7 @@ the estimate of the last single step as "ELBO", and in its progress bar the mean
 ELBO"; both are computed here, in nats for one image.
 
 `python studies/post.py` writes companion/shelf/files/mnist_post.npz. It may be stopped, also within a fit; see `runs`.
-``--precision float32`` computes in the post's own numbers also where the processor multiplies bfloat16. ``--tiny`` does
+``--precision float32`` computes in float32 also where the processor multiplies bfloat16. ``--tiny`` does
 all of it in a minute with small networks, a hundredth of the images and a thousandth of the steps; it writes no file.
 """
 
