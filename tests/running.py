@@ -1,6 +1,8 @@
-"""Run the cells of a notebook in the process of the tests, which costs no kernel; and the machine of a new user."""
+"""Run the cells of a notebook in the process of the tests, without a kernel; the machine of a new user; torchrun."""
 
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -17,6 +19,21 @@ def first_run(folder: Path) -> dict[str, str]:
     bare = {name: value for name, value in os.environ.items() if not name.startswith(kept)}
     ours = {"PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     return bare | ours | {"HOME": str(folder), "PYTENSOR_FLAGS": "mode=FAST_COMPILE,blas__ldflags="}
+
+
+def with_torchrun(test: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``under_torchrun()`` of a file of tests in two processes, each with the folder as its argument."""
+    file = Path(test)
+    script = folder / "processes.py"
+    script.write_text(f"import {file.stem}\n\n{file.stem}.under_torchrun()\n")
+    path = os.pathsep.join([str(file.parent), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, folder],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def _draw() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import torch
+from running import with_torchrun
 
 from companion.inference import sample
 from companion.sampling import Chains
@@ -159,16 +160,7 @@ def under_torchrun():
 
 
 def test_under_torchrun_the_first_has_all_draws_and_a_loss_on_its_host_ends_it(model, tmp_path):
-    script = tmp_path / "chains.py"
-    script.write_text("import test_chains_in_processes\n\ntest_chains_in_processes.under_torchrun()\n")
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    ended = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, tmp_path],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ended = with_torchrun(__file__, tmp_path)
     first, second = (np.load(tmp_path / f"{rank}.npy") for rank in (0, 1))
     assert (first.shape, second.shape) == ((20, 5, 3), (20, 2, 3))
     np.testing.assert_array_equal(first[:, 3:], second)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
+from running import with_torchrun
 from troubles import BrokenRows, bits, end, fail, interrupt, kill, nothing, run, start, trouble
 
 from companion.errors import InferenceError
@@ -140,16 +140,7 @@ def under_torchrun():
 def torchrun(tmp_path_factory):
     """How it ended, and the folder with what the processes noted."""
     folder = tmp_path_factory.mktemp("torchrun")
-    script = folder / "fit.py"
-    script.write_text("import test_processes\n\ntest_processes.under_torchrun()\n")
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    ended = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, folder],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ended = with_torchrun(__file__, folder)
     return ended, folder
 
 
