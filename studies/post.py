@@ -46,13 +46,30 @@ BRIEF = {"steps": 5000}
 
 
 class AtDraw(Prior):
-    """The post's normal prior, written so that the engine has no closed form for it and takes it at each draw."""
+    """The post's priors, written so that the engine has no closed form for them and takes them at each draw.
+
+    Without ``learned`` the normal one with standard deviation 0.1, and with it a scale for each parameter, from
+    HalfNormal(1).
+    """
+
+    def __init__(self, learned=False):
+        self.learned = learned
+
+    def __repr__(self):
+        return f"{type(self).__name__}(learned={self.learned})"
 
     def pymc(self, parameters):
         weights = {p.name: pm.Flat(p.name, shape=p.shape, initval=p.start) for p in parameters}
         for name, weight in weights.items():
-            pm.Potential(f"{name}_prior", pm.logp(pm.Normal.dist(0, FIXED.scale), weight).sum())
+            pm.Potential(f"{name}_prior", pm.logp(pm.Normal.dist(0, self.scale(name)), weight).sum())
         return weights
+
+    def scale(self, name):
+        if not self.learned:
+            return FIXED.scale
+        scale = pm.HalfFlat(f"{name}_scale", initval=1.0)
+        pm.Potential(f"{name}_scale_prior", pm.logp(pm.HalfNormal.dist(1.0), scale))
+        return scale
 
     def pyro(self, parameters):
         raise NotImplementedError("the study's models are PyMC's")
@@ -61,9 +78,10 @@ class AtDraw(Prior):
 METHODS = {
     "dense": {},
     "dense, prior in closed form": {"prior": FIXED},
-    "hierarchical": {"prior": LEARNED},
+    "hierarchical": {"prior": AtDraw(learned=True)},
+    "hierarchical, prior in closed form": {"prior": LEARNED},
     "convolutional": {"network": "convolutional"},
-    "hierarchical convolutional": {"network": "convolutional", "prior": LEARNED},
+    "hierarchical convolutional": {"network": "convolutional", "prior": AtDraw(learned=True)},
     # a tenth of the steps; with Adam both starts are in `mnist.py`, "the post's start" and "one draw for all rows"
     "dense, prior in closed form, 5,000 steps": BRIEF | {"prior": FIXED},
     "dense, prior in closed form, our start, 5,000 steps": BRIEF | NARROW | {"prior": FIXED},
