@@ -17,7 +17,14 @@ from companion.datasets.filling import Gaps
 from companion.datasets.folders import from_folder
 from companion.datasets.form import Form, TableForm
 from companion.datasets.handwritten import digits
-from companion.datasets.images import FASHION_CLASSES, LATIN_LETTERS, fashion_mnist, mnist, omniglot
+from companion.datasets.images import (
+    FASHION_CLASSES,
+    LATIN_LETTERS,
+    fashion_mnist,
+    fashion_mnist_dataset,
+    mnist,
+    omniglot,
+)
 from companion.datasets.measured import MeasuredTable, measured_table
 from companion.datasets.notation import Notation
 from companion.datasets.observations import Dataset, Observations, check_labels, whole_labels
@@ -61,6 +68,7 @@ __all__ = [
     "digits",
     "download",
     "fashion_mnist",
+    "fashion_mnist_dataset",
     "fetch",
     "from_csv",
     "from_folder",

@@ -21,7 +21,7 @@ from companion.datasets.observations import Dataset, Observations
 from companion.datasets.registry import REGISTRY
 from companion.errors import DataError
 
-__all__ = ["FASHION_CLASSES", "LATIN_LETTERS", "fashion_mnist", "mnist", "omniglot"]
+__all__ = ["FASHION_CLASSES", "LATIN_LETTERS", "fashion_mnist", "fashion_mnist_dataset", "mnist", "omniglot"]
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -42,6 +42,9 @@ LATIN_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 
 _VALIDATION = 10_000
 """Both MNIST posts validate on the last 10,000 training images."""
+
+_TRAINING = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+_TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
 
 def mnist(mirrors: Iterable[str] | None = None) -> Dataset:
@@ -68,24 +71,13 @@ def mnist(mirrors: Iterable[str] | None = None) -> Dataset:
     -----
     Data of LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
     """
-    collection = REGISTRY["mnist"]
-    path = fetch(collection, mirrors=mirrors)
-    images, labels = _idx(path["train-images-idx3-ubyte.gz"]), _idx(path["train-labels-idx1-ubyte.gz"])
-    return Dataset(
-        name="MNIST",
-        train=Observations(_scaled(images[:-_VALIDATION]), labels[:-_VALIDATION].astype(np.int32)),
-        validation=Observations(_scaled(images[-_VALIDATION:]), labels[-_VALIDATION:].astype(np.int32)),
-        test=_pair(path["t10k-images-idx3-ubyte.gz"], path["t10k-labels-idx1-ubyte.gz"]),
-        class_names=tuple("0123456789"),
-        licence=collection.licence,
-        source=collection.source,
-    )
+    return _dataset("mnist", tuple("0123456789"), mirrors)
 
 
 def fashion_mnist(mirrors: Iterable[str] | None = None) -> Observations:
     """Load the test images of Fashion-MNIST: clothes, which a network trained on digits has never seen.
 
-    The book only shows them to networks trained on MNIST, so there is no training part and no `Dataset`.
+    They are what the book shows to networks trained on MNIST; `fashion_mnist_dataset` has all images, to train on.
 
     Parameters
     ----------
@@ -106,8 +98,34 @@ def fashion_mnist(mirrors: Iterable[str] | None = None) -> Observations:
     -----
     Data of Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747 (2017).
     """
-    path = fetch(REGISTRY["fashion-mnist"], mirrors=mirrors)
-    return _pair(path["t10k-images-idx3-ubyte.gz"], path["t10k-labels-idx1-ubyte.gz"])
+    path = fetch(REGISTRY["fashion-mnist"], names=_TEST, mirrors=mirrors)
+    return _pair(*(path[name] for name in _TEST))
+
+
+def fashion_mnist_dataset(mirrors: Iterable[str] | None = None) -> Dataset:
+    """Load all of Fashion-MNIST, to train on clothes.
+
+    Parameters
+    ----------
+    mirrors
+        Addresses of folders to download from instead of the public mirrors.
+
+    Returns
+    -------
+    Dataset
+        50,000 training, 10,000 validation (the last of the training file) and 10,000 test images `(n, 28, 28)`,
+        scaled like `mnist`; the labels index `FASHION_CLASSES`.
+
+    Raises
+    ------
+    DataUnavailableError
+        If the files can't be had, as for `mnist`.
+
+    Notes
+    -----
+    Data of Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747 (2017).
+    """
+    return _dataset("fashion-mnist", FASHION_CLASSES, mirrors)
 
 
 def omniglot(mirrors: Iterable[str] | None = None) -> Observations:
@@ -147,6 +165,22 @@ def omniglot(mirrors: Iterable[str] | None = None) -> Observations:
                 images.append(_shrunk(bundle.read(name)))
                 labels.append(int(character.removeprefix("character")) - 1)
     return Observations(_scaled(np.stack(images)), np.array(labels, dtype=np.int32))
+
+
+def _dataset(name: str, class_names: tuple[str, ...], mirrors: Iterable[str] | None) -> Dataset:
+    """Read four IDX files, and keep the last training images for validation."""
+    collection = REGISTRY[name]
+    path = fetch(collection, mirrors=mirrors)
+    images, labels = (_idx(path[file]) for file in _TRAINING)
+    return Dataset(
+        name=collection.title,
+        train=Observations(_scaled(images[:-_VALIDATION]), labels[:-_VALIDATION].astype(np.int32)),
+        validation=Observations(_scaled(images[-_VALIDATION:]), labels[-_VALIDATION:].astype(np.int32)),
+        test=_pair(*(path[file] for file in _TEST)),
+        class_names=class_names,
+        licence=collection.licence,
+        source=collection.source,
+    )
 
 
 def _pair(images: Path, labels: Path) -> Observations:

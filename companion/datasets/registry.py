@@ -106,10 +106,22 @@ _MNIST = Collection(
 
 _FASHION = Collection(
     name="fashion-mnist",
-    title="Fashion-MNIST (test images)",
+    title="Fashion-MNIST",
     source="Zalando SE, https://github.com/zalandoresearch/fashion-mnist",
     licence="MIT",
     files=(
+        DataFile(
+            "fashion-mnist",
+            "train-images-idx3-ubyte.gz",
+            26_421_880,
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        DataFile(
+            "fashion-mnist",
+            "train-labels-idx1-ubyte.gz",
+            29_515,
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
         DataFile(
             "fashion-mnist",
             "t10k-images-idx3-ubyte.gz",

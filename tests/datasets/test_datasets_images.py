@@ -9,7 +9,15 @@ import pytest
 from conftest import Mirror
 from sklearn.neighbors import KNeighborsClassifier
 
-from companion.datasets import LATIN_LETTERS, digits, fashion_mnist, mnist, omniglot
+from companion.datasets import (
+    FASHION_CLASSES,
+    LATIN_LETTERS,
+    digits,
+    fashion_mnist,
+    fashion_mnist_dataset,
+    mnist,
+    omniglot,
+)
 from companion.errors import CompanionWarning, DataUnavailableError
 
 Start = Callable[[dict[str, bytes]], Mirror]
@@ -81,6 +89,30 @@ def test_fashion_mnist_is_its_test_images(real_data: Path) -> None:
     assert clothes.x.dtype == np.float32
     assert np.bincount(clothes.y).tolist() == [1000] * 10
     assert clothes.y[:4].tolist() == [9, 2, 1, 1]
+
+
+def test_all_of_fashion_mnist_is_split_like_mnist(real_data: Path) -> None:
+    data, digits_ = fashion_mnist_dataset(), mnist()
+    for name in ("train", "validation", "test"):
+        part, of_digits = getattr(data, name), getattr(digits_, name)
+        assert part.x.shape == of_digits.x.shape
+        assert part.x.dtype == of_digits.x.dtype
+        assert set(np.unique(part.y)) == set(range(10))
+    assert data.class_names == FASHION_CLASSES
+    np.testing.assert_array_equal(data.test.x, fashion_mnist().x)
+    both = np.concatenate([data.train.y, data.validation.y])
+    assert np.bincount(both).tolist() == [6000] * 10
+
+
+def test_the_test_images_of_fashion_mnist_alone_are_fetched(real_data: Path, bare: Path, monkeypatch) -> None:
+    """Readers of the book, who need them alone, don't wait for 26 MB more."""
+    for file in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+        (bare / "fashion-mnist").mkdir(parents=True, exist_ok=True)
+        (bare / "fashion-mnist" / file).write_bytes((real_data / "fashion-mnist" / file).read_bytes())
+    monkeypatch.setenv("COMPANION_DATA_DIR", str(bare))
+    assert len(fashion_mnist(mirrors=[]).x) == 10_000
+    with pytest.raises(DataUnavailableError, match="train-images"):
+        fashion_mnist_dataset(mirrors=[])
 
 
 def test_omniglot_gives_bright_latin_letters(real_data: Path) -> None:

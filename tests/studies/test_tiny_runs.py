@@ -18,17 +18,18 @@ def stored(study):
     return {path.name: path.stat().st_mtime_ns for path in shelf.FILES.glob(f"*{study}*")}
 
 
-def tiny(study, folder, *methods):
-    """Run a study in its tiny form; give the rows of its runs by the names of their files, and what it printed."""
+def tiny(study, folder, *methods, part=None):
+    """Run a study, or a part of it, in its tiny form; give the rows of its runs by the names of their files."""
     before = stored(study)
     command = [sys.executable, "-W", "ignore", str(STUDIES / f"{study}.py"), "--tiny", "--work", str(folder / study)]
+    command[4:4] = [part] if part else []
     command += ["--methods", *methods] if methods else []
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stderr
     assert stored(study) == before
-    kept = sorted((folder / f"{study}_tiny").glob("*.json"))
+    kept = sorted((folder / study / f"{part}_tiny" if part else folder / f"{study}_tiny").glob("*.json"))
     return {path.stem: json.loads(path.read_text()) for path in kept}
 
 
@@ -68,6 +69,36 @@ def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_wid
     rows = tiny("mnist_posterior", tmp_path, *methods)
     assert len(rows) == len(methods)
     assert all(0 <= row["test accuracy"] <= 1 for row in rows.values())
+
+
+def test_temperatures_and_widths_differ_in_nothing_else(real_data, tmp_path):
+    rows = tiny("mnist_sweeps", tmp_path, "dense, T = 1", "dense, T = 0.01", "two layers of 10, rate 0.005")
+    assert len(rows) == 3
+    assert rows["dense_T_=_1-0"]["negative elbo"] < rows["dense_T_=_0.01-0"]["negative elbo"]
+
+
+def test_the_league_holds_every_method_against_the_plain_network(real_data, tmp_path):
+    rows = tiny("league", tmp_path, part="clothes-lenet5")
+    chosen = [name for name in rows if "only this one-0" not in name and "only this one" in rows[name]]
+    assert len(chosen) == 6, "all but the plain one"
+    plain, best = rows["plain-0"], min(rows[f"plain_decay_{d}-0"]["validation nll"] for d in (1, 10, 100))
+    assert plain["validation nll"] == best
+    for name in chosen:
+        row = rows[name]
+        gained = (row["only this one"] - row["only the plain one"]) / 200
+        assert np.isclose(row["test accuracy"] - plain["test accuracy"], gained), "the pairs add up"
+        assert row["scaled nll"] < row["test nll"] + 0.5
+    assert "auroc, digits, energy" in plain
+
+
+def test_a_calibrated_forecaster_scores_what_it_promises():
+    import league
+
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(10), 20_000)
+    found = league.calibrated(p[None], 0)
+    assert np.isclose(found["nll"], -(p * np.log(p)).sum(1).mean(), atol=0.01)
+    assert np.isclose(found["accuracy"], p.max(1).mean(), atol=0.01)
 
 
 def test_methods_are_run_by_the_part_of_a_study_that_has_them(tmp_path):
