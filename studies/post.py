@@ -85,6 +85,8 @@ METHODS = {
     # a tenth of the steps; with Adam both starts are in `mnist.py`, "the post's start" and "one draw for all rows"
     "dense, prior in closed form, 5,000 steps": BRIEF | {"prior": FIXED},
     "dense, prior in closed form, our start, 5,000 steps": BRIEF | NARROW | {"prior": FIXED},
+    "dense, our start, 5,000 steps": BRIEF | NARROW,
+    "dense, Adam, our start, 5,000 steps": BRIEF | NARROW | {"learning_rate": 0.003, "schedule": "cosine"},
 }
 
 

@@ -55,7 +55,9 @@ class Room(SphinxDirective):
         for child in sorted(public, key=lambda child: (ORDER.index(child.type), child.short_name.lower())):
             lines += [f".. {DIRECTIVES.get(child.type, 'autoapidata')}:: {child.id}"]
             # Attributes stand in the class's own text, and what is inherited in that of the base.
-            own = [m for m in child.children if m.type in ("method", "property") and not m.obj.get("inherited")]
+            # Of an enumeration they are the choices, each with what it means.
+            kinds = ("method", "property", *(["attribute"] if _is_enumeration(child) else []))
+            own = [m for m in child.children if m.type in kinds and not m.obj.get("inherited")]
             methods = [m.short_name for m in own if m.docstring and not m.short_name.startswith("_")]
             lines += [f"   :members: {', '.join(methods)}"] if methods else []
             lines += [""]
@@ -75,6 +77,10 @@ class Room(SphinxDirective):
         for member in child.children:
             linked = _with_links(member.docstring, pages)
             member.docstring = _in_sentences(linked) if member.type in ("property", "attribute") else linked
+
+
+def _is_enumeration(child: Any) -> bool:
+    return any(base.rpartition(".")[2] == "StrEnum" for base in child.obj.get("bases") or ())
 
 
 GROUPED = re.compile(r"^( *)(\w+(?:, \w+)+)\n((?:\1 +.*\n|\n(?=\1 ))*)", re.MULTILINE)

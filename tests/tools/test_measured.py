@@ -24,6 +24,7 @@ FOLLOW_UPS = {
     "pymc/breast_cancer_hedging",
     "mnist/pruning",
     "mnist/posterior",
+    "mnist/league",
 }
 
 

@@ -33,6 +33,7 @@ CAPTIONED = (
     "mnist/hierarchical",
     "mnist/convolutional",
     "mnist/strange_images",
+    "mnist/league",
     "bayes_by_backprop/regression",
     "bayes_by_backprop/band",
     "bayes_by_backprop/lenet",

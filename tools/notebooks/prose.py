@@ -30,6 +30,7 @@ HELD = (
     "pymc/zh",
     "mnist/convolutional",
     "mnist/strange_images",
+    "mnist/league",
     "bayes_by_backprop/regression",
     "bayes_by_backprop/band",
     "bayes_by_backprop/lenet",
