@@ -11,7 +11,7 @@ from companion.machine.guarding import guard, random_kept
 from companion.machine.libraries import Library, LibraryError
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
-from companion.machine.seeds import generator_for, reseed, seed_for
+from companion.machine.seeds import Seeds, generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
 from companion.machine.timing import fastest_of
 from companion.machine.tracing import traced
@@ -24,6 +24,7 @@ __all__ = [
     "LibraryError",
     "Machine",
     "Precision",
+    "Seeds",
     "Work",
     "compiled",
     "denormals_flushed",

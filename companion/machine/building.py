@@ -14,7 +14,8 @@ __all__ = ["build"]
 
 # The compiler's own probes of the processor's instructions take longer than the graph; optimising the C++ around its
 # kernels gains nothing that can be measured.
-_OPTIONS = {"cpp.vec_isa_ok": True, "aot_inductor.compile_wrapper_opt_level": "O0"}
+_OPTIONS = {"cpp.vec_isa_ok": True, "aot_inductor.compile_wrapper_opt_level": "O0",
+  "force_pointwise_cat": True, "memory_planning": True}
 
 
 def build(folder: Path, out: Path) -> None:
@@ -23,7 +24,7 @@ def build(folder: Path, out: Path) -> None:
     Parameters
     ----------
     folder
-        Folder with ``graph.pt``: the graph, an example of its arguments, and the number of threads.
+        Folder with ``graph.pt``: the graph, tensors like its arguments, and the number of threads.
     out
         Place of the library.
     """
@@ -31,7 +32,8 @@ def build(folder: Path, out: Path) -> None:
     import torch._inductor
 
     # This machine's own file, just written.
-    graph, arguments, threads = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
+    graph, like, threads = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
+    arguments = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype) for t in like]
     for node in graph.graph.nodes:
         node.meta.clear()  # each constant brings a mode of fake tensors with it, and those clash
     torch.set_num_threads(threads)
