@@ -11,6 +11,7 @@ from companion.machine.guarding import guard, random_kept
 from companion.machine.libraries import Library, LibraryError
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
+from companion.machine.rows_last import held, rows_last
 from companion.machine.seeds import Seeds, generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
 from companion.machine.timing import fastest_of
@@ -36,9 +37,11 @@ __all__ = [
     "generator_for",
     "guard",
     "has_bfloat16",
+    "held",
     "memory_kept",
     "random_kept",
     "reseed",
+    "rows_last",
     "seed_for",
     "slices",
     "threads_worth",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from companion.machine import Library, traced
+from companion.machine import Library, held, rows_last, traced
 from companion.training.batches import Batches
 from companion.training.optimisers import Adam
 
@@ -131,12 +131,15 @@ def _traced(
     """Trace the rows, the gradient and Adam (Kingma and Ba 2015) into one graph, which gives the losses."""
     beta, beta_of_squares = Adam.BETAS
     count = len(optimiser.rates)
+    own = [t.detach() for t in optimiser.all_tensors()]
+    given = batches.data_of(drawn).values()
+    turned = rows_last(traced(gradient, [settings[0], noise, *own[:count], *given]))
 
     def step(settings: torch.Tensor, noise: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor]:
         parameters, means, squares, taken = (rest[k * count : (k + 1) * count] for k in range(4))
-        data = batches.data_of(rest[4 * count :]).values()
+        data = [held(t) for t in batches.data_of(rest[4 * count :]).values()]
         kl_weight, root, *sizes = settings
-        loss, gradients = gradient(kl_weight, noise, *parameters, *data)
+        loss, gradients = turned(kl_weight, noise, *parameters, *data)
         own = zip(parameters, means, squares, taken, sizes, gradients, strict=True)
         for p, mean, square, done, size, g in own:
             done.add_(1)
@@ -145,5 +148,4 @@ def _traced(
             p.sub_(size * mean / (square.sqrt() / root + Adam.EPSILON))
         return (loss * 1,)
 
-    changed = [t.clone() for t in optimiser.all_tensors()]
-    return traced(step, [settings, noise, *changed, *(t.contiguous() for t in drawn)])
+    return traced(step, [settings, noise, *(t.clone() for t in own), *(t.contiguous() for t in drawn)])
