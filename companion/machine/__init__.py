@@ -12,7 +12,7 @@ from companion.machine.libraries import Library, LibraryError
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
 from companion.machine.rows_last import held, rows_last
-from companion.machine.seeds import Seeds, generator_for, reseed, seed_for
+from companion.machine.seeds import Generators, Seeds, generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
 from companion.machine.timing import fastest_of
 from companion.machine.tracing import traced
@@ -21,6 +21,7 @@ from companion.machine.work import Work
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
+    "Generators",
     "Library",
     "LibraryError",
     "Machine",

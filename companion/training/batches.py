@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from companion.bridge import LogDensity
 from companion.errors import DataError, ModelError
-from companion.machine import Seeds
+from companion.machine import Generators
 
 __all__ = [
     "FEW", "Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "no_rows", "row_data",
@@ -92,13 +92,12 @@ class Rows:
 
     def __post_init__(self) -> None:
         own = ("independent rows", self.rank) if self.independent else ("rows",)
-        self._seeds = Seeds(self.seed, *own)
+        self._generators = Generators(self.seed, *own)
 
     def at(self, step: int) -> np.ndarray:
         """Give the rows (batch,) of one step."""
         if self.independent:
-            rng = np.random.default_rng(self._seeds.at(step))
-            return rng.choice(self.total, self.batch, replace=False, shuffle=False)
+            return self._generators.at(step).choice(self.total, self.batch, replace=False, shuffle=False)
         first = (step * self.world + self.rank) * self.batch
         past = first + self.batch
         parts = [
@@ -109,8 +108,7 @@ class Rows:
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._epoch is None or self._epoch[0] != epoch:
-            rng = np.random.default_rng(self._seeds.at(epoch))
-            self._epoch = epoch, rng.permutation(self.total)
+            self._epoch = epoch, self._generators.at(epoch).permutation(self.total)
         return self._epoch[1]
 
 
