@@ -188,9 +188,10 @@ def _units_first(matrix: Any) -> torch.Tensor:
 
 def _aligned(value: Any) -> Any:
     """Give an operand as it meets a turned matrix."""
-    if not isinstance(value, torch.Tensor | _Turned) or _dims(value) == 0:
-        return value
-    return value[:, None] if _dims(value) == 1 else _units_first(value)
+    if isinstance(value, torch.Tensor) and value.ndim == 1:
+        return value[:, None]
+    matrix = isinstance(value, _Turned) or (isinstance(value, torch.Tensor) and value.ndim > 1)
+    return _units_first(value) if matrix else value
 
 
 def _other(dim: int, dims: int) -> int:

@@ -85,7 +85,7 @@ class Generators:
         a, b, c, d = self._known[number - self._first]
         step = (c << 65 | d << 1 | 1) % 2**128
         state = ((a << 64 | b) + step) * _PCG64 + step
-        own = {"state": state % 2**128, "inc": step}
+        own: Any = {"state": state % 2**128, "inc": step}
         self._bits.state = {"bit_generator": "PCG64", "state": own, "has_uint32": 0, "uinteger": 0}
         return self._own
 
