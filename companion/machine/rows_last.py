@@ -243,4 +243,5 @@ def _matrix_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def _chosen(unit: torch.Tensor, units: int) -> torch.Tensor:
     """Say which of the units (units, rows) is that of each row (rows, 1)."""
+    unit = torch.where(unit < 0, unit + units, unit)  # counted from the end
     return torch.arange(units, dtype=unit.dtype)[:, None] == unit.mT
