@@ -11,7 +11,8 @@ from companion.machine.guarding import guard, random_kept
 from companion.machine.libraries import Library, LibraryError
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
-from companion.machine.seeds import generator_for, reseed, seed_for
+from companion.machine.rows_last import held, rows_last
+from companion.machine.seeds import Generators, Seeds, generator_for, reseed, seed_for
 from companion.machine.threads import threads_worth
 from companion.machine.timing import fastest_of
 from companion.machine.tracing import traced
@@ -20,10 +21,12 @@ from companion.machine.work import Work
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
+    "Generators",
     "Library",
     "LibraryError",
     "Machine",
     "Precision",
+    "Seeds",
     "Work",
     "compiled",
     "denormals_flushed",
@@ -35,9 +38,11 @@ __all__ = [
     "generator_for",
     "guard",
     "has_bfloat16",
+    "held",
     "memory_kept",
     "random_kept",
     "reseed",
+    "rows_last",
     "seed_for",
     "slices",
     "threads_worth",

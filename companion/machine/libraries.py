@@ -70,7 +70,7 @@ class Library:
             folder.mkdir(parents=True, exist_ok=True)
             _make_room(folder)
             self._work = Path(tempfile.mkdtemp(prefix="building-", dir=folder))
-            torch.save((graph, [t.detach() for t in arguments], threads), self._work / "graph.pt")
+            torch.save((graph, [t.detach().to("meta") for t in arguments], threads), self._work / "graph.pt")
             with (self._work / "errors.txt").open("wb") as errors:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", str(_BUILDER), str(self._work), str(self._place), priority],

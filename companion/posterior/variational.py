@@ -319,6 +319,12 @@ class _OtherRows:
     def at(self, step: int) -> Any:
         return self.parts()
 
+    def drawn(self, step: int) -> Any:
+        return self.parts()
+
+    def data_of(self, drawn: Any) -> Any:
+        return self.parts()
+
     def parts(self, most: int = 0) -> Any:
         raise ModelError(
             f"the posterior was fitted to {self.fitted:,} rows, and the model that it was loaded with holds "

@@ -18,13 +18,14 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from companion.bridge import LogDensity
 from companion.errors import DataError, ModelError
-from companion.machine import seed_for
+from companion.machine import Generators
 
 __all__ = [
     "FEW", "Batches", "Resident", "Rows", "Streamed", "Whole", "batches_for", "batches_of", "no_rows", "row_data",
 ]  # fmt: skip
 
 Data = dict[str, torch.Tensor]
+Tensors = tuple[torch.Tensor, ...]
 
 FEW = 16
 """Number of rows on which a model is looked at before the first step."""
@@ -35,6 +36,14 @@ class Batches(Protocol):
 
     def at(self, step: int) -> Data:
         """Give the data of one step, on the device."""
+        ...
+
+    def drawn(self, step: int) -> Tensors:
+        """Give what `data_of` makes the data of one step of."""
+        ...
+
+    def data_of(self, drawn: Sequence[torch.Tensor]) -> Data:
+        """Make data of what was drawn: by operations of torch alone, which a compiled step takes in."""
         ...
 
     def parts(self, most: int = 2000) -> Iterator[Data]:
@@ -50,6 +59,12 @@ class Whole:
 
     def at(self, step: int) -> Data:
         return self.data
+
+    def drawn(self, step: int) -> Tensors:
+        return tuple(self.data.values())
+
+    def data_of(self, drawn: Sequence[torch.Tensor]) -> Data:
+        return dict(zip(self.data, drawn, strict=True))
 
     def parts(self, most: int = 2000) -> Iterator[Data]:
         yield self.data  # in one part: a likelihood need not be a sum over rows
@@ -75,23 +90,25 @@ class Rows:
     independent: bool = False
     _epoch: tuple[int, np.ndarray] | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        own = ("independent rows", self.rank) if self.independent else ("rows",)
+        self._generators = Generators(self.seed, *own)
+
     def at(self, step: int) -> np.ndarray:
         """Give the rows (batch,) of one step."""
         if self.independent:
-            rng = np.random.default_rng(seed_for(self.seed, "independent rows", step, self.rank))
-            return rng.choice(self.total, self.batch, replace=False, shuffle=False)
+            return self._generators.at(step).choice(self.total, self.batch, replace=False, shuffle=False)
         first = (step * self.world + self.rank) * self.batch
         past = first + self.batch
         parts = [
             self._permutation(e)[max(first - e * self.total, 0) : past - e * self.total]
             for e in range(first // self.total, (past - 1) // self.total + 1)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._epoch is None or self._epoch[0] != epoch:
-            rng = np.random.default_rng(seed_for(self.seed, "rows", int(epoch)))
-            self._epoch = epoch, rng.permutation(self.total)
+            self._epoch = epoch, self._generators.at(epoch).permutation(self.total)
         return self._epoch[1]
 
 
@@ -104,8 +121,16 @@ class Resident:
     rows: Rows
 
     def at(self, step: int) -> Data:
-        at = torch.from_numpy(self.rows.at(step)).to(next(iter(self.data.values())).device)
-        return {name: a.index_select(0, at) if name in self.names else a for name, a in self.data.items()}
+        return self.data_of(self.drawn(step))
+
+    def drawn(self, step: int) -> Tensors:
+        own = tuple(self.data.values())
+        return (torch.from_numpy(self.rows.at(step)).to(own[0].device), *own)
+
+    def data_of(self, drawn: Sequence[torch.Tensor]) -> Data:
+        at, *own = drawn
+        named = zip(self.data, own, strict=True)
+        return {name: a.index_select(0, at) if name in self.names else a for name, a in named}
 
     def parts(self, most: int = 2000) -> Iterator[Data]:
         return _parts(self.data, self.names, most)
@@ -142,6 +167,12 @@ class Streamed:
             self._stream = iter(self._loader(batch_sampler=sampler))
         self._next = step + 1
         return self._data | self._named(next(self._stream))
+
+    def drawn(self, step: int) -> Tensors:
+        return tuple(self.at(step).values())
+
+    def data_of(self, drawn: Sequence[torch.Tensor]) -> Data:
+        return dict(zip(self._data, drawn, strict=True))
 
     def parts(self, most: int = 2000) -> Iterator[Data]:
         self._next, self._stream = None, iter(())  # the steps' readers have done their work

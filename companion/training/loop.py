@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from companion.bridge import largest
 from companion.errors import CompanionError, InferenceError, class_and_line
-from companion.machine import LibraryError, faster, fastest_of, generator_for, reseed, seed_for, threads_worth
+from companion.machine import LibraryError, Seeds, faster, fastest_of, reseed, threads_worth
 from companion.training import checkpoints
 from companion.training.batches import Batches
 from companion.training.distributed import Processes
@@ -94,6 +94,9 @@ class Training(Generic[Task]):
         self.losses = torch.full((s.steps, s.restarts), float("nan"), device=self.device, dtype=torch.float64)
         dtype = self.objective.dtype
         self.noise = torch.empty(s.restarts, s.draws, self.objective.noise_size, device=self.device, dtype=dtype)
+        self._generator = torch.Generator(self.device)
+        self._noise_seeds = Seeds(s.seed, "noise", self.group.rank)
+        self._layer_seeds = Seeds(s.seed, "layers", self.group.rank)
         self._kl_weight = torch.ones((), device=self.device, dtype=dtype)
         self._schedule = schedule_named(s.schedule)
         self._optimiser = optimiser_for(self.objective, s, self.parameters)
@@ -187,11 +190,12 @@ class Training(Generic[Task]):
         if self._gradient is None and self._at_once():
             data = self._given(self.step)
             self._compute(data, self._arguments(data))
-        if self._is_whole():
-            data = self._given(self.step)
-            if self._whole is not None and self._whole.fits(data):
+        if self._whole is not None and self._is_whole():
+            drawn = self.batches.drawn(self.step)
+            if self._whole.fits(drawn):
+                self._draw(self.step)
                 rate = self._schedule(self.step / self.settings.steps)
-                self._done(self._whole.take(data, float(self._kl_weight), rate))
+                self._done(self._whole.take(drawn, self._weight(self.step), rate))
                 return self._interrupted.is_set()
         loss, gradients, stop = self.averaged()
         self.update(loss, gradients)
@@ -229,13 +233,20 @@ class Training(Generic[Task]):
 
     def _given(self, step: int) -> Mapping[str, torch.Tensor]:
         """Give the data of a step, and set its noise and its weight of the KL divergence."""
-        s, rank = self.settings, self.group.rank
         data = self.batches.at(step)  # first: a torch.utils.data.DataLoader that begins takes a random number
-        self.noise.normal_(generator=generator_for(self.device, s.seed, "noise", step, rank))
+        self._draw(step)
         if self.objective.draws_inside:  # such as the layers' noise
-            reseed(self.device, seed_for(s.seed, "layers", step, rank))
-        self._kl_weight.fill_(s.temperature * warm_up(step / s.steps, s.kl_warmup))
+            reseed(self.device, self._layer_seeds.at(step))
+        self._kl_weight.fill_(self._weight(step))
         return data
+
+    def _draw(self, step: int) -> None:
+        """Draw the noise of a step."""
+        self.noise.normal_(generator=self._generator.manual_seed(self._noise_seeds.at(step)))
+
+    def _weight(self, step: int) -> float:
+        """Compute the weight of the KL divergence in a step."""
+        return self.settings.temperature * warm_up(step / self.settings.steps, self.settings.kl_warmup)
 
     def _arguments(self, data: Mapping[str, torch.Tensor]) -> Tensors:
         return (self._kl_weight, self.noise, *self.parameters.values(), *data.values())
@@ -252,7 +263,7 @@ class Training(Generic[Task]):
                 self.compiled = self.group.all(quick, self.step)
                 self._gradient = found if self.compiled else traced
             if self.objective.draws_inside:
-                reseed(self.device, seed_for(self.settings.seed, "layers", self.step, self.group.rank))
+                reseed(self.device, self._layer_seeds.at(self.step))
         return self._gradient
 
     def _setting(self, traced: Gradient) -> str | bool:
@@ -287,7 +298,8 @@ class Training(Generic[Task]):
             return False
         waits = setting != "auto"
         try:
-            self._whole = WholeStep(traced, adam, self.noise, data, self.threads or 1, beside=not waits)
+            drawn = self.batches.drawn(self.step)
+            self._whole = WholeStep(traced, adam, self.noise, self.batches, drawn, self.threads or 1, beside=not waits)
         except LibraryError as error:
             self._give_up(error)
         return self._is_whole(wait=waits) or self._whole is not None

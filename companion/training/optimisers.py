@@ -120,12 +120,31 @@ class Adam(TorchOptimiser):
             rates,
         )
         self.rates = [rates[name] for name in parameters]
+        self._all: list[torch.Tensor] = []
 
     def all_tensors(self) -> list[torch.Tensor]:
         """List all parameters, then Adam's means, squares and counts of steps; zeros where it took no step yet."""
-        states = [self._state(p) for p in self._parameters.values()]
-        moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "step") for state in states]
-        return [*self._parameters.values(), *moments]
+        if not self._all:
+            states = [self._state(p) for p in self._parameters.values()]
+            moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "step") for state in states]
+            self._all = [*self._parameters.values(), *moments]
+        return self._all
+
+    def settings(self, rate: float) -> list[float]:
+        """Compute what the next step multiplies with: the root of the squares' weight, and a size for each parameter.
+
+        Parameters
+        ----------
+        rate
+            Factor of the schedule, for all rates.
+        """
+        step = float(self.all_tensors()[-1]) + 1
+        of_means, of_squares = (1 - beta**step for beta in self.BETAS)
+        return [of_squares**0.5, *(own * rate / of_means for own in self.rates)]
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        super().restore(tensors)
+        self._all = []
 
     def _state(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = self._own.state[parameter]

@@ -6,13 +6,14 @@ in `book/reference/how_a_fit_works`, section "The machine".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from companion.machine import Library, traced
+from companion.machine import Library, held, rows_last, traced
+from companion.training.batches import Batches
 from companion.training.optimisers import Adam
 
 __all__ = ["WholeStep"]
@@ -33,8 +34,10 @@ class WholeStep:
         Adam, whose moments and parameters the step changes in place.
     noise
         Noise of a step (restarts, draws, noise).
-    data
-        Data of one step.
+    batches
+        Rows by step, which the library takes out of the data.
+    drawn
+        What the batches drew for one step.
     threads
         Number of threads that it computes with.
     beside
@@ -51,20 +54,20 @@ class WholeStep:
         gradient: GraphModule,
         optimiser: Adam,
         noise: torch.Tensor,
-        data: Mapping[str, torch.Tensor],
+        batches: Batches,
+        drawn: Tensors,
         threads: int,
         *,
         beside: bool,
     ) -> None:
         self._optimiser = optimiser
-        # the weight of the KL divergence, and the rate of each parameter
-        self._settings = torch.ones(1 + len(optimiser.rates), dtype=torch.float64)
+        # the weight of the KL divergence, and what Adam multiplies with
+        self._settings = torch.ones(2 + len(optimiser.rates), dtype=noise.dtype)
         self._values: np.ndarray = self._settings.numpy()  # the same memory
         self._noise = noise
-        arguments = self._arguments(data)
-        self._kinds = [t.shape for t in data.values()]
-        graph = _traced(gradient, len(optimiser.rates), arguments)
-        self._library: Library | None = Library(graph, arguments, threads, beside=beside)
+        self._kinds = [t.shape for t in drawn]
+        graph = _traced(gradient, optimiser, self._settings, noise, batches, drawn)
+        self._library: Library | None = Library(graph, self._arguments(drawn), threads, beside=beside)
         self._run: Callable[[list[torch.Tensor]], list[torch.Tensor]] | None = None
         self._asked = 0
 
@@ -87,17 +90,17 @@ class WholeStep:
                 self._run, self._library = self._library.load(), None
         return self._run is not None
 
-    def fits(self, data: Mapping[str, torch.Tensor]) -> bool:
-        """Say whether the data of a step have the shapes that it was built for."""
-        return [t.shape for t in data.values()] == self._kinds
+    def fits(self, drawn: Tensors) -> bool:
+        """Say whether what was drawn for a step has the shapes that it was built for."""
+        return [t.shape for t in drawn] == self._kinds
 
-    def take(self, data: Mapping[str, torch.Tensor], kl_weight: float, rate: float) -> torch.Tensor:
+    def take(self, drawn: Tensors, kl_weight: float, rate: float) -> torch.Tensor:
         """Change parameters and moments as one step of Adam does.
 
         Parameters
         ----------
-        data
-            Data of the step.
+        drawn
+            What the batches drew for the step.
         kl_weight
             Weight of the KL divergence.
         rate
@@ -109,32 +112,40 @@ class WholeStep:
             Losses (restarts,) at full weight.
         """
         assert self._run is not None
-        self._values[0] = kl_weight
-        for k, own in enumerate(self._optimiser.rates, start=1):
-            self._values[k] = own * rate
-        return self._run(self._arguments(data))[0]
+        self._values[:] = [kl_weight, *self._optimiser.settings(rate)]
+        return self._run(self._arguments(drawn))[0]
 
-    def _arguments(self, data: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        rows = [t.contiguous() for t in data.values()]
+    def _arguments(self, drawn: Tensors) -> list[torch.Tensor]:
+        rows = [t.contiguous() for t in drawn]
         return [self._settings, self._noise, *self._optimiser.all_tensors(), *rows]
 
 
-def _traced(gradient: GraphModule, count: int, arguments: Tensors) -> GraphModule:
-    """Trace gradient and Adam (Kingma and Ba 2015) into one graph, which gives the losses."""
-    beta, beta_of_squares, epsilon = Adam.BETAS[0], Adam.BETAS[1], Adam.EPSILON
+def _traced(
+    gradient: GraphModule,
+    optimiser: Adam,
+    settings: torch.Tensor,
+    noise: torch.Tensor,
+    batches: Batches,
+    drawn: Tensors,
+) -> GraphModule:
+    """Trace the rows, the gradient and Adam (Kingma and Ba 2015) into one graph, which gives the losses."""
+    beta, beta_of_squares = Adam.BETAS
+    count = len(optimiser.rates)
+    own = [t.detach() for t in optimiser.all_tensors()]
+    given = batches.data_of(drawn).values()
+    turned = rows_last(traced(gradient, [settings[0], noise, *own[:count], *given]))
 
     def step(settings: torch.Tensor, noise: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor]:
         parameters, means, squares, taken = (rest[k * count : (k + 1) * count] for k in range(4))
-        data = rest[4 * count :]
-        loss, gradients = gradient(settings[0].to(noise.dtype), noise, *parameters, *data)
-        for k, (p, mean, square, done, g) in enumerate(zip(parameters, means, squares, taken, gradients, strict=True)):
+        data = [held(t) for t in batches.data_of(rest[4 * count :]).values()]
+        kl_weight, root, *sizes = settings
+        loss, gradients = turned(kl_weight, noise, *parameters, *data)
+        own = zip(parameters, means, squares, taken, sizes, gradients, strict=True)
+        for p, mean, square, done, size, g in own:
             done.add_(1)
-            t = done.double()
             mean.lerp_(g, 1 - beta)
             square.mul_(beta_of_squares).addcmul_(g, g, value=1 - beta_of_squares)
-            size = (settings[1 + k] / (1 - beta**t)).to(p.dtype)
-            root = (1 - beta_of_squares**t).sqrt().to(p.dtype)
-            p.sub_(size * mean / (square.sqrt() / root + epsilon))
+            p.sub_(size * mean / (square.sqrt() / root + Adam.EPSILON))
         return (loss * 1,)
 
-    return traced(step, [t.clone() for t in arguments])
+    return traced(step, [settings, noise, *(t.clone() for t in own), *(t.contiguous() for t in drawn)])

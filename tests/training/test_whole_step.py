@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -12,9 +13,13 @@ import pymc as pm
 import pytest
 import torch
 
+from companion.datasets import Observations
 from companion.errors import InferenceError
-from companion.inference import Checkpoint, Machine, Rates, fit
+from companion.inference import Checkpoint, Machine, Rates, Trajectory, fit, swag
 from companion.machine import Library, LibraryError
+from companion.models import torch_classifier
+from companion.networks import dense
+from companion.priors import Gaussian
 from companion.training import loop, whole_step
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -139,6 +144,33 @@ def test_a_fit_that_was_stopped_ends_bit_for_bit_where_it_would_have(at, built, 
         assert torch.equal(resumed.parameters[name], parameter)
 
 
+@pytest.mark.parametrize("every", [7, 50])
+def test_a_killed_fit_goes_on_from_any_checkpoint_bit_for_bit(every, built, none_is_built, tmp_path) -> None:
+    seen = []
+
+    def kill(step, state):
+        seen.append(step)
+        if step == 83:
+            raise RuntimeError("the power went off")
+
+    with pytest.raises(InferenceError, match="step 83 failed: RuntimeError: the power went off"):
+        fit(regression(), STEPS, machine=COMPILED, checkpoint=Checkpoint(tmp_path, every), callback=kill, **QUICK)
+    assert seen == list(range(1, 84)), "the callback sees every step"
+    resumed = fit(regression(), STEPS, machine=AUTO, checkpoint=Checkpoint(tmp_path, every), **QUICK)
+    np.testing.assert_array_equal(resumed.record.losses, built.record.losses)
+    for name, parameter in built.parameters.items():
+        assert torch.equal(resumed.parameters[name], parameter)
+
+
+def test_a_ctrl_c_ends_a_compiled_fit_after_the_step_that_it_came_in(none_is_built, tmp_path) -> None:
+    def interrupt(step, state):
+        if step == 30:
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = fit(regression(), STEPS, machine=COMPILED, callback=interrupt, **QUICK)
+    assert stopped.record.stopped == "interrupted after step 30 of 120"
+
+
 def test_restarts_that_diverge_end_with_the_last_good_state(none_is_built) -> None:
     with pytest.raises(InferenceError, match="in every restart that was left") as caught:
         fit(regression(), 300, machine=COMPILED, learning_rate=1e200, **QUICK)
@@ -216,6 +248,50 @@ def test_only_adam_is_taken_as_a_whole(other, monkeypatch) -> None:
     monkeypatch.setattr(loop, "faster", lambda function, *args, **kwargs: (function, False))
     fit(regression(), 5, machine=COMPILED, **QUICK, **other)
     assert len(made) == (0 if "learning_rate" in other else 1)
+
+
+class AtOnce(Late):
+    asked = 1
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Whole steps without a compiler."""
+    monkeypatch.setattr(whole_step, "Library", AtOnce)
+
+
+def moons(batch_size: int | None, restarts: int):
+    x, y = np.random.default_rng(2).normal(size=(100, 2)), np.random.default_rng(3).integers(2, size=100)
+    model = torch_classifier(Observations(x, y), dense(2, 9, 9, 2, seed=0), Gaussian(1.0))
+    how = {**QUICK, "batch_size": batch_size, "restarts": restarts}
+    return [fit(model, 50, machine=machine, **how) for machine in (PLAIN, COMPILED)]
+
+
+@pytest.mark.parametrize("batch_size", [None, 70])  # 70 of 100: most epochs end within a batch
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_a_network_takes_the_same_steps_but_for_rounding(batch_size, restarts, at_once) -> None:
+    plain, whole = moons(batch_size, restarts)
+    assert (plain.record.compiled, whole.record.compiled) == (False, True)
+    np.testing.assert_allclose(whole.record.losses, plain.record.losses, rtol=1e-9)
+    for name, parameter in plain.parameters.items():
+        torch.testing.assert_close(whole.parameters[name], parameter, rtol=1e-8, atol=1e-9)
+
+
+def test_swag_gathers_the_same_iterates_on_whole_steps(at_once) -> None:
+    how = {**QUICK, "trajectory": Trajectory(0.005, rank=4, every=3, optimiser="adam")}
+    plain, whole = (swag(regression(), STEPS, machine=machine, **how) for machine in (PLAIN, COMPILED))
+    assert whole.record.compiled
+    for name, parameter in plain.parameters.items():
+        torch.testing.assert_close(whole.parameters[name].abs(), parameter.abs(), rtol=1e-6, atol=1e-8)
+
+
+def test_a_library_isn_t_sent_the_data(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("COMPANION_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **how: types.SimpleNamespace(poll=lambda: 0))
+    given = torch.ones(1_000_000)
+    Library(torch.fx.experimental.proxy_tensor.make_fx(lambda x: (x * 2,))(given), [given], 1)
+    (sent,) = tmp_path.rglob("graph.pt")
+    assert sent.stat().st_size < 100_000
 
 
 # --- libraries --------------------------------------------------------------------------------------------------------
