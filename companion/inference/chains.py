@@ -22,6 +22,7 @@ from companion.inference.plan import count_values
 from companion.machine import PRECISIONS, Machine, Precision, has_bfloat16, seed_for
 from companion.posterior import ChainPosterior, Posterior, Record
 from companion.sampling import (
+    MCLMC,
     Broken,
     Chains,
     Drawn,
@@ -309,7 +310,7 @@ def _chains(
         refuse_impossible(density, batches.parts())
     half = plan.precision == "bfloat16" and has_bfloat16(machine.place)
     objective = Objective(density, PointMass(), rows=rows, bfloat16=half)
-    target = Target(objective, batches, machine, plan.steps * _GRADIENTS)
+    target = Target(objective, batches, machine, plan.steps * _GRADIENTS, loops=isinstance(sampler, MCLMC))
     if folder is not None and plan.world > 1:
         folder = folder / f"process-{plan.rank}"
     found = _start(model, plan, start, target, resumes=begun(folder))
@@ -324,6 +325,7 @@ def _chains(
         dtype=density.dtype,
         rows=rows,
         batch_size=plan.batch_size,
+        loops=target,
     )
     kept = kept_steps(sampler, plan.draws, plan.thin)
     store = Store(plan.draws, plan.chains, objective.layout.size, density.dtype, memory, folder)

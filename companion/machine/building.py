@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["build"]
+__all__ = ["build", "repeated"]
 
 # The compiler's own probes of the processor's instructions take longer than the graph; optimising the C++ around its
 # kernels gains nothing that can be measured.
@@ -23,7 +25,8 @@ def build(folder: Path, out: Path) -> None:
     Parameters
     ----------
     folder
-        Folder with ``graph.pt``: the graph, an example of its arguments, and the number of threads.
+        Folder with ``graph.pt``: the graph, an example of its arguments, the number of threads and, where the graph is
+        the body of a loop, the number of arguments that it changes.
     out
         Place of the library.
     """
@@ -31,15 +34,49 @@ def build(folder: Path, out: Path) -> None:
     import torch._inductor
 
     # This machine's own file, just written.
-    graph, arguments, threads = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
+    graph, arguments, threads, carried = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
     for node in graph.graph.nodes:
         node.meta.clear()  # each constant brings a mode of fake tensors with it, and those clash
     torch.set_num_threads(threads)
     options = {**_OPTIONS, "aot_inductor.output_path": str(folder / "library.so")}
     with torch.no_grad():
+        if carried is not None:
+            graph, arguments = repeated(graph, arguments, carried)
         built = torch._inductor.aot_compile(graph, tuple(arguments), options=options)
     Path(str(built)).replace(out)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def repeated(graph: Any, arguments: Sequence[Any], carried: int) -> tuple[Any, list[Any]]:
+    """Make a loop of its body, whose first argument is the count.
+
+    Parameters
+    ----------
+    graph, arguments
+        The body, which gives the first ``carried`` of its arguments but for the count anew.
+    carried
+        Their number.
+
+    Returns
+    -------
+    torch.fx.GraphModule, list of torch.Tensor
+        The loop, and an example of its arguments: where the count begins, where it ends, and those of the body.
+    """
+    import torch
+
+    def more(k: Any, *rest: Any) -> Any:
+        return k < rest[carried]
+
+    def once(k: Any, *rest: Any) -> Any:
+        return k + 1, *graph(k, *rest[:carried], *rest[carried + 1 :])
+
+    class Loop(torch.nn.Module):
+        def forward(self, k: Any, end: Any, *rest: Any) -> Any:
+            found = torch.ops.higher_order.while_loop(more, once, (k, *rest[:carried]), (end, *rest[carried:]))
+            return tuple(found)[1:]
+
+    example = [t.clone() for t in (arguments[0], arguments[0] + 1, *arguments[1:])]  # none may share its memory
+    return torch.export.export(Loop(), tuple(example), strict=True).module(), example
 
 
 if __name__ == "__main__":

@@ -6,20 +6,18 @@ in `book/reference/how_a_fit_works`, section "The machine".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from companion.machine import Library, traced
+from companion.machine import Awaited, Library, traced
 from companion.training.optimisers import Adam
 
 __all__ = ["WholeStep"]
 
 Tensors = Sequence[torch.Tensor]
-
-_ASK_EVERY = 20  # steps
 
 
 class WholeStep:
@@ -64,28 +62,11 @@ class WholeStep:
         arguments = self._arguments(data)
         self._kinds = [t.shape for t in data.values()]
         graph = _traced(gradient, len(optimiser.rates), arguments)
-        self._library: Library | None = Library(graph, arguments, threads, beside=beside)
-        self._run: Callable[[list[torch.Tensor]], list[torch.Tensor]] | None = None
-        self._asked = 0
+        self._library = Awaited(Library(graph, arguments, threads, beside=beside))
 
     def ready(self, *, wait: bool = False) -> bool:
-        """Say whether it can be taken.
-
-        Parameters
-        ----------
-        wait
-            Whether to wait until the library is built.
-
-        Raises
-        ------
-        LibraryError
-            If the library could not be built.
-        """
-        if self._run is None and self._library is not None:
-            self._asked += 1
-            if wait or (self._asked % _ASK_EVERY == 1 and self._library.done()):
-                self._run, self._library = self._library.load(), None
-        return self._run is not None
+        """Say whether it can be taken; see `companion.machine.Awaited.ready`."""
+        return self._library.ready(wait=wait)
 
     def fits(self, data: Mapping[str, torch.Tensor]) -> bool:
         """Say whether the data of a step have the shapes that it was built for."""
@@ -108,11 +89,10 @@ class WholeStep:
         torch.Tensor
             Losses (restarts,) at full weight.
         """
-        assert self._run is not None
         self._values[0] = kl_weight
         for k, own in enumerate(self._optimiser.rates, start=1):
             self._values[k] = own * rate
-        return self._run(self._arguments(data))[0]
+        return self._library(self._arguments(data))[0]
 
     def _arguments(self, data: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         rows = [t.contiguous() for t in data.values()]
