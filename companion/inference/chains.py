@@ -22,7 +22,6 @@ from companion.inference.plan import count_values
 from companion.machine import PRECISIONS, Machine, Precision, has_bfloat16, seed_for
 from companion.posterior import ChainPosterior, Posterior, Record
 from companion.sampling import (
-    MCLMC,
     Broken,
     Chains,
     Drawn,
@@ -310,7 +309,7 @@ def _chains(
         refuse_impossible(density, batches.parts())
     half = plan.precision == "bfloat16" and has_bfloat16(machine.place)
     objective = Objective(density, PointMass(), rows=rows, bfloat16=half)
-    target = Target(objective, batches, machine, plan.steps * _GRADIENTS, loops=isinstance(sampler, MCLMC))
+    target = Target(objective, batches, machine, plan.steps * _GRADIENTS, loops=getattr(sampler, "loops", False))
     if folder is not None and plan.world > 1:
         folder = folder / f"process-{plan.rank}"
     found = _start(model, plan, start, target, resumes=begun(folder))

@@ -20,6 +20,8 @@ def _product(first: torch.Tensor, second: torch.Tensor) -> Any:
     sides = sorted((*first.shape[1:], second.shape[2]))
     if sides[0] * sides[1] > _SMALL:
         return NotImplemented  # torch's own is faster
+    if first.shape[1] > second.shape[2]:  # the longest side goes last, so that the processor takes several at once
+        return _product(second.transpose(1, 2), first.transpose(1, 2)).transpose(1, 2)
     return (first.unsqueeze(3) * second.unsqueeze(1)).sum(2)
 
 

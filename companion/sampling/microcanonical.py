@@ -14,7 +14,7 @@ import torch
 from companion.checks import choice, positive
 from companion.errors import ModelError
 from companion.sampling.adaptation import EnergyError, Metric, autocorrelation_time, window_ends
-from companion.sampling.hmc import FullBatch, Mass, Metropolis, Proposals, Trajectory
+from companion.sampling.hmc import Dynamics, FullBatch, Mass, Metropolis, Proposals, Stride, Trajectory
 from companion.sampling.kernel import Gradient, Info, Noise, Problem, State, Tensors, chosen
 
 __all__ = ["MCLMC", "AdjustedMCLMC"]
@@ -165,8 +165,8 @@ class AdjustedMCLMC(Proposals):
 
 
 @dataclass(frozen=True)
-class Isokinetic:
-    """Motion at constant speed, by the leapfrog: one gradient in a step; a `companion.sampling.hmc.Dynamics`."""
+class Isokinetic(Dynamics):
+    """Motion at constant speed."""
 
     def begin(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return _unit(noise), noise.new_zeros(len(noise))
@@ -183,19 +183,10 @@ class Isokinetic:
         """
         return math.exp(float(narrower.min()))
 
-    def walk(
-        self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
-    ) -> Trajectory:
-        position, lp, slope, velocity, kinetic = begin
-        velocity, gained = _turned(velocity, metric.gradient(scale, slope), 0.5 * step_size)
-        kinetic, moved = kinetic + gained, step_size * scale
-        for k in range(steps):
-            position = position + metric.forward(moved, velocity)
-            lp, slope = gradient(position, 0)
-            time = step_size if k < steps - 1 else 0.5 * step_size
-            velocity, gained = _turned(velocity, metric.gradient(scale, slope), time)
-            kinetic = kinetic + gained
-        return Trajectory(position, lp, slope, velocity, kinetic)
+    def turned(self, stride: Stride, at: Trajectory, share: float | torch.Tensor) -> Trajectory:
+        slope = stride.metric.gradient(stride.scale, at.gradient)
+        velocity, gained = _turned(at.velocity, slope, share * stride.size)
+        return Trajectory(at.position, at.lp, at.gradient, velocity, at.kinetic + gained)
 
 
 class Langevin:
