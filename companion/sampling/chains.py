@@ -219,13 +219,14 @@ class Chains:
 
     def _collect(self, info: Info) -> None:
         """Put the statistics of the steps since the last draw together."""
+        before, self._pending = self._pending, {}
         for name, value in info.items():
             if name.startswith("_") or value.ndim != 1:
                 continue
-            if name in self._pending and name == _SUMMED:
-                value = self._pending[name] + value
-            elif name in self._pending and name == _ANY:
-                value = torch.maximum(self._pending[name], value)
+            if name in before and name == _SUMMED:
+                value = before[name] + value
+            elif name in before and name == _ANY:
+                value = torch.maximum(before[name], value)
             self._pending[name] = value
 
     def _check(self) -> None:
