@@ -12,7 +12,7 @@ import torch
 
 __all__ = ["SMALL_PRODUCTS"]
 
-_SMALL = 128  # largest product of the two smaller sides
+_SMALL = 64  # largest product of the two smaller sides; beyond, sums were measured to be slower
 
 
 def _product(first: torch.Tensor, second: torch.Tensor) -> Any:

@@ -15,7 +15,7 @@ import torch
 from companion.checks import choice, fraction, positive, whole
 from companion.errors import ModelError
 from companion.sampling.adaptation import Averaging, Lengths, Metric, window_ends
-from companion.sampling.kernel import Gradient, Info, Loops, Noise, Problem, State, Tensors, chosen
+from companion.sampling.kernel import Gradient, Info, Loops, Motion, Noise, Problem, State, Tensors, chosen
 
 __all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Proposals", "Trajectory"]
 
@@ -99,31 +99,49 @@ class Dynamics:
         raise NotImplementedError
 
     def walk(
-        self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
+        self,
+        gradient: Gradient,
+        metric: Metric,
+        scale: torch.Tensor,
+        begin: Trajectory,
+        step_size: float,
+        steps: int,
+        loops: Loops | None = None,
+        times: int = 0,
     ) -> Trajectory:
-        """Take some steps from the beginning of a trajectory."""
+        """Take some steps from the beginning of a trajectory, in one call where there is a library for them.
+
+        Parameters
+        ----------
+        gradient, metric, scale
+            Log density and gradient, and the coordinates in which the mass is one.
+        begin
+            Beginning of the trajectory.
+        step_size, steps
+            Size and number of the steps.
+        loops, times
+            What takes steps in a library, if there is something, and the number of all steps to come.
+        """
         stride = Stride(metric, scale, step_size * scale, step_size)  # both products of a step at once
         at = self.turned(stride, begin, 0.5)
+        if loops is not None:
+            numbers = torch.tensor(step_size, dtype=torch.float64), torch.tensor(steps - 1)
+            end = loops.repeat(self._motion(metric), steps, times, tuple(at), (scale, stride.moved, *numbers))
+            if end is not None:
+                return Trajectory(*end)
         for k in range(steps):
             at = self._leap(gradient, stride, at, 1.0 if k < steps - 1 else 0.5)
         return at
 
-    def walk_in_one_call(
-        self, loops: Loops, times: int, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float,
-        steps: int,
-    ) -> Trajectory | None:  # fmt: skip
-        """Do the same in a library; ``None`` where there is none, or not yet. See `companion.sampling.Loops`."""
+    def _motion(self, metric: Metric) -> Motion:
+        """Make the motion of one of several steps."""
 
         def motion(gradient: Gradient, k: torch.Tensor, carried: Tensors, given: Tensors) -> Tensors:
             scale, moved, size, last = given
             share = torch.where(k < last, 1.0, 0.5)
             return tuple(self._leap(gradient, Stride(metric, scale, moved, size), Trajectory(*carried), share))
 
-        stride = Stride(metric, scale, step_size * scale, step_size)
-        numbers = torch.tensor(step_size, dtype=torch.float64), torch.tensor(steps - 1)
-        at = self.turned(stride, begin, 0.5)
-        found = loops.repeat(motion, steps, times, tuple(at), (scale, stride.moved, *numbers))
-        return None if found is None else Trajectory(*found)
+        return motion
 
     def _leap(self, gradient: Gradient, stride: Stride, at: Trajectory, share: float | torch.Tensor) -> Trajectory:
         """Take one step, whose last turn is for a share of it."""
@@ -381,9 +399,9 @@ class Metropolis:
         """Walk along a trajectory from where the chains are: its beginning and its end."""
         velocity, kinetic = self._dynamics.begin(noise.normal("velocity", state["position"].shape[1]))
         begin = Trajectory(state["position"], state["lp"], state["gradient"], velocity, kinetic)
-        how = self._metric, state["shared_scale"], begin, size, steps
-        end = None if self._loops is None else self._dynamics.walk_in_one_call(self._loops, self._times, *how)
-        return begin, self._dynamics.walk(self._gradient, *how) if end is None else end
+        scale, loops = state["shared_scale"], self._loops
+        end = self._dynamics.walk(self._gradient, self._metric, scale, begin, size, steps, loops, self._times)
+        return begin, end
 
     def _reasonable(self, state: State, noise: Noise) -> float:
         """Double or halve a step size until half of the proposals of a single step are accepted."""

@@ -30,6 +30,9 @@ _SMALL = 2**22
 # Building takes a quarter of a minute; chains that take less have no use for it.
 _WORTH_IT_S = 20.0
 
+# A library must take less than this part of the time.
+_FASTER = 0.95
+
 
 class Target:
     """Log densities and gradients of all chains: a `companion.sampling.Gradient`, and `companion.sampling.Loops`.
@@ -77,15 +80,14 @@ class Target:
 
         See `companion.sampling.Loops`.
         """
-        position = carried[0]
         if self._function is None:
-            self._set_up(position, self.batches.at(0))
-        if not self._loops or self.compiled is False:
+            self._set_up(carried[0], self.batches.at(0))
+        if not self._loops:
             return None
-        given = (*given, self._one, self._noise, *self.batches.at(0).values())
+        given = (*given, *self._given)
         if self._loop is None:
             self._build(motion, times, carried, given)
-        return self._loop(count, carried, given) if self._is_built() and self._loop is not None else None
+        return self._loop(count, carried, given) if self._goes_over(carried, given) and self._loop is not None else None
 
     def refuse_start(self, position: torch.Tensor) -> None:
         """Refuse starting positions (chains, size) without a finite density and gradient.
@@ -136,9 +138,9 @@ class Target:
                 measurable=graph,
             )
         torch.set_num_threads(self.threads)
-        self._loops = (
-            self._loops and setting is not False and position.device.type == "cpu" and largest(traced) <= _SMALL
-        )
+        simple = graph and position.device.type == "cpu" and largest(traced) <= _SMALL
+        self._loops = self._loops and simple and setting is not False
+        self._given = tuple(t.contiguous() for t in (self._one, self._noise, *rows.values()))
         if self._loops:  # it is compiled with what is around it
             self._function = traced
         else:
@@ -150,34 +152,42 @@ class Target:
 
     def _build(self, motion: Motion, times: int, carried: Tensors, given: Tensors) -> None:
         """Begin to build a loop where that is worth it, and wait for it where it was asked for."""
-        own = len(given) - 2 - len(self.batches.at(0))
+        own = len(given) - len(self._given)
 
         def body(k: torch.Tensor, carried: Tensors, given: Tensors) -> Tensors:
             return motion(lambda position, step: self._value(position, *given[own:]), k, carried, given[:own])
 
-        waits = self.compiled or self._machine.compile != "auto"
+        waits = bool(self.compiled) or self._machine.compile != "auto"
         if not waits:
-            self._plain = fastest_of(lambda *tensors: body(torch.tensor(0), carried, given), ())
+            self._plain = fastest_of(lambda: body(torch.tensor(0), carried, given), ())
             if self._plain * times < _WORTH_IT_S:
-                self.compiled = False
+                self._stay_plain()
                 return
         try:
             self._loop = Loop(body, carried, given, self.threads or 1, beside=not waits)
-            self._loop.ready(wait=waits)
+            if self._loop.ready(wait=waits):
+                self.compiled = True
         except LibraryError as error:
             self._give_up(error)
 
-    def _is_built(self) -> bool:
-        """Say whether the loop can be taken; one that can't be built is given up."""
+    def _goes_over(self, carried: Tensors, given: Tensors) -> bool:
+        """Say whether the loop is there; one that can't be built, or isn't faster, is given up."""
         try:
             ready = self._loop is not None and self._loop.ready()
         except LibraryError as error:
             self._give_up(error)
             return False
-        if ready and not self.compiled:
-            _log.info("chains move in a library from now on")
+        if ready and self._loop is not None and not self.compiled:
+            quick = fastest_of(lambda: self._loop(1, carried, given), ())  # type: ignore[misc]
+            _log.info("a step takes %.2f ms plain, %.2f ms in a library", 1e3 * self._plain, 1e3 * quick)
+            if quick > _FASTER * self._plain:
+                self._stay_plain()
+                return False
             self.compiled = True
         return ready
+
+    def _stay_plain(self) -> None:
+        self.compiled, self._loops, self._loop = False, False, None
 
     def _give_up(self, error: LibraryError) -> None:
         """Do without, and let the gradient alone be compiled where that is worth it."""

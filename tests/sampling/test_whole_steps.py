@@ -175,21 +175,38 @@ def test_chains_that_are_killed_go_on_draw_for_draw(at, built, none_is_built, tm
         if self.step == at:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Chains, "_save", killed)
+    monkeypatch.setattr(Chains, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
         drawn(checkpoint=Checkpoint(tmp_path, 7))
+    monkeypatch.setattr(Chains, "_save", save)
     resumed = drawn(AUTO, checkpoint=Checkpoint(tmp_path, 7))
     assert resumed.record.compiled, "the checkpoint says so"
     same(resumed, built)
 
 
+@pytest.fixture
+def long_chains(monkeypatch):
+    """Chains that are worth a library, which is faster whatever a stand-in's clock says."""
+    monkeypatch.setattr(target, "_WORTH_IT_S", 0.0)
+    monkeypatch.setattr(target, "_FASTER", np.inf)
+
+
+@pytest.mark.usefixtures("long_chains")
 def test_long_chains_start_plain_and_go_over_when_the_library_is_there(monkeypatch):
     monkeypatch.setattr(loops, "Library", Late)
-    monkeypatch.setattr(target, "_WORTH_IT_S", 0.0)
     found, plain = drawn(AUTO, thin=1, draws=10), drawn(PLAIN, thin=1, draws=10)
     assert found.record.compiled
     assert Late.beside, "the chains go first"
     np.testing.assert_allclose(found.values, plain.values, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("long_chains")
+def test_a_library_that_is_no_faster_is_not_taken(monkeypatch):
+    monkeypatch.setattr(loops, "Library", Late)
+    monkeypatch.setattr(target, "_FASTER", 0.0)
+    found = drawn(AUTO)
+    assert not found.record.compiled
+    same(found, drawn(PLAIN))
 
 
 def test_short_chains_stay_plain_even_where_a_library_is_there(none_is_built):
@@ -198,12 +215,12 @@ def test_short_chains_stay_plain_even_where_a_library_is_there(none_is_built):
     same(found, drawn(PLAIN))
 
 
+@pytest.mark.usefixtures("long_chains")
 def test_a_checkpoint_before_the_library_is_there_leaves_it_open(monkeypatch, tmp_path):
     def stop(step, state):
         if step == 30:
             raise StopIteration
 
-    monkeypatch.setattr(target, "_WORTH_IT_S", 0.0)
     monkeypatch.setattr(loops, "Library", type("Never", (Late,), {"asked": 10**9}))
     with pytest.raises(Exception, match="stopped by the callback"):
         drawn(AUTO, checkpoint=tmp_path, callback=stop)
@@ -211,6 +228,7 @@ def test_a_checkpoint_before_the_library_is_there_leaves_it_open(monkeypatch, tm
     assert drawn(AUTO, checkpoint=tmp_path).record.compiled
 
 
+@pytest.mark.usefixtures("long_chains")
 @pytest.mark.parametrize("setting", [COMPILED, AUTO])
 def test_where_none_can_be_built_the_gradient_alone_may_be_compiled(setting, monkeypatch):
     asked = []
@@ -220,7 +238,6 @@ def test_where_none_can_be_built_the_gradient_alone_may_be_compiled(setting, mon
         return function, False
 
     monkeypatch.setattr(loops, "Library", Broken)
-    monkeypatch.setattr(target, "_WORTH_IT_S", 0.0)
     monkeypatch.setattr(target, "faster", no_faster)
     found = drawn(setting)
     assert asked == [setting.compile]
