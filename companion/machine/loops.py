@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import torch
 
-from companion.machine.libraries import Awaited, Library
-from companion.machine.products import SMALL_PRODUCTS
+from companion.errors import class_and_line
+from companion.machine.libraries import Awaited, Library, LibraryError
+from companion.machine.products import products_as_sums
 from companion.machine.tracing import traced
 
 __all__ = ["Body", "Loop"]
@@ -39,7 +40,7 @@ class Loop:
     Raises
     ------
     LibraryError
-        If no library can be built here.
+        If it can't be traced, or no library can be built here.
     """
 
     def __init__(self, body: Body, carried: Tensors, given: Tensors, threads: int, *, beside: bool) -> None:
@@ -47,7 +48,11 @@ class Loop:
             return tuple(t.contiguous() for t in body(k, rest[: len(carried)], rest[len(carried) :]))
 
         arguments = [torch.tensor(0), *_packed(carried, given)]
-        graph = traced(once, [t.clone() for t in arguments], SMALL_PRODUCTS)
+        try:
+            example = [t.clone() for t in arguments]
+            graph = products_as_sums(traced(once, example), example)
+        except Exception as error:  # in as many ways as there are models
+            raise LibraryError(f"it can't be traced: {class_and_line(error)}") from error
         self._library = Awaited(Library(graph, arguments, threads, beside=beside, carried=len(carried)))
 
     def ready(self, *, wait: bool = False) -> bool:

@@ -126,6 +126,7 @@ class Chains:
     def __post_init__(self) -> None:
         self.lost = torch.zeros(self.plan.chains, dtype=torch.int64)
         self._pending: Info = {}
+        self._several = self.kernel if isinstance(self.kernel, SeveralSteps) else None
         self._why = "interrupted"
         self._interrupted = threading.Event()
 
@@ -205,13 +206,13 @@ class Chains:
 
     def _moved(self, most: int) -> tuple[State, Info, int]:
         """Move the chains by some steps: their state, what the steps tell, and their number."""
-        if most > 1 and isinstance(self.kernel, SeveralSteps):
-            return self.kernel.steps(self.state, self._noise, self.step, most)
+        if most > 1 and self._several is not None:
+            return self._several.steps(self.state, self._noise, self.step, most)
         return *self.kernel.step(self.state, self._noise(self.step), self.step), 1
 
     def _at_once(self, every: int) -> int:
         """Give the number of steps before something else is due: a lesson, a draw, a checkpoint, a check, a word."""
-        if self.step < self.plan.warmup or self.callback is not None:
+        if self._several is None or self.step < self.plan.warmup or self.callback is not None:
             return 1
         due = min(_CHECK_EVERY - self.step % _CHECK_EVERY, every - self.step % every if self.folder else _CHECK_EVERY)
         first = self.step - self.plan.warmup

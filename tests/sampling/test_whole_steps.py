@@ -1,5 +1,6 @@
 """Steps of a sampler as one call of a library: the same draws, however many are taken at once, and none are lost."""
 
+import functools
 import itertools
 import subprocess
 
@@ -11,7 +12,7 @@ import torch
 from companion.errors import CompanionWarning
 from companion.inference import Checkpoint, Machine, sample
 from companion.machine import Body, LibraryError, Loop, loops
-from companion.machine.products import SMALL_PRODUCTS
+from companion.machine.products import products_as_sums
 from companion.machine.tracing import traced
 from companion.sampling import HMC, MCLMC, AdjustedMCLMC, Chains, target
 
@@ -201,7 +202,7 @@ def test_long_chains_start_plain_and_go_over_when_the_library_is_there(monkeypat
 
 
 @pytest.mark.usefixtures("long_chains")
-def test_a_library_that_is_no_faster_is_not_taken(monkeypatch):
+def test_a_library_that_is_slower_than_plain_steps_is_left(monkeypatch):
     monkeypatch.setattr(loops, "Library", Late)
     monkeypatch.setattr(target, "_FASTER", 0.0)
     found = drawn(AUTO)
@@ -263,12 +264,28 @@ def test_a_loop_changes_what_it_carries_and_leaves_its_arguments_alone():
     assert ones.tolist() == [1.0] * 3
 
 
+def test_what_can_t_be_traced_has_no_library():
+    ones = torch.ones(3)
+    with pytest.raises(LibraryError, match=r"it can't be traced: .*by what is in it"):
+        Loop(lambda k, carried, given: _refused(), (ones,), (), 1, beside=False)
+
+
+def _refused():
+    raise ValueError("this branches by what is in it")
+
+
 @pytest.mark.parametrize(
     ("shapes", "written"),
-    [(((4, 50, 2), (4, 2, 10)), True), (((4, 2, 3), (4, 3, 70)), True), (((4, 50, 60), (4, 60, 70)), False)],
+    [
+        ([(4, 50, 2), (4, 2, 10)], True),
+        ([(4, 2, 1), (4, 1, 70)], True),
+        ([(4, 50, 6), (4, 6, 7)], False),
+        ([(4, 50, 2), (4, 2, 10), (4, 10, 10)], False),
+    ],
 )
-def test_products_of_small_matrices_are_written_as_sums(shapes, written):
+def test_products_are_written_as_sums_where_all_are_small(shapes, written):
     matrices = [torch.randn(*shape, dtype=torch.float64) for shape in shapes]
-    graph = traced(torch.bmm, matrices, SMALL_PRODUCTS)
-    assert ("bmm" not in graph.code) == written
-    torch.testing.assert_close(graph(*matrices), torch.bmm(*matrices))
+    graph = traced(lambda *given: (functools.reduce(torch.bmm, given),), matrices)
+    found = products_as_sums(graph, matrices)
+    assert ("bmm" not in found.code) == written
+    torch.testing.assert_close(found(*matrices), graph(*matrices))
