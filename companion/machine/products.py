@@ -18,7 +18,7 @@ __all__ = ["products_as_sums"]
 # Largest smallest side of a product, and largest product of its two smaller sides. Where a graph has larger ones, as
 # that of a network with two layers has, sums were measured to be slower: the compiler computes what goes into them anew
 # for each number that comes out.
-_THIN, _SMALL = 2, 128
+_THIN, _SMALL = 4, 128
 
 
 def products_as_sums(graph: GraphModule, arguments: Sequence[torch.Tensor]) -> GraphModule:
