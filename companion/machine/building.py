@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["build", "repeated"]
+__all__ = ["build"]
 
 # The compiler's own probes of the processor's instructions take longer than the graph; optimising the C++ around its
 # kernels gains nothing that can be measured.
@@ -41,26 +41,17 @@ def build(folder: Path, out: Path) -> None:
     options = {**_OPTIONS, "aot_inductor.output_path": str(folder / "library.so")}
     with torch.no_grad():
         if carried is not None:
-            graph, arguments = repeated(graph, arguments, carried)
+            graph, arguments = _repeated(graph, arguments, carried)
         built = torch._inductor.aot_compile(graph, tuple(arguments), options=options)
     Path(str(built)).replace(out)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def repeated(graph: Any, arguments: Sequence[Any], carried: int) -> tuple[Any, list[Any]]:
-    """Make a loop of its body, whose first argument is the count.
+def _repeated(graph: Any, arguments: Sequence[Any], carried: int) -> tuple[Any, list[Any]]:
+    """Make a loop of its body: an exported program, and an example of its arguments.
 
-    Parameters
-    ----------
-    graph, arguments
-        The body, which gives the first ``carried`` of its arguments but for the count anew.
-    carried
-        Their number.
-
-    Returns
-    -------
-    torch.fx.GraphModule, list of torch.Tensor
-        The loop, and an example of its arguments: where the count begins, where it ends, and those of the body.
+    The body takes a count and gives the first ``carried`` of its other arguments anew. The loop takes where the count
+    begins and where it ends, and then what the body takes.
     """
     import torch
 
