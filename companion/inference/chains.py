@@ -309,7 +309,7 @@ def _chains(
         refuse_impossible(density, batches.parts())
     half = plan.precision == "bfloat16" and has_bfloat16(machine.place)
     objective = Objective(density, PointMass(), rows=rows, bfloat16=half)
-    target = Target(objective, batches, machine, plan.steps * _GRADIENTS)
+    target = Target(objective, batches, machine, plan.steps * _GRADIENTS, loops=getattr(sampler, "loops", False))
     if folder is not None and plan.world > 1:
         folder = folder / f"process-{plan.rank}"
     found = _start(model, plan, start, target, resumes=begun(folder))
@@ -324,6 +324,7 @@ def _chains(
         dtype=density.dtype,
         rows=rows,
         batch_size=plan.batch_size,
+        loops=target,
     )
     kept = kept_steps(sampler, plan.draws, plan.thin)
     store = Store(plan.draws, plan.chains, objective.layout.size, density.dtype, memory, folder)

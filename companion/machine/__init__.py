@@ -8,7 +8,8 @@ from companion.machine.compilation import compiled, faster
 from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
 from companion.machine.guarding import guard, random_kept
-from companion.machine.libraries import Library, LibraryError
+from companion.machine.libraries import Awaited, Library, LibraryError
+from companion.machine.loops import Body, Loop
 from companion.machine.malloc import memory_kept
 from companion.machine.normals import fill_normal
 from companion.machine.rows_last import held, rows_last
@@ -21,9 +22,12 @@ from companion.machine.work import Work
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
+    "Awaited",
+    "Body",
     "Generators",
     "Library",
     "LibraryError",
+    "Loop",
     "Machine",
     "Precision",
     "Seeds",

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["build"]
 
@@ -26,7 +28,8 @@ def build(folder: Path, out: Path) -> None:
     Parameters
     ----------
     folder
-        Folder with ``graph.pt``: the graph, tensors like its arguments, and the number of threads.
+        Folder with ``graph.pt``: the graph, tensors like its arguments, the number of threads and, where the graph is
+        the body of a loop, the number of arguments that it changes.
     out
         Place of the library.
     """
@@ -34,7 +37,7 @@ def build(folder: Path, out: Path) -> None:
     import torch._inductor
 
     # This machine's own file, just written.
-    graph, like, threads = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
+    graph, like, threads, carried = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
     arguments = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype) for t in like]
     parts = [len(node.args[0]) for node in graph.graph.nodes if node.target is torch.ops.aten.cat.default]
     for node in graph.graph.nodes:
@@ -43,9 +46,34 @@ def build(folder: Path, out: Path) -> None:
     whole = max(parts, default=0) <= _PARTS
     options = {**_OPTIONS, "force_pointwise_cat": whole, "aot_inductor.output_path": str(folder / "library.so")}
     with torch.no_grad():
+        if carried is not None:
+            graph, arguments = _repeated(graph, arguments, carried)
         built = torch._inductor.aot_compile(graph, tuple(arguments), options=options)
     Path(str(built)).replace(out)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _repeated(graph: Any, arguments: Sequence[Any], carried: int) -> tuple[Any, list[Any]]:
+    """Make a loop of its body: an exported program, and an example of its arguments.
+
+    The body takes a count and gives the first ``carried`` of its other arguments anew. The loop takes where the count
+    begins and where it ends, and then what the body takes.
+    """
+    import torch
+
+    def more(k: Any, *rest: Any) -> Any:
+        return k < rest[carried]
+
+    def once(k: Any, *rest: Any) -> Any:
+        return k + 1, *graph(k, *rest[:carried], *rest[carried + 1 :])
+
+    class Loop(torch.nn.Module):
+        def forward(self, k: Any, end: Any, *rest: Any) -> Any:
+            found = torch.ops.higher_order.while_loop(more, once, (k, *rest[:carried]), (end, *rest[carried:]))
+            return tuple(found)[1:]
+
+    example = [t.clone() for t in (arguments[0], arguments[0] + 1, *arguments[1:])]  # none may share its memory
+    return torch.export.export(Loop(), tuple(example), strict=True).module(), example
 
 
 if __name__ == "__main__":

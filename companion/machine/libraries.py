@@ -23,13 +23,14 @@ from torch.fx import GraphModule
 
 from companion.datasets import cache_dir
 
-__all__ = ["Library", "LibraryError"]
+__all__ = ["Awaited", "Library", "LibraryError"]
 
 Function = Callable[[list[torch.Tensor]], list[torch.Tensor]]
 
 _BUILDER = Path(__file__).with_name("building.py")
 _KEPT = 100  # libraries, of about 100 KiB each
 _ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
+_ASK_EVERY = 20  # times
 _LEFT_S = 3600.0  # age at which the folder of a builder was left behind by one that was killed
 _under_way: list[subprocess.Popen[bytes]] = []  # Python complains of a process that is forgotten before it ended
 
@@ -54,13 +55,22 @@ class Library:
         Number of threads that it computes with.
     beside
         Whether it is built beside something else, and so with the lowest priority.
+    carried
+        Where the graph is to be repeated: the number of arguments, after a count (), that it gives anew. The library
+        then takes the end of the count as another argument, the second one.
     """
 
     def __init__(
-        self, graph: GraphModule, arguments: Sequence[torch.Tensor], threads: int, *, beside: bool = False
+        self,
+        graph: GraphModule,
+        arguments: Sequence[torch.Tensor],
+        threads: int,
+        *,
+        beside: bool = False,
+        carried: int | None = None,
     ) -> None:
         folder = cache_dir() / "compiled"
-        self._place = folder / f"{_key(graph, arguments, threads)}.so"
+        self._place = folder / f"{_key(graph, arguments, threads, carried)}.so"
         self._process: subprocess.Popen[bytes] | None = None
         self._work: Path | None = None
         if self._place.exists():
@@ -70,7 +80,8 @@ class Library:
             folder.mkdir(parents=True, exist_ok=True)
             _make_room(folder)
             self._work = Path(tempfile.mkdtemp(prefix="building-", dir=folder))
-            torch.save((graph, [t.detach().to("meta") for t in arguments], threads), self._work / "graph.pt")
+            like = [t.detach().to("meta") for t in arguments]
+            torch.save((graph, like, threads, carried), self._work / "graph.pt")
             with (self._work / "errors.txt").open("wb") as errors:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", str(_BUILDER), str(self._work), str(self._place), priority],
@@ -125,7 +136,46 @@ class Library:
         return (errors or lines or [""])[-1]
 
 
-def _key(graph: GraphModule, arguments: Sequence[torch.Tensor], threads: int) -> str:
+class Awaited:
+    """A library that is asked for at every step, until it is there.
+
+    Parameters
+    ----------
+    library
+        The library.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library: Library | None = library
+        self._run: Function | None = None
+        self._asked = 0
+
+    def ready(self, *, wait: bool = False) -> bool:
+        """Say whether it can be called.
+
+        Parameters
+        ----------
+        wait
+            Whether to wait until the library is built.
+
+        Raises
+        ------
+        LibraryError
+            If the library could not be built.
+        """
+        if self._run is None and self._library is not None:
+            self._asked += 1
+            if wait or (self._asked % _ASK_EVERY == 1 and self._library.done()):
+                self._run, self._library = self._library.load(), None
+        return self._run is not None
+
+    def __call__(self, arguments: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Call it, once it is ready."""
+        assert self._run is not None
+        return self._run(arguments)
+
+
+def _key(graph: GraphModule, arguments: Sequence[torch.Tensor], threads: int, carried: int | None) -> str:
     """Name a library by all that it depends on: operations, constants, arguments, torch, and the processor."""
     digest = hashlib.sha256(_BUILDER.read_bytes())
     digest.update(graph.code.encode())
@@ -135,7 +185,7 @@ def _key(graph: GraphModule, arguments: Sequence[torch.Tensor], threads: int) ->
     kinds = [(str(t.dtype), tuple(t.shape), t.stride()) for t in arguments]
     instructions = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     processor = torch.backends.cpu.get_cpu_capability(), sorted(instructions.items())
-    digest.update(repr((kinds, threads, torch.__version__, sys.version_info[:2], processor)).encode())
+    digest.update(repr((kinds, threads, carried, torch.__version__, sys.version_info[:2], processor)).encode())
     return digest.hexdigest()[:32]
 
 

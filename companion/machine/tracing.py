@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, sections "What is vectorised, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 __all__ = ["traced"]
 
 
-def traced(function: Callable[..., Any], example: Sequence[torch.Tensor]) -> GraphModule:
+def traced(
+    function: Callable[..., Any],
+    example: Sequence[torch.Tensor],
+    instead: Mapping[Any, Callable[..., Any]] | None = None,
+) -> GraphModule:
     """Trace a function for arguments like these, in about half the time that `make_fx` takes by itself.
 
     `make_fx` notes the shape of every node in a fake tensor and, where no context names one, makes a new fake mode for
@@ -29,6 +33,8 @@ def traced(function: Callable[..., Any], example: Sequence[torch.Tensor]) -> Gra
         Function of tensors.
     example
         Its arguments. The graph is one for their shapes, types and devices.
+    instead
+        Functions that take the place of some of torch's operations.
 
     Returns
     -------
@@ -36,5 +42,5 @@ def traced(function: Callable[..., Any], example: Sequence[torch.Tensor]) -> Gra
         The graph.
     """
     with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
-        graph: GraphModule = make_fx(function)(*example)
+        graph: GraphModule = make_fx(function, None if instead is None else dict(instead))(*example)
     return graph

@@ -6,7 +6,19 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 from companion.sampling.chains import Broken, Chains, Plan
 from companion.sampling.gathering import Drawn
 from companion.sampling.hmc import HMC, Mass
-from companion.sampling.kernel import Gradient, Info, Kernel, Noise, Problem, Sampler, State, kept_steps
+from companion.sampling.kernel import (
+    Gradient,
+    Info,
+    Kernel,
+    Loops,
+    Motion,
+    Noise,
+    Problem,
+    Sampler,
+    SeveralSteps,
+    State,
+    kept_steps,
+)
 from companion.sampling.microcanonical import MCLMC, AdjustedMCLMC
 from companion.sampling.names import SamplerName, register_sampler, sampler_named
 from companion.sampling.preconditioning import Preconditioner
@@ -31,13 +43,16 @@ __all__ = [
     "Gradient",
     "Info",
     "Kernel",
+    "Loops",
     "Mass",
+    "Motion",
     "Noise",
     "Plan",
     "Preconditioner",
     "Problem",
     "Sampler",
     "SamplerName",
+    "SeveralSteps",
     "State",
     "StepSchedule",
     "StochasticGradient",

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from companion.errors import CompanionError, InferenceError, class_and_line
-from companion.sampling.kernel import Info, Kernel, Noise, State
+from companion.sampling.kernel import Info, Kernel, Noise, SeveralSteps, State
 from companion.sampling.store import Store
 from companion.sampling.target import Target
 from companion.training import interrupts, read_checkpoint, write_checkpoint
@@ -126,6 +126,7 @@ class Chains:
     def __post_init__(self) -> None:
         self.lost = torch.zeros(self.plan.chains, dtype=torch.int64)
         self._pending: Info = {}
+        self._several = self.kernel if isinstance(self.kernel, SeveralSteps) else None
         self._why = "interrupted"
         self._interrupted = threading.Event()
 
@@ -166,7 +167,7 @@ class Chains:
         shown = tqdm(total=steps, initial=self.step, disable=not progressbar, leave=False, unit="step")
         with shown, interrupts(self._interrupted):
             while self.step < steps and not self._interrupted.is_set():
-                self._advance()
+                self._advance(every)
                 self.seconds = before + time.perf_counter() - began
                 due = self.folder is not None and self.step % every == 0
                 if due or self.step % _CHECK_EVERY == 0 or self.step == steps:
@@ -178,19 +179,19 @@ class Chains:
         self._save()
         return None if self.step == steps else f"{self._why} after step {self.step:,} of {steps:,}"
 
-    def _advance(self) -> None:
-        """Take one step, keep its draw where one is due, and tell the callback."""
+    def _advance(self, every: int) -> None:
+        """Take a step, or several at once, keep the draw where one is due, and tell the callback."""
         plan, step = self.plan, self.step
         try:
             if step == plan.warmup and self.warmed_up is not None:
                 self.warmed_up(self.state["position"])
-            state, info = self.kernel.step(self.state, self._noise(step), step)
+            state, info, taken = self._moved(self._at_once(every))
             if step < plan.warmup:
                 state = self.kernel.adapt(state, info, step, plan.warmup)
-            self.state, self.step = state, step + 1
+            self.state, self.step = state, step + taken
             if step >= plan.warmup:
                 self._collect(info)
-                if step - plan.warmup in self.kept:
+                if self.step - 1 - plan.warmup in self.kept:
                     self.store.add(state["position"], self._pending)
                     self._pending = {}
             if self.callback is not None:
@@ -203,15 +204,30 @@ class Chains:
                 raise
             raise Broken(f"step {step + 1:,} failed: {class_and_line(error)}.") from error
 
+    def _moved(self, most: int) -> tuple[State, Info, int]:
+        """Move the chains by some steps: their state, what the steps tell, and their number."""
+        if most > 1 and self._several is not None:
+            return self._several.steps(self.state, self._noise, self.step, most)
+        return *self.kernel.step(self.state, self._noise(self.step), self.step), 1
+
+    def _at_once(self, every: int) -> int:
+        """Give the number of steps before something else is due: a lesson, a draw, a checkpoint, a check, a word."""
+        if self._several is None or self.step < self.plan.warmup or self.callback is not None:
+            return 1
+        due = min(_CHECK_EVERY - self.step % _CHECK_EVERY, every - self.step % every if self.folder else _CHECK_EVERY)
+        first = self.step - self.plan.warmup
+        return next((k + 1 for k in range(due) if first + k in self.kept), due)
+
     def _collect(self, info: Info) -> None:
         """Put the statistics of the steps since the last draw together."""
+        before, self._pending = self._pending, {}
         for name, value in info.items():
             if name.startswith("_") or value.ndim != 1:
                 continue
-            if name in self._pending and name == _SUMMED:
-                value = self._pending[name] + value
-            elif name in self._pending and name == _ANY:
-                value = torch.maximum(self._pending[name], value)
+            if name in before and name == _SUMMED:
+                value = before[name] + value
+            elif name in before and name == _ANY:
+                value = torch.maximum(before[name], value)
             self._pending[name] = value
 
     def _check(self) -> None:

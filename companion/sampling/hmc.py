@@ -8,19 +8,20 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 
 from companion.checks import choice, fraction, positive, whole
 from companion.errors import ModelError
 from companion.sampling.adaptation import Averaging, Lengths, Metric, window_ends
-from companion.sampling.kernel import Gradient, Info, Noise, Problem, State, chosen
+from companion.sampling.kernel import Gradient, Info, Loops, Motion, Noise, Problem, State, Tensors, chosen
 
 __all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Proposals", "Trajectory"]
 
 _DIVERGED = 1000.0  # nats of error in the energy, as in Stan
 _LARGEST_DENSE = 2000
+_STEPS_OF_A_DRAW = 10  # about
 
 
 class Mass(StrEnum):
@@ -53,16 +54,35 @@ class Trajectory(NamedTuple):
     kinetic: torch.Tensor
 
 
-class Dynamics(Protocol):
-    """What moves a chain between two proposals."""
+class Stride(NamedTuple):
+    """A step of a trajectory.
+
+    Attributes
+    ----------
+    metric, scale
+        Coordinates in which the mass is one.
+    moved
+        The scale times the step size.
+    size
+        The step size, a number or a tensor ().
+    """
+
+    metric: Metric
+    scale: torch.Tensor
+    moved: torch.Tensor
+    size: float | torch.Tensor
+
+
+class Dynamics:
+    """What moves a chain between two proposals, by the leapfrog: one gradient in a step."""
 
     def begin(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Turn standard normal noise (chains, size) into velocities and their kinetic energies (chains,)."""
-        ...
+        raise NotImplementedError
 
     def length(self, size: int) -> float:
         """Give a length of the trajectory to start from."""
-        ...
+        raise NotImplementedError
 
     def carried(self, narrower: torch.Tensor) -> float:
         """Give the factor that takes a length over to new coordinates.
@@ -72,18 +92,67 @@ class Dynamics(Protocol):
         narrower
             Logarithm (size,) of the old scale over the new one, for each value.
         """
-        ...
+        raise NotImplementedError
+
+    def turned(self, stride: Stride, at: Trajectory, share: float | torch.Tensor) -> Trajectory:
+        """Let the gradient act on the velocities for a share of a step."""
+        raise NotImplementedError
 
     def walk(
-        self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
+        self,
+        gradient: Gradient,
+        metric: Metric,
+        scale: torch.Tensor,
+        begin: Trajectory,
+        step_size: float,
+        steps: int,
+        loops: Loops | None = None,
+        times: int = 0,
     ) -> Trajectory:
-        """Take some steps from the beginning of a trajectory."""
-        ...
+        """Take some steps from the beginning of a trajectory, in one call where there is a library for them.
+
+        Parameters
+        ----------
+        gradient, metric, scale
+            Log density and gradient, and the coordinates in which the mass is one.
+        begin
+            Beginning of the trajectory.
+        step_size, steps
+            Size and number of the steps.
+        loops, times
+            What takes steps in a library, if there is something, and the number of all steps to come.
+        """
+        stride = Stride(metric, scale, step_size * scale, step_size)  # both products of a step at once
+        at = self.turned(stride, begin, 0.5)
+        if loops is not None:
+            numbers = torch.tensor(step_size, dtype=torch.float64), torch.tensor(steps - 1)
+            end = loops.repeat(self._motion(metric), steps, times, tuple(at), (scale, stride.moved, *numbers))
+            if end is not None:
+                return Trajectory(*end)
+        for k in range(steps):
+            at = self._leap(gradient, stride, at, 1.0 if k < steps - 1 else 0.5)
+        return at
+
+    def _motion(self, metric: Metric) -> Motion:
+        """Make the motion of one of several steps."""
+
+        def motion(gradient: Gradient, k: torch.Tensor, carried: Tensors, given: Tensors) -> Tensors:
+            scale, moved, size, last = given
+            share = torch.where(k < last, 1.0, 0.5)
+            return tuple(self._leap(gradient, Stride(metric, scale, moved, size), Trajectory(*carried), share))
+
+        return motion
+
+    def _leap(self, gradient: Gradient, stride: Stride, at: Trajectory, share: float | torch.Tensor) -> Trajectory:
+        """Take one step, whose last turn is for a share of it."""
+        position = at.position + stride.metric.forward(stride.moved, at.velocity)
+        lp, slope = gradient(position, 0)
+        return self.turned(stride, Trajectory(position, lp, slope, at.velocity, at.kinetic), share)
 
 
 @dataclass(frozen=True)
-class Hamiltonian:
-    """Newton's equations of motion, by the leapfrog: one gradient in a step."""
+class Hamiltonian(Dynamics):
+    """Newton's equations of motion."""
 
     def begin(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return noise, 0.5 * noise.square().sum(1)
@@ -94,17 +163,9 @@ class Hamiltonian:
     def carried(self, narrower: torch.Tensor) -> float:
         return math.exp(float(narrower.mean()))
 
-    def walk(
-        self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
-    ) -> Trajectory:
-        position, lp, slope, velocity, _ = begin
-        moved = step_size * scale  # both products of a step at once
-        velocity = velocity + 0.5 * metric.gradient(moved, slope)
-        for k in range(steps):
-            position = position + metric.forward(moved, velocity)
-            lp, slope = gradient(position, 0)
-            velocity = velocity + (1.0 if k < steps - 1 else 0.5) * metric.gradient(moved, slope)
-        return Trajectory(position, lp, slope, velocity, 0.5 * velocity.square().sum(1))
+    def turned(self, stride: Stride, at: Trajectory, share: float | torch.Tensor) -> Trajectory:
+        velocity = at.velocity + share * stride.metric.gradient(stride.moved, at.gradient)
+        return Trajectory(at.position, at.lp, at.gradient, velocity, 0.5 * velocity.square().sum(1))
 
 
 class FullBatch:
@@ -119,6 +180,11 @@ class FullBatch:
     def minibatches(self) -> bool:
         """False: it needs all rows."""
         return False
+
+    @property
+    def loops(self) -> bool:
+        """True: its kernel asks for `companion.sampling.Loops`."""
+        return True
 
     @property
     def warmup(self) -> int:
@@ -230,6 +296,7 @@ class Metropolis:
                 f"most {_LARGEST_DENSE:,} values are sensible. Use mass='diagonal'."
             )
         self._settings, self._dynamics, self._gradient = settings, dynamics, problem.gradient
+        self._loops, self._times = problem.loops, _STEPS_OF_A_DRAW * problem.steps
         self._metric = Metric(dense)
         self._averaging, self._lengths = Averaging(settings.target_accept), Lengths()
         self._first, self._ends = window_ends(problem.warmup)
@@ -332,7 +399,9 @@ class Metropolis:
         """Walk along a trajectory from where the chains are: its beginning and its end."""
         velocity, kinetic = self._dynamics.begin(noise.normal("velocity", state["position"].shape[1]))
         begin = Trajectory(state["position"], state["lp"], state["gradient"], velocity, kinetic)
-        return begin, self._dynamics.walk(self._gradient, self._metric, state["shared_scale"], begin, size, steps)
+        scale, loops = state["shared_scale"], self._loops
+        end = self._dynamics.walk(self._gradient, self._metric, scale, begin, size, steps, loops, self._times)
+        return begin, end
 
     def _reasonable(self, state: State, noise: Noise) -> float:
         """Double or halve a step size until half of the proposals of a single step are accepted."""

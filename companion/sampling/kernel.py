@@ -12,9 +12,23 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from companion.machine import fill_normal, seed_for
+from companion.machine import fill_normal, generator_for
 
-__all__ = ["Gradient", "Info", "Kernel", "Noise", "Problem", "Sampler", "State", "chosen", "kept_steps"]
+__all__ = [
+    "Gradient",
+    "Info",
+    "Kernel",
+    "Loops",
+    "Motion",
+    "Noise",
+    "Problem",
+    "Sampler",
+    "SeveralSteps",
+    "State",
+    "Tensors",
+    "chosen",
+    "kept_steps",
+]
 
 State = dict[str, torch.Tensor]
 """What the next step depends on, by name: tensors (chains, ...), "position" (chains, size) among them, the values in
@@ -29,6 +43,37 @@ Gradient = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 """Function of positions (chains, size) and of the number of the step, which gives log densities (chains,) and their
 gradients (chains, size). The number of the step says which rows are seen, where a sampler takes mini-batches: the log
 density is then an estimate of that of all rows."""
+
+Tensors = tuple[torch.Tensor, ...]
+
+Motion = Callable[[Gradient, torch.Tensor, Tensors, Tensors], Tensors]
+"""Function of a gradient, of a count () from 0, of tensors that it changes, positions (chains, size) first, and of
+tensors that stay, which gives the changed ones. What it does may not depend on what is in the tensors."""
+
+
+class Loops(Protocol):
+    """What repeats a motion of all chains in one call, where that can be compiled."""
+
+    def repeat(self, motion: Motion, count: int, times: int, carried: Tensors, given: Tensors) -> Tensors | None:
+        """Repeat a motion; always the same one, with tensors of the same shapes.
+
+        Parameters
+        ----------
+        motion
+            What is repeated.
+        count
+            How often.
+        times
+            Number of all repetitions to come, about: compilation must earn its time back.
+        carried, given
+            Tensors that it changes, and tensors that stay.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            The tensors that it changed; ``None`` where it isn't compiled, or not yet.
+        """
+        ...
 
 
 class Noise:
@@ -51,21 +96,22 @@ class Noise:
     ) -> None:
         self._seed, self._step, self._rank = seed, step + 1, rank
         self._chains, self._device, self._dtype = chains, device, dtype
-        self._generator = torch.Generator(device)
 
-    def normal(self, purpose: str, *shape: int, scale: float = 1.0) -> torch.Tensor:
-        r"""Draw normal numbers (chains, \*shape) of mean 0 and this scale; another purpose gives other numbers."""
-        return fill_normal(self._empty(shape), scale, self._seed, f"sample {purpose}", self._step, self._rank)
+    def normal(self, purpose: str, *shape: int, scale: float = 1.0, out: torch.Tensor | None = None) -> torch.Tensor:
+        r"""Draw normal numbers (chains, \*shape) of mean 0 and this scale; another purpose gives other numbers.
+
+        Where ``out`` is given, a contiguous tensor of that shape, they are put there.
+        """
+        place = self._empty(shape) if out is None else out
+        return fill_normal(place, scale, self._seed, f"sample {purpose}", self._step, self._rank)
 
     def uniform(self, purpose: str, *shape: int) -> torch.Tensor:
         r"""Draw numbers between 0 and 1 (chains, \*shape); another purpose gives other numbers."""
-        return self._empty(shape).uniform_(generator=self._for(purpose))
+        generator = generator_for(self._device, self._seed, f"sample {purpose}", self._step, self._rank)
+        return self._empty(shape).uniform_(generator=generator)
 
     def _empty(self, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.empty(self._chains, *shape, device=self._device, dtype=self._dtype)
-
-    def _for(self, purpose: str) -> torch.Generator:
-        return self._generator.manual_seed(seed_for(self._seed, f"sample {purpose}", self._step, self._rank))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +134,8 @@ class Problem:
         Number of rows of the data; ``None`` where the model has none.
     batch_size
         Number of rows that a step sees; ``None`` for all.
+    loops
+        What repeats a motion with this gradient in one call; ``None`` where nothing does.
     """
 
     gradient: Gradient
@@ -99,6 +147,7 @@ class Problem:
     dtype: torch.dtype
     rows: int | None = None
     batch_size: int | None = None
+    loops: Loops | None = None
 
 
 class Kernel(Protocol):
@@ -114,6 +163,32 @@ class Kernel(Protocol):
 
     def adapt(self, state: State, info: Info, step: int, total: int) -> State:
         """Learn from a step of the warm-up, which has ``total`` steps; the last one ends the learning."""
+        ...
+
+
+@runtime_checkable
+class SeveralSteps(Protocol):
+    """A kernel that can take several steps at once."""
+
+    def steps(self, state: State, noise: Callable[[int], Noise], step: int, most: int) -> tuple[State, Info, int]:
+        """Take as many steps as can be taken at once.
+
+        Parameters
+        ----------
+        state
+            State of the chains, which stays as it is.
+        noise
+            Random numbers of a step.
+        step
+            Number of the first step.
+        most
+            Largest number of steps.
+
+        Returns
+        -------
+        dict, dict, int
+            The new state; what the steps tell, put together as the runner does it; and their number, 1 or more.
+        """
         ...
 
 

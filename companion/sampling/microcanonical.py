@@ -6,6 +6,7 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +14,8 @@ import torch
 from companion.checks import choice, positive
 from companion.errors import ModelError
 from companion.sampling.adaptation import EnergyError, Metric, autocorrelation_time, window_ends
-from companion.sampling.hmc import FullBatch, Mass, Metropolis, Proposals, Trajectory
-from companion.sampling.kernel import Gradient, Info, Noise, Problem, State, chosen
+from companion.sampling.hmc import Dynamics, FullBatch, Mass, Metropolis, Proposals, Stride, Trajectory
+from companion.sampling.kernel import Gradient, Info, Noise, Problem, State, Tensors, chosen
 
 __all__ = ["MCLMC", "AdjustedMCLMC"]
 
@@ -24,6 +25,8 @@ _OF_TAU = 0.4  # share of the autocorrelation time after which a direction is to
 _WATCHED, _KEPT = 64, 512  # values and steps of each chain from which the autocorrelation time is estimated
 _MASS, _STEP = 0.5, 0.7  # shares of the warm-up at which the mass and the step size are settled
 _DIVERGED = 1000.0
+_AT_ONCE, _NOISE = 20, 2**20  # steps that are taken at once, and numbers of their noise
+_MOVING = ("position", "lp", "gradient", "direction")
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ class AdjustedMCLMC(Proposals):
 
 
 @dataclass(frozen=True)
-class Isokinetic:
-    """Motion at constant speed, by the leapfrog: one gradient in a step; a `companion.sampling.hmc.Dynamics`."""
+class Isokinetic(Dynamics):
+    """Motion at constant speed."""
 
     def begin(self, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return _unit(noise), noise.new_zeros(len(noise))
@@ -180,19 +183,10 @@ class Isokinetic:
         """
         return math.exp(float(narrower.min()))
 
-    def walk(
-        self, gradient: Gradient, metric: Metric, scale: torch.Tensor, begin: Trajectory, step_size: float, steps: int
-    ) -> Trajectory:
-        position, lp, slope, velocity, kinetic = begin
-        velocity, gained = _turned(velocity, metric.gradient(scale, slope), 0.5 * step_size)
-        kinetic, moved = kinetic + gained, step_size * scale
-        for k in range(steps):
-            position = position + metric.forward(moved, velocity)
-            lp, slope = gradient(position, 0)
-            time = step_size if k < steps - 1 else 0.5 * step_size
-            velocity, gained = _turned(velocity, metric.gradient(scale, slope), time)
-            kinetic = kinetic + gained
-        return Trajectory(position, lp, slope, velocity, kinetic)
+    def turned(self, stride: Stride, at: Trajectory, share: float | torch.Tensor) -> Trajectory:
+        slope = stride.metric.gradient(stride.scale, at.gradient)
+        velocity, gained = _turned(at.velocity, slope, share * stride.size)
+        return Trajectory(at.position, at.lp, at.gradient, velocity, at.kinetic + gained)
 
 
 class Langevin:
@@ -208,6 +202,9 @@ class Langevin:
 
     def __init__(self, settings: MCLMC, problem: Problem) -> None:
         self._settings, self._gradient, self._size = settings, problem.gradient, problem.size
+        self._loops, self._total, self._in_library = problem.loops, problem.steps, False
+        several = max(1, min(_AT_ONCE, _NOISE // (problem.chains * problem.size)))
+        self._fresh = torch.empty(several, problem.chains, problem.size, device=problem.device, dtype=problem.dtype)
         self._metric = Metric(settings.mass == Mass.DENSE)
         self._tuning = EnergyError(settings.energy_error)
         self._first, self._ends = window_ends(int(_MASS * problem.warmup))
@@ -232,27 +229,30 @@ class Langevin:
 
     def step(self, state: State, noise: Noise, step: int) -> tuple[State, Info]:
         """Take one step; a chain whose energy isn't finite afterwards stays, and turns."""
+        new, info, _ = self.steps(state, lambda _: noise, step, 1)
+        return new, info
+
+    def steps(self, state: State, noise: Callable[[int], Noise], step: int, most: int) -> tuple[State, Info, int]:
+        """Take several steps where a library does, and one otherwise; see `companion.sampling.SeveralSteps`."""
         size, length = float(state["shared_step_size"]), float(state["shared_length"])
-        fresh = noise.normal("direction", self._size)
-        refreshed = _refreshed(state["direction"], fresh, size, length)
-        end = self._integrate(state, refreshed, size)
-        error = end.kinetic - (end.lp - state["lp"])
-        fine = torch.isfinite(error) & (error.abs() < _DIVERGED)
-        new = {
-            **state,
-            "position": chosen(fine, end.position, state["position"]),
-            "lp": chosen(fine, end.lp, state["lp"]),
-            "gradient": chosen(fine, end.gradient, state["gradient"]),
-            "direction": chosen(fine, end.velocity, _unit(fresh)),
-        }
+        spread = _spread(size, length, self._size)
+        count = min(most, len(self._fresh)) if self._in_library else 1
+        for k in range(count):
+            noise(step + k).normal("direction", self._size, out=self._fresh[k])
+        moved = self._in_one_call(state, size, spread, count)
+        self._in_library = moved is not None
+        if moved is None:
+            at = tuple(state[name] for name in _MOVING)
+            moved = self._move(self._gradient, state["shared_scale"], size, spread, self._fresh[0], at)
+        *end, error, diverging = moved
         info = {
-            "lp": new["lp"],
+            "lp": end[1],
             "energy_error": error.nan_to_num(nan=torch.inf),
-            "diverging": (~fine).to(error.dtype),
-            "n_steps": torch.full_like(error, 2),
+            "diverging": diverging,
+            "n_steps": torch.full_like(error, 2 * count),
             "step_size": torch.full_like(error, size),
         }
-        return new, info
+        return {**state, **dict(zip(_MOVING, end, strict=True))}, info, count
 
     def adapt(self, state: State, info: Info, step: int, total: int) -> State:
         """Learn mass, step size and length, one after another; see `companion.sampling.Kernel`."""
@@ -286,9 +286,9 @@ class Langevin:
         if due == 0:
             values = self._metric.coordinates(state["shared_scale"], state["position"])
             chosen = torch.linspace(0, self._size - 1, min(self._size, _WATCHED), device=values.device).long()
-            empty = values.new_zeros(len(values), math.ceil((total - self._settled) / self._every), len(chosen))
-            found["watched"] = state.get("watched", empty).clone()
-            found["watched"][:, at] = values[:, chosen]
+            shape = len(values), math.ceil((total - self._settled) / self._every), len(chosen)
+            found["watched"] = state["watched"] if "watched" in state else values.new_zeros(shape)
+            found["watched"][:, at] = values[:, chosen]  # in place: it is large, and the same step writes the same
         if step + 1 == total:
             watched = found.get("watched", state.get("watched"))
             if watched is not None and watched.shape[1] >= 10:
@@ -299,20 +299,65 @@ class Langevin:
             found["watched"] = state["position"].new_zeros(len(state["position"]), 0)
         return found
 
-    def _integrate(self, state: State, direction: torch.Tensor, size: float) -> Trajectory:
+    def _in_one_call(self, state: State, size: float, spread: float, count: int) -> Tensors | None:
+        """Take steps in a library, with the noise that was drawn; ``None`` where there is none, or not yet."""
+        if self._loops is None:
+            return None
+        none = torch.zeros_like(state["lp"])
+        numbers = torch.tensor([size, spread], dtype=torch.float64)
+        carried = (*(state[name] for name in _MOVING), none, none)
+        given = (state["shared_scale"], numbers, self._fresh)
+        return self._loops.repeat(self._motion, count, self._total, carried, given)
+
+    def _motion(self, gradient: Gradient, k: torch.Tensor, carried: Tensors, given: Tensors) -> Tensors:
+        """Take one of several steps; a `companion.sampling.Motion`."""
+        scale, numbers, fresh = given
+        now = fresh.index_select(0, k.reshape(1)).squeeze(0)
+        *end, error, diverging = self._move(gradient, scale, numbers[0], numbers[1], now, carried[:4])
+        return *end, error, torch.maximum(diverging, carried[5])
+
+    def _move(
+        self,
+        gradient: Gradient,
+        scale: torch.Tensor,
+        size: float | torch.Tensor,
+        spread: float | torch.Tensor,
+        fresh: torch.Tensor,
+        at: Tensors,
+    ) -> Tensors:
+        """Move all chains by one step: where they are, the errors in their energy, and whether they diverged."""
+        position, lp, slope, direction = at
+        turned = _unit(direction + spread * fresh)
+        end = self._integrate(gradient, scale, size, Trajectory(position, lp, slope, turned, torch.zeros_like(lp)))
+        error = end.kinetic - (end.lp - lp)
+        fine = torch.isfinite(error) & (error.abs() < _DIVERGED)
+        return (
+            chosen(fine, end.position, position),
+            chosen(fine, end.lp, lp),
+            chosen(fine, end.gradient, slope),
+            chosen(fine, end.velocity, _unit(fresh)),
+            error,
+            (~fine).to(error.dtype),
+        )
+
+    def _integrate(
+        self, gradient: Gradient, scale: torch.Tensor, size: float | torch.Tensor, begin: Trajectory
+    ) -> Trajectory:
         """Take one step of the minimal-norm integrator."""
-        scale, moved = state["shared_scale"], 0.5 * size * state["shared_scale"]
-        position, lp, slope = state["position"], state["lp"], state["gradient"]
+        moved = 0.5 * size * scale
+        position, lp, slope, direction, _ = begin
         direction, gained = _turned(direction, self._metric.gradient(scale, slope), _OUTER * size)
         for share in (_INNER, _OUTER):
             position = position + self._metric.forward(moved, direction)
-            lp, slope = self._gradient(position, 0)
+            lp, slope = gradient(position, 0)
             direction, more = _turned(direction, self._metric.gradient(scale, slope), share * size)
             gained = gained + more
         return Trajectory(position, lp, slope, direction, gained)
 
 
-def _turned(direction: torch.Tensor, slope: torch.Tensor, time: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _turned(
+    direction: torch.Tensor, slope: torch.Tensor, time: float | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     r"""Turn directions (chains, size) towards the gradient of the log density for some time.
 
     The kinetic energy (chains,) that it costs is :math:`(d - 1) \log(\cosh\delta + e \cdot u \sinh\delta)`, with
@@ -329,10 +374,9 @@ def _turned(direction: torch.Tensor, slope: torch.Tensor, time: float) -> tuple[
     return _unit(turned), gained.squeeze(1)
 
 
-def _refreshed(direction: torch.Tensor, noise: torch.Tensor, size: float, length: float) -> torch.Tensor:
-    """Forget a part of the directions, as much as belongs to a step of this size."""
-    spread = math.sqrt(math.expm1(min(2 * size / length, 100.0)) / direction.shape[1])
-    return _unit(direction + spread * noise)
+def _spread(size: float, length: float, values: int) -> float:
+    """Give the scale of the noise by which a step of this size forgets a part of its direction."""
+    return math.sqrt(math.expm1(min(2 * size / length, 100.0)) / values)
 
 
 def _unit(vectors: torch.Tensor) -> torch.Tensor:

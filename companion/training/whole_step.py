@@ -6,21 +6,19 @@ in `book/reference/how_a_fit_works`, section "The machine".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from companion.machine import Library, held, rows_last, traced
+from companion.machine import Awaited, Library, held, rows_last, traced
 from companion.training.batches import Batches
 from companion.training.optimisers import Adam
 
 __all__ = ["WholeStep"]
 
 Tensors = Sequence[torch.Tensor]
-
-_ASK_EVERY = 20  # steps
 
 
 class WholeStep:
@@ -67,28 +65,11 @@ class WholeStep:
         self._noise = noise
         self._kinds = [t.shape for t in drawn]
         graph = _traced(gradient, optimiser, self._settings, noise, batches, drawn)
-        self._library: Library | None = Library(graph, self._arguments(drawn), threads, beside=beside)
-        self._run: Callable[[list[torch.Tensor]], list[torch.Tensor]] | None = None
-        self._asked = 0
+        self._library = Awaited(Library(graph, self._arguments(drawn), threads, beside=beside))
 
     def ready(self, *, wait: bool = False) -> bool:
-        """Say whether it can be taken.
-
-        Parameters
-        ----------
-        wait
-            Whether to wait until the library is built.
-
-        Raises
-        ------
-        LibraryError
-            If the library could not be built.
-        """
-        if self._run is None and self._library is not None:
-            self._asked += 1
-            if wait or (self._asked % _ASK_EVERY == 1 and self._library.done()):
-                self._run, self._library = self._library.load(), None
-        return self._run is not None
+        """Say whether it can be taken; see `companion.machine.Awaited.ready`."""
+        return self._library.ready(wait=wait)
 
     def fits(self, drawn: Tensors) -> bool:
         """Say whether what was drawn for a step has the shapes that it was built for."""
@@ -111,9 +92,8 @@ class WholeStep:
         torch.Tensor
             Losses (restarts,) at full weight.
         """
-        assert self._run is not None
         self._values[:] = [kl_weight, *self._optimiser.settings(rate)]
-        return self._run(self._arguments(drawn))[0]
+        return self._library(self._arguments(drawn))[0]
 
     def _arguments(self, drawn: Tensors) -> list[torch.Tensor]:
         rows = [t.contiguous() for t in drawn]
