@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from companion import datasets
-from companion.inference import Checkpoint, sample
+from companion.inference import Checkpoint, Machine, sample
 from companion.models import torch_classifier
 from companion.networks import dense
 from companion.priors import Gaussian
@@ -61,11 +62,12 @@ class Task:
 
     def run(self, folder: Path | None, notes: Path, to: Path) -> None:
         """Sample to the end, noting each step in a file, and store all draws."""
+        torch.set_num_threads(1)  # OpenMP's threads don't come along into a forked process, and it waits for them
         network = dense(2, 5, 1, seed=0)
         model = torch_classifier(datasets.moons(n_samples=self.rows).train, network, Gaussian(2.0))
         steps = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         found = sample(
-            model, **self.settings, seed=7, progressbar=False, machine="cpu",
+            model, **self.settings, seed=7, progressbar=False, machine=Machine("cpu", threads=1),
             checkpoint=None if folder is None else Checkpoint(folder, every=self.every),
             callback=lambda step, state: os.write(steps, f"{step} {int(state.warming)}\n".encode()),
         )  # fmt: skip

@@ -14,9 +14,15 @@ from typing import Any
 
 __all__ = ["build"]
 
-# The compiler's own probes of the processor's instructions take longer than the graph. The C++ around its kernels takes
-# a small model a fifth of its step where it isn't optimised at all, and so does memory that is had piece by piece.
-_OPTIONS = {"cpp.vec_isa_ok": True, "aot_inductor.compile_wrapper_opt_level": "O1", "memory_planning": True}
+# The compiler's own probes of the processor's instructions take longer than the graph.
+_OPTIONS = {"cpp.vec_isa_ok": True}
+
+# The C++ around its kernels takes a small model a fifth of its step where it isn't optimised at all, and so does memory
+# that is had piece by piece.
+_OF_A_STEP = {"aot_inductor.compile_wrapper_opt_level": "O1", "memory_planning": True}
+
+# In a loop, planned memory makes code that doesn't compile (torch 2.13).
+_OF_A_LOOP = {"aot_inductor.compile_wrapper_opt_level": "O0"}
 
 # A vector of at most so many parts is computed as a whole, as its entries are used, and not written part by part first.
 _PARTS = 16
@@ -39,12 +45,15 @@ def build(folder: Path, out: Path) -> None:
     # This machine's own file, just written.
     graph, like, threads, carried = torch.load(folder / "graph.pt", map_location="cpu", weights_only=False)
     arguments = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype) for t in like]
-    parts = [len(node.args[0]) for node in graph.graph.nodes if node.target is torch.ops.aten.cat.default]
     for node in graph.graph.nodes:
         node.meta.clear()  # each constant brings a mode of fake tensors with it, and those clash
     torch.set_num_threads(threads)
-    whole = max(parts, default=0) <= _PARTS
-    options = {**_OPTIONS, "force_pointwise_cat": whole, "aot_inductor.output_path": str(folder / "library.so")}
+    options = {**_OPTIONS, "aot_inductor.output_path": str(folder / "library.so")}
+    if carried is None:
+        parts = [len(node.args[0]) for node in graph.graph.nodes if node.target is torch.ops.aten.cat.default]
+        options |= {**_OF_A_STEP, "force_pointwise_cat": max(parts, default=0) <= _PARTS}
+    else:
+        options |= _OF_A_LOOP
     with torch.no_grad():
         if carried is not None:
             graph, arguments = _repeated(graph, arguments, carried)
