@@ -8,8 +8,9 @@ plain network of the same seed reads rightly, and how well each tells strange im
 networks that is measured by the logits, too. The clothes are Fashion-MNIST, its last 10,000 training images for
 validation.
 
-`python studies/league.py dense` (or convolutional, clothes, clothes-lenet5) writes companion/shelf/files/league_<part>.npz.
-It may be stopped; see `runs`. ``--tiny`` does all of it with few images and steps, and writes no file.
+`python studies/league.py dense`, or convolutional, clothes or clothes-lenet5, writes
+companion/shelf/files/league_<part>.npz. It may be stopped; see `runs`. ``--tiny`` does all of it with few images and
+steps, and writes no file.
 """
 
 import hashlib
@@ -126,9 +127,9 @@ def dropout(given, data, seed, p):
 
 
 def last_layer(given, data, seed, decay):
-    """Kronecker factors of the last layer's curvature, at the mode."""
+    """Kronecker factors of the last layer's curvature, at the mode. The network is linear in these weights as it is."""
     return inference.laplace(
-        model(given, data, seed, decay), structure=Structure.KRONECKER, subset="last-layer", predictive="linearised",
+        model(given, data, seed, decay), structure=Structure.KRONECKER, subset="last-layer", predictive="sampled",
         polish=0, tolerance=100.0, learning_rate=RATE, **common(given, seed), elbo_draws=2,
     )  # fmt: skip
 

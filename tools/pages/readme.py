@@ -68,8 +68,8 @@ RACES = (
     Race("the same in float32", "step", SINGLE, "posteriors vi.diag", "posteriors, `vi.diag`"),
     Race("", "step", SINGLE, NUMPYRO, "NumPyro, `AutoNormal`"),
     Race("", "step", SINGLE, "pymc_extras fit_advi, jax", "pymc_extras, `fit_advi` on JAX"),
-    Race(SMALL, "step_small", SINGLE, NUMPYRO, "NumPyro, `AutoNormal`"),
-    Race("", "step_small", SINGLE, "pymc_extras fit_advi, numba", "pymc_extras, `fit_advi` on numba"),
+    Race(SMALL, "step_small", SINGLE, "NumPyro AutoDiagonalNormal", "NumPyro, `AutoDiagonalNormal`"),
+    Race("", "step_small", SINGLE, "pymc_extras fit_advi, jax", "pymc_extras, `fit_advi` on JAX"),
     Race(
         "predicting 10,000 images with 100 draws at hand, bfloat16",
         "prediction",
@@ -139,6 +139,8 @@ def _seconds(found: Any) -> float:
 
 
 def _time(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{1000 * seconds:.2f} ms"
     return figure(1000 * seconds, "ms") if seconds < 1 else figure(seconds, "s")
 
 
