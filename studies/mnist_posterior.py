@@ -6,7 +6,7 @@ sizes. Beside them stands the limit of infinite width of the same prior, by regr
 where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
 mean field: that tells what the width does from what the likelihood does. A network of 50 hidden units is small enough
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
-model.
+model. The convolutional network has chains like the dense one's.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
 core with bfloat16, an hour and a half more for the chains of all rows, and 10 GB of memory for the limit on all images.

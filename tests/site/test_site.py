@@ -124,6 +124,14 @@ def test_cells_that_only_assert_are_folded():
     assert all(words.startswith("Show what is folded here") for words in told), told
 
 
+def test_the_choices_of_an_enumeration_are_listed_with_what_they_mean():
+    page = soup("reference/api/inference")
+    for name in ("Structure.KRONECKER", "Structure.DIAGONAL", "Curvature.GGN"):
+        entry = page.find(id=f"companion.inference.{name}") or page.find(id=re.compile(f"{re.escape(name)}$"))
+        assert entry is not None, name
+        assert len(entry.find_next("dd").get_text(strip=True)) > 10, f"{name} says what it means"
+
+
 def test_the_lists_for_machines_name_every_page():
     space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
     listed = [entry.text for entry in Tree.parse(HTML / "sitemap.xml").iter(f"{space}loc")]
