@@ -101,7 +101,7 @@ def test_data_verify_finds_the_bad_one(
 ) -> None:
     monkeypatch.setenv("COMPANION_DATA_DIR", str(real_data))
     assert main(["data", "verify"]) == 0
-    assert capsys.readouterr().out.count("ok  ") == 14
+    assert capsys.readouterr().out.count("ok  ") == 16
     bad = bare / "mnist" / "t10k-labels-idx1-ubyte.gz"
     bad.parent.mkdir(parents=True)
     bad.write_bytes((real_data / "mnist" / bad.name).read_bytes()[:-1])

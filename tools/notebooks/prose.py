@@ -94,6 +94,17 @@ KNOWN: dict[str, dict[str, str]] = {
         "0.11": "sqrt(0.9878 * 0.0122 / 10,000), in points",
         "64": "2 * 32 biases",
     },
+    "mnist/league": {
+        "5,000": "the steps of studies/league.py and of the tempered fits in studies/mnist_methods.py",
+        "2,500": "the steps of local reparameterisation in studies/mnist_methods.py",
+        "500": "the batch size of studies/league.py",
+        "0.001": "the rate of points in studies/league.py",
+        "20,535": "784 * 25 + 25 + 25 * 25 + 25 + 25 * 10 + 10",
+        "0.104": "printed in mnist/posterior, of the chains at step 0.04",
+        "97.2 %": "the same",
+        "42": "the smallest k with binomtest(k, 62).pvalue < 0.01, run for the solution",
+        "20": "62 - 42",
+    },
     "mnist/strange_images": {
         "95": "the share of uncertainty.check_calibration, in per cent",
         "5,000": "steps of studies/mnist_methods.py",
