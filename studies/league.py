@@ -21,13 +21,12 @@ import alternatives
 import numpy as np
 import runs
 import torch
-from judging import measures, scores, unfamiliar
+from judging import first, measures, scores, unfamiliar
 from mnist_methods import COMMON, TEMPERED, convolutional_network, dense_network
 from scipy import special
 from torch.func import functional_call
 
 from companion import book, datasets, inference, uncertainty
-from companion.datasets import Observations
 from companion.inference import Machine, Start, Structure
 from companion.models import torch_classifier
 from companion.networks import lenet5
@@ -148,10 +147,6 @@ def images(given):
     if not given.tiny:
         return data.train, data.validation, data.test
     return first(data.train, 500), first(data.validation, 200), first(data.test, 200)
-
-
-def first(part, rows):
-    return Observations(part.x[:rows], part.y[:rows])
 
 
 def strangers(given):

@@ -18,12 +18,11 @@ from functools import partial
 
 import numpy as np
 import runs
-from judging import scores
+from judging import first, scores
 from mnist_methods import convolutional_network, dense_network
 from scipy import special
 
 from companion import book, datasets, uncertainty
-from companion.datasets import Observations
 from companion.inference import Checkpoint, Machine, Start, ensemble, fit, sample
 from companion.infinite_width import regress, sample_limit
 from companion.models import torch_classifier
@@ -57,10 +56,6 @@ def data(tiny, rows=None):
     if tiny:
         train, validation, test = first(train, 1000), first(test, 200), first(test, 200)
     return train if rows is None else first(train, rows), validation, test
-
-
-def first(part, rows):
-    return Observations(part.x[:rows], part.y[:rows])
 
 
 def relaxation(step_size, rows):

@@ -14,11 +14,10 @@ import math
 from functools import partial
 
 import runs
-from judging import scores
+from judging import first, scores
 from mnist_methods import COMMON, CPU, DRAWS, LOCAL, TEMPERED, convolutional_network, dense_network
 
 from companion import book, datasets
-from companion.datasets import Observations
 from companion.inference import Machine, fit
 from companion.models import torch_classifier
 from companion.prediction import predict
@@ -73,10 +72,6 @@ def run(tiny, method, seed):
         p = predict(posterior, images.x, draws=own["draws"], seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, images.y).items()}
     return row
-
-
-def first(images, rows):
-    return Observations(images.x[:rows], images.y[:rows])
 
 
 def main():

@@ -17,12 +17,11 @@ import time
 import numpy as np
 import pymc as pm
 import runs
-from judging import scores
+from judging import first, scores
 from mnist_methods import convolutional_network, dense_network, of_the_post
 from scipy import stats
 
 from companion import book, datasets, uncertainty
-from companion.datasets import Observations
 from companion.inference import Checkpoint, Machine, Precision, Rates, Start, fit
 from companion.models import torch_classifier
 from companion.prediction import predict
@@ -94,8 +93,8 @@ def run(given, method, seed):
     """Fit once; the bounds as the post printed them and as they are, and the accuracies by vote and by mean."""
     digits, tiny = datasets.mnist(), given.tiny
     own = POST | {"network": "dense", "prior": AtDraw()} | METHODS[method]
-    train = digits.train if not tiny else Observations(digits.train.x[:500], digits.train.y[:500])
-    test = digits.test if not tiny else Observations(digits.test.x[:100], digits.test.y[:100])
+    train = digits.train if not tiny else first(digits.train, 500)
+    test = digits.test if not tiny else first(digits.test, 100)
     kind = own.pop("network")
     model = torch_classifier(train, NETWORKS[kind](seed, **TINY[kind] if tiny else {}), own.pop("prior"))
     own |= {"start": own["start"](model, seed) if callable(own["start"]) else own["start"]}

@@ -9,11 +9,10 @@ runs; it writes no file.
 
 import numpy as np
 import runs
-from judging import scores
+from judging import first, scores
 from mnist_methods import CPU, DRAWS, dense_network
 
 from companion import book, datasets
-from companion.datasets import Observations
 from companion.inference import Machine, Schedule, Start, fit
 from companion.models import torch_classifier
 from companion.prediction import predict
@@ -43,7 +42,7 @@ def mnist(tiny):
     digits = datasets.mnist()
     if not tiny:
         return digits.train, digits.validation, digits.test
-    return tuple(Observations(part.x[:n], part.y[:n]) for part, n in ((digits.train, 500), (digits.test, 100))) * 2
+    return (first(digits.train, 500), first(digits.test, 100)) * 2
 
 
 def run(tiny, settings, seed):

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -135,6 +136,25 @@ def real_data() -> Path:
         if folder and (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
             return Path(folder)
     pytest.skip("neither COMPANION_DATA_DIR nor COMPANION_CACHE_DIR names a folder with MNIST in it")
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of compiled libraries; each is built once in a module, in 10 to 15 s, and found after that."""
+    folder = tmp_path_factory.mktemp("libraries")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMPANION_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def none_is_built(libraries: Path, built: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries are found, not built: after the module's own ``built``, which builds them."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a library was built a second time")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 @pytest.fixture

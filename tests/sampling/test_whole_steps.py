@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import subprocess
 
 import numpy as np
 import pymc as pm
@@ -18,6 +17,7 @@ from companion.sampling import HMC, MCLMC, AdjustedMCLMC, Chains, target
 
 X = np.random.default_rng(0).normal(size=(30, 2))
 Y = X @ [1.0, -2.0] + 0.5 * np.random.default_rng(1).normal(size=30)
+pytestmark = pytest.mark.usefixtures("libraries")
 PLAIN, COMPILED, AUTO = (Machine("cpu", "float64", compile, threads=1) for compile in (False, True, "auto"))
 
 
@@ -33,28 +33,9 @@ def drawn(machine=COMPILED, draws=12, **options):
     return sample(regression(), draws, machine=machine, **{**common, **options})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def libraries(tmp_path_factory):
-    """A folder of libraries, each of which is built once, in about 10 s."""
-    folder = tmp_path_factory.mktemp("libraries")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COMPANION_CACHE_DIR", str(folder))
-        yield folder
-
-
 @pytest.fixture(scope="module")
 def built(libraries):
     return drawn()
-
-
-@pytest.fixture
-def none_is_built(built, monkeypatch):
-    """Libraries are found, not built."""
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("a library was built a second time")
-
-    monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 class Late:

@@ -37,27 +37,8 @@ def regression() -> pm.Model:
 
 
 @pytest.fixture(scope="module")
-def libraries(tmp_path_factory):
-    """A folder of libraries; the first fit builds the one that all others of this file find, in about 15 s."""
-    folder = tmp_path_factory.mktemp("libraries")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COMPANION_CACHE_DIR", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def built(libraries):
     return fit(regression(), STEPS, machine=COMPILED, **QUICK)
-
-
-@pytest.fixture
-def none_is_built(libraries, built, monkeypatch):
-    """Libraries are found, not built."""
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("a library was built a second time")
-
-    monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 @pytest.fixture(scope="module")
