@@ -23,7 +23,7 @@ import runs
 import torch
 from judging import first, measures, scores, unfamiliar
 from mnist_methods import COMMON, TEMPERED, convolutional_network, dense_network
-from scipy import special
+from scipy import special, stats
 from torch.func import functional_call
 
 from companion import book, datasets, inference, uncertainty
@@ -157,17 +157,18 @@ def strangers(given):
 
 
 def run(given, fit, draws, seed):
-    """Fit once; scores, times and measures of what is strange, and which test images are read rightly.
+    """Fit once; scores, times and measures of what is strange, and what each test image cost in each way.
 
     A fit that was among the candidates is not done again.
     """
     told = f"{fit.func.__name__} {sorted(fit.keywords.items())}"
     place = given.work / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{seed}.npz"
-    if not place.exists():
-        row, right = scored(given, fit(images(given)[0], seed), draws, seed)
-        np.savez(place, right=right, **{f"row {name}": value for name, value in row.items()})
+    if not place.exists() or "image nll" not in np.load(place):  # earlier runs kept less
+        row, by_image = scored(given, fit(images(given)[0], seed), draws, seed)
+        kept = {f"row {name}": value for name, value in row.items()} | {f"image {k}": v for k, v in by_image.items()}
+        np.savez(place, **kept)
     with np.load(place) as kept:
-        return {name.removeprefix("row "): kept[name] for name in kept if name != "right"}, kept["right"]
+        return tuple({n.removeprefix(head): kept[n] for n in kept if n.startswith(head)} for head in ("row ", "image "))
 
 
 def scored(given, posterior, draws, seed):
@@ -185,13 +186,26 @@ def scored(given, posterior, draws, seed):
     row |= {f"scaled {k}": v for k, v in scores(scaling.apply(p), test.y).items()}
     row |= {f"calibrated {k}": v for k, v in calibrated(p, seed).items()}
     row |= detection(given, posterior, predictor, p, test.x, single=draws == 1)
-    return row, predicted_labels(p) == test.y
+    by_image = {"right": predicted_labels(p) == test.y}
+    for name, told in (("nll", p), ("scaled nll", scaling.apply(p))):
+        mean = told.mean(axis=0)[np.arange(len(test)), test.y]
+        by_image[name] = -np.log(mean.clip(np.finfo(mean.dtype).eps))  # as the mean log score has it
+    return row, by_image
 
 
-def paired(given, right, seed):
-    """Test images that only this method, or only the plain network of the same seed, reads rightly."""
+def paired(given, own, seed):
+    """Compare what images cost with what they cost the plain network of the same seed.
+
+    Images that only one of the two reads rightly, and the mean difference of log scores, less being better for this
+    method, with its standard error over images; the same of scaled probabilities.
+    """
     plain = run(given, *methods(given)["plain"], seed)[1]
-    return {"only this one": np.sum(right & ~plain), "only the plain one": np.sum(plain & ~right)}
+    right = own["right"], plain["right"]
+    row = {"only this one": np.sum(right[0] & ~right[1]), "only the plain one": np.sum(right[1] & ~right[0])}
+    for name in ("nll", "scaled nll"):
+        apart = own[name] - plain[name]
+        row |= {f"{name} over plain": apart.mean(), f"{name} over plain, error": stats.sem(apart)}
+    return row
 
 
 def calibrated(p, seed):
@@ -239,8 +253,8 @@ def main():
     chosen = methods(given)
 
     def one(method, seed):
-        row, right = run(given, *chosen[method], seed)
-        return row | ({} if method == "plain" else paired(given, right, seed))
+        row, by_image = run(given, *chosen[method], seed)
+        return row | ({} if method == "plain" else paired(given, by_image, seed))
 
     runs.complete(given, chosen, one)
     if not given.tiny:

@@ -118,7 +118,8 @@ class LinearisedResponse(Response):
     response
         The model's response.
     centre
-        Where it is linearised: name of each free variable to tensor (\*shape).
+        Where it is linearised: name of each free variable to tensor (\*shape). A variable that is given as this very
+        tensor costs no derivative.
     """
 
     def __init__(self, response: Response, centre: Mapping[str, torch.Tensor]) -> None:
@@ -128,9 +129,14 @@ class LinearisedResponse(Response):
 
     def __call__(self, variables: Mapping[str, torch.Tensor], data: Mapping[str, torch.Tensor]) -> torch.Tensor:
         r"""Compute probabilities (points, classes) or means (points,) from one draw: name to tensor (\*shape)."""
-        away = {name: variables[name] - centre for name, centre in self._centre.items()}
+        away = {n: variables[n] - centre for n, centre in self._centre.items() if variables[n] is not centre}
+        if not away:
+            return self._plain(variables, data)
+        moved = {name: self._centre[name].clone() for name in away}  # of a view torch would copy all that is behind it
         try:
-            found: Any = torch.func.jvp(lambda own: self._plain.predictor(own, data), (self._centre,), (away,))
+            found: Any = torch.func.jvp(
+                lambda own: self._plain.predictor({**self._centre, **own}, data), (moved,), (away,)
+            )
         except RuntimeError:  # of what `torch.func` can't differentiate
             found = self._by_autograd(data, away)
         value, slope = found
@@ -141,8 +147,8 @@ class LinearisedResponse(Response):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the predictor at the centre and its slope, as the derivative of a product from the other side."""
         with torch.enable_grad():
-            leaves = {name: centre.detach().requires_grad_() for name, centre in self._centre.items()}
-            value = self._plain.predictor(leaves, data)
+            leaves = {name: self._centre[name].detach().requires_grad_() for name in away}
+            value = self._plain.predictor({**self._centre, **leaves}, data)
             side = torch.zeros_like(value, requires_grad=True)
             pulled = torch.autograd.grad(
                 value, list(leaves.values()), side, create_graph=True, allow_unused=True, materialize_grads=True

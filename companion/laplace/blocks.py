@@ -102,6 +102,16 @@ class NormalBlocks:
         return found
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the values that aren't certain, block by block."""
+        return tuple(name for block in self.blocks for name in block.names)
+
+    def alone(self) -> NormalBlocks:
+        """Return the same distribution over the values that aren't certain, and no others."""
+        shapes = dict(zip(self.layout.names, self.layout.shapes, strict=True))
+        return NormalBlocks(Layout(self.names, tuple(shapes[name] for name in self.names)), self.blocks)
+
+    @property
     def spread(self) -> int:
         """Number of values that aren't certain."""
         return sum(map(self._size, self.blocks))

@@ -23,7 +23,7 @@ from companion.laplace.derivatives import jacobian
 from companion.laplace.options import LaplacePredictive
 from companion.machine import BUDGET_BYTES, slices
 from companion.posterior import Moments, Packed, Predictive, Record, VariationalPosterior, checked_inputs, register
-from companion.variational import Family, Layout, Objective
+from companion.variational import Family, Layout, Objective, Parameters
 
 __all__ = ["LaplacePosterior"]
 
@@ -59,10 +59,10 @@ class LaplacePosterior(VariationalPosterior):
 
     @cached_property
     def _predictive(self) -> Predictive:
-        plain = super()._predictive
+        plain = dataclasses.replace(super()._predictive, certain=self._certain())
         if self.predicts is LaplacePredictive.SAMPLED:
             return plain
-        linear = LinearisedResponse(self._response, self._centre())
+        linear = LinearisedResponse(self._response, self._centre)
 
         def respond(draw: Tensors, points: Tensors) -> torch.Tensor:
             return linear(draw, {**plain.fixed, **points})
@@ -73,11 +73,18 @@ class LaplacePosterior(VariationalPosterior):
         plain = super()._likelihood(dtype, device)
         if self.predicts is LaplacePredictive.SAMPLED:
             return plain
-        return LinearisedResponse(plain, self._centre())
+        return LinearisedResponse(plain, self._centre)
 
+    @cached_property
     def _centre(self) -> Tensors:
         values = self._of_values(self.own_parameters("a prediction")["mean"][None], self.variables)
         return {name: v[0] for name, v in values.items()}
+
+    def _certain(self) -> Tensors:
+        r"""Give the variables that every draw has at the mode: name to tensor (\*shape)."""
+        family = self.objective.family
+        assert isinstance(family, NormalBlocks)
+        return {name: value for name, value in self._centre.items() if name not in family.names}
 
     @cached_property
     def _response(self) -> Response:
@@ -106,7 +113,7 @@ class LaplacePosterior(VariationalPosterior):
         ModelError
             If the inputs don't fit the model, or it has a likelihood that prediction doesn't know.
         """
-        predictive, own = self._predictive, self.own_parameters("a prediction")
+        predictive, (family, own) = self._predictive, self._spread()
         if not predictive.inputs:
             raise ModelError(
                 "the model has no inputs in pm.Data with an entry for each observation; prediction expects some: "
@@ -114,10 +121,10 @@ class LaplacePosterior(VariationalPosterior):
             )
         given = {n: predictive.tensor(a).to(predictive.inputs[n].dtype) for n, a in self._checked(x).items()}
         points = len(next(iter(given.values())))
-        at_once = max(1, BUDGET_BYTES // (64 * self.objective.layout.size))
+        at_once = max(1, BUDGET_BYTES // (64 * max(1, family.layout.size)))
         means, scales = [], []
         for at in slices(points, at_once):
-            mean, scale = self._moments_at({name: a[at] for name, a in given.items()}, own)
+            mean, scale = self._moments_at({name: a[at] for name, a in given.items()}, family, own)
             means.append(mean)
             scales.append(scale)
         return Moments(torch.cat(means).cpu().numpy(), torch.cat(scales).cpu().numpy())
@@ -125,17 +132,26 @@ class LaplacePosterior(VariationalPosterior):
     def _checked(self, x: Any) -> dict[str, Any]:
         return checked_inputs(x, self._predictive.inputs)
 
+    def _spread(self) -> tuple[NormalBlocks, Parameters]:
+        """Give the distribution of the values that aren't certain, alone."""
+        family, own = self.objective.family, self.own_parameters("a prediction")
+        assert isinstance(family, NormalBlocks)
+        values = family.layout.split(own["mean"])
+        alone = family.alone()
+        return alone, own | {"mean": torch.cat([own["mean"][:0], *(values[n].reshape(-1) for n in alone.layout.names)])}
+
     def _moments_at(
-        self, points: dict[str, torch.Tensor], own: dict[str, torch.Tensor]
+        self, points: dict[str, torch.Tensor], family: NormalBlocks, own: Parameters
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        density, layout, family = self.objective.density, self.objective.layout, self.objective.family
+        density, centre = self.objective.density, self.own_parameters("a prediction")["mean"].detach()
         data = {**self._predictive.fixed, **points}
         with torch.enable_grad():
             flat = own["mean"].detach().requires_grad_()
-            predictor = self._response.predictor(density.constrained(layout.split(flat), tuple(self.variables)), data)
+            values = {**self.objective.layout.split(centre), **family.layout.split(flat)}
+            predictor = self._response.predictor(density.constrained(values, tuple(self.variables)), data)
             rows = jacobian(predictor.reshape(-1), flat)
         with torch.no_grad():
-            noise = torch.zeros(family.noise(layout.size), dtype=flat.dtype, device=flat.device)
+            noise = torch.zeros(family.noise(len(flat)), dtype=flat.dtype, device=flat.device)
             found = torch.func.vjp(lambda e: family.draw(own, e), noise)
             spread = torch.vmap(lambda row: found[1](row)[0].square().sum())(rows)
         return predictor.detach(), spread.sqrt().reshape(predictor.shape)

@@ -20,7 +20,12 @@ BUDGET_BYTES = 512 * 2**20
 
 
 def draws_at_once(
-    function: Callable[[Tensors, Tensors], torch.Tensor], draw: Tensors, data: Tensors, budget: int = BUDGET_BYTES
+    function: Callable[[Tensors, Tensors], torch.Tensor],
+    draw: Tensors,
+    data: Tensors,
+    budget: int = BUDGET_BYTES,
+    *,
+    shared: bool = False,
 ) -> tuple[int, int]:
     """Measure the memory of one draw on a few points, and divide the budget by it.
 
@@ -34,6 +39,9 @@ def draws_at_once(
         Name of each input to all its points (points, ...).
     budget
         Memory to use, in bytes.
+    shared
+        Whether a part of the function doesn't depend on the draw, and is computed once for all draws by `torch.vmap`.
+        Half of the budget is for that part then.
 
     Returns
     -------
@@ -42,12 +50,32 @@ def draws_at_once(
     """
     points = len(next(iter(data.values())))
     few = min(points, 16)
-    with Work() as counted:  # everything that is computed is more than is held at once, and so a safe bound
-        function({name: a[0] for name, a in draw.items()}, {name: a[:few] for name, a in data.items()})
+    some = {name: a[:few] for name, a in data.items()}
+    whole = own = _computed(function, {name: a[0] for name, a in draw.items()}, some)
+    if shared:
+        own = _of_a_draw(function, draw, some) or whole
+        budget = budget // 2
     weights = sum(a[0].nbytes for a in draw.values())
-    per_point = max(1, counted.computed_bytes / few)
-    rows = int(min(points, max(1, budget / per_point)))
-    return int(max(1, budget / (per_point * rows + weights))), rows
+    rows = int(min(points, max(1, budget / max(1, whole / few))))
+    return int(max(1, budget / (max(1, own / few) * rows + weights))), rows
+
+
+def _computed(function: Callable[[Tensors, Tensors], torch.Tensor], draw: Tensors, data: Tensors) -> int:
+    """Count the bytes that are computed: more than is held at once, and so a safe bound."""
+    with Work() as counted:
+        function(draw, data)
+    return counted.computed_bytes
+
+
+def _of_a_draw(function: Callable[[Tensors, Tensors], torch.Tensor], draw: Tensors, data: Tensors) -> int | None:
+    """Count what one more draw adds; ``None`` where `torch.vmap` can't compute the function."""
+    several = torch.vmap(function, (0, None))
+    same = [{name: a[:1].repeat_interleave(number, dim=0) for name, a in draw.items()} for number in (1, 2)]
+    try:
+        one, two = (_computed(several, own, data) for own in same)
+    except Exception:  # torch's many ways to say that it can't
+        return None
+    return two - one
 
 
 def slices(count: int, size: int) -> Iterator[slice]:

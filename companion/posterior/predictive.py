@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,9 @@ class Predictive:
         Floating dtype and device of the computation.
     context
         Context of the computation, such as that of mixed precision.
+    certain
+        Values of the variables that are the same in every draw of the posterior itself: name to tensor (\*shape). What
+        depends on them alone is computed once for all draws.
     """
 
     respond: Respond
@@ -56,12 +60,14 @@ class Predictive:
     device: torch.device
     fixed: Tensors
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    certain: Tensors = field(default_factory=dict)
 
     def predict(self, x: Any, draws: Draws) -> np.ndarray:
         """Predict with draws that were made before; see `Posterior.predict`."""
         given = checked_draws(draws, self.variables)
         count = len(next(iter(given.values())))
-        return self.predict_in_parts(x, count, lambda at: {n: self.tensor(a[at]) for n, a in given.items()})
+        plain = replace(self, certain={})  # draws that were given may be of any posterior
+        return plain.predict_in_parts(x, count, lambda at: {n: self.tensor(a[at]) for n, a in given.items()})
 
     def predict_in_parts(self, x: Any, count: int, draws: SomeDraws) -> np.ndarray:
         """Predict with draws that are made as they are needed.
@@ -93,7 +99,7 @@ class Predictive:
         given = checked_inputs(x, self.inputs)
         data = {name: self.tensor(a).to(self.inputs[name].dtype) for name, a in given.items()}
         with self.context():
-            return in_parts(self.respond, count, draws, data).to(self.dtype).numpy()
+            return in_parts(self.respond, count, draws, data, self.certain).to(self.dtype).numpy()
 
     def tensor(self, array: Any) -> torch.Tensor:
         """Take an array over."""
@@ -142,7 +148,9 @@ def predictive_of(
     return Predictive(respond, response.variables, inputs, dtype, device, fixed, context)
 
 
-def in_parts(respond: Respond, count: int, draws: SomeDraws, data: Tensors) -> torch.Tensor:
+def in_parts(
+    respond: Respond, count: int, draws: SomeDraws, data: Tensors, certain: Tensors | None = None
+) -> torch.Tensor:
     """Respond to each draw and each point, vectorised over as many as fit into memory.
 
     Parameters
@@ -155,6 +163,8 @@ def in_parts(respond: Respond, count: int, draws: SomeDraws, data: Tensors) -> t
         Function that makes some of them: name to tensor (draws, ...).
     data
         Points: name to tensor (points, ...).
+    certain
+        Variables with the same value in every draw: name to tensor (...).
 
     Returns
     -------
@@ -163,9 +173,18 @@ def in_parts(respond: Respond, count: int, draws: SomeDraws, data: Tensors) -> t
     """
     points, parts = len(next(iter(data.values()))), []
     with torch.no_grad():
-        at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
-        every = (vectorised if at_once > _FEW else looped)(respond, (0, None))
+        if certain:
+            at_once, rows = draws_at_once(partial(_with, respond, certain), draws(slice(0, 1)), data, shared=True)
+            every = vectorised(partial(_with, respond, certain), (0, None))
+        else:
+            at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
+            every = (vectorised if at_once > _FEW else looped)(respond, (0, None))
         for some in map(draws, slices(count, at_once)):
             found = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
             parts.append(torch.cat(found, dim=1).cpu())
     return torch.cat(parts)
+
+
+def _with(respond: Respond, certain: Tensors, draw: Tensors, points: Tensors) -> torch.Tensor:
+    """Respond to a draw with some variables as they are in all of them."""
+    return respond({**draw, **certain}, points)

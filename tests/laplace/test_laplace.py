@@ -335,6 +335,21 @@ def test_linearised_draws_have_the_closed_moments_in_a_network(network):
     np.testing.assert_allclose(logits.mean(axis=0), found.mean, atol=5 * found.scale.max() / np.sqrt(4000))
 
 
+@pytest.mark.parametrize("how", ["linearised", "sampled"])
+def test_a_last_layer_predicts_as_its_draws_do(network, how):
+    """Its own draws share what the other layers compute; draws that were given may be anybody's."""
+    x, last = RNG.normal(size=(4, 2)), laplace(point("network"), subset="last-layer", polish=500, **QUICK)
+    last = last.predicting(how)
+    np.testing.assert_allclose(last.predictive(x, 6, seed=0), last.predict(x, last.draw(6, seed=0)), rtol=1e-9)
+    elsewhere = network.draw(6, seed=0)
+    np.testing.assert_allclose(
+        last.predicting("sampled").predict(x, elsewhere), network.predicting("sampled").predict(x, elsewhere), rtol=1e-9
+    )
+    found = last.linear_predictor(x)
+    p = last.predicting("linearised").predictive(x, 4000, seed=0)[..., 1]
+    np.testing.assert_allclose((np.log(p) - np.log1p(-p)).std(axis=0), found.scale, rtol=0.06)
+
+
 def test_near_the_mode_both_predictions_are_one(network):
     """The linearised network is the network's tangent: half as far away it is wrong by a quarter."""
     x, centre = RNG.normal(size=(4, 2)), {n: m.mean for n, m in network.moments().items()}

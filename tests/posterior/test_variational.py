@@ -11,7 +11,7 @@ from companion.compat import ARVIZ_1
 from companion.datasets import Observations, moons
 from companion.errors import ModelError
 from companion.inference import Machine, Start, fit
-from companion.machine import draws_at_once
+from companion.machine import Work, draws_at_once
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.posterior import Posterior, VariationalPosterior, predictive, trend
@@ -165,14 +165,53 @@ def test_chunks_do_not_change_predictions(kind, budget, monkeypatch):
     whole = posterior.predict(x, posterior.draw(6, seed=0)), posterior.predictive(x, 6, seed=0)
     sizes = []
 
-    def measured(*args):  # no setting makes the memory smaller
-        sizes.append(draws_at_once(*args, budget=budget))
+    def measured(*args, **shared):  # no setting makes the memory smaller
+        sizes.append(draws_at_once(*args, budget=budget, **shared))
         return sizes[-1]
 
     monkeypatch.setattr(predictive, "draws_at_once", measured)
     parts = posterior.predict(x, posterior.draw(6, seed=0)), posterior.predictive(x, 6, seed=0)
     assert all(draws < 6 and (budget > 1 or points == 1) for draws, points in sizes)
     np.testing.assert_allclose(parts, whole, rtol=1e-9)
+
+
+def shared_and_own(draw, points):
+    return torch.tanh(points["x"] @ draw["shared"]) @ draw["own"]
+
+
+@pytest.mark.parametrize("at", ["shared", "own"])
+def test_what_all_draws_share_is_computed_once(at):
+    draws = {"shared": torch.randn(1, 30, 40).expand(20, -1, -1), "own": torch.randn(20, 40)}
+    draws |= {"own": draws["own"][:1].expand(20, -1)} if at == "own" else {}
+    points = {"x": torch.randn(50, 30)}
+    found, computed = [], []
+
+    def some(numbers):
+        return {name: a[numbers] for name, a in draws.items()}
+
+    for certain in ({}, {at: draws[at][0]}):
+        with Work() as work:
+            found.append(predictive.in_parts(shared_and_own, 20, some, points, certain))
+        computed.append(work.computed_bytes)
+    torch.testing.assert_close(*found)
+    if at == "shared":
+        assert computed[1] < computed[0] / 4, "twenty times the hidden units, or once and three times to measure"
+
+
+def test_what_all_draws_share_may_have_no_rule_for_many_draws():
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return torch.from_numpy(2 * x.numpy())
+
+    def respond(draw, points):
+        return Double.apply(points["x"] * draw["shared"]) + draw["own"]
+
+    draws = {"shared": torch.full((3,), 5.0), "own": torch.arange(3.0)}
+    found = predictive.in_parts(
+        respond, 3, lambda at: {n: a[at] for n, a in draws.items()}, {"x": torch.ones(4)}, {"shared": torch.tensor(5.0)}
+    )
+    torch.testing.assert_close(found, 10 + torch.arange(3.0)[:, None].expand(3, 4))
 
 
 def test_the_front_door_never_asks_for_all_draws_of_the_engine(monkeypatch):

@@ -88,6 +88,9 @@ def test_the_league_holds_every_method_against_the_plain_network(real_data, tmp_
         gained = (row["only this one"] - row["only the plain one"]) / 200
         assert np.isclose(row["test accuracy"] - plain["test accuracy"], gained), "the pairs add up"
         assert row["scaled nll"] < row["test nll"] + 0.5
+        for kind, own in (("nll", "test nll"), ("scaled nll", "scaled nll")):
+            assert np.isclose(row[f"{kind} over plain"], row[own] - plain[own], atol=1e-5), "the images' costs add up"
+            assert row[f"{kind} over plain, error"] > 0
     assert "auroc, digits, energy" in plain
 
 
