@@ -28,6 +28,7 @@ from companion.prediction import predict
 from companion.priors import Gaussian, LearnedScale, Prior
 
 VOTES = 100
+TRAINING = 10_000  # images of the training accuracy
 STEPS = 50_000
 AVERAGED = slice(40_000, 45_000)  # steps of PyMC3's "Average ELBO"
 POST = {
@@ -118,10 +119,16 @@ def run(given, method, seed):
     begun = time.perf_counter()
     p = predict(posterior, test.x, draws=VOTES, seed=seed)
     row["prediction seconds"] = time.perf_counter() - begun
+    seen = first(train, TRAINING)
+    row["training accuracy"] = uncertainty.accuracy(predict(posterior, seen.x, draws=VOTES, seed=seed), seen.y)
     sampled = stats.mode(uncertainty.sample_labels(p, seed), axis=0).mode
     voted = stats.mode(p.argmax(axis=2), axis=0).mode
     row |= {f"test {name}": value for name, value in scores(p, test.y).items()}
     row |= {"vote of sampled labels": np.mean(sampled == test.y), "vote of draws": np.mean(voted == test.y)}
+    for name, of_log in posterior.moments().items():  # of learned scales, log-normal as they are
+        if name.endswith("_scale_log__"):
+            scale = name.removesuffix("_log__")
+            row |= {f"log of {scale}, mean": of_log.mean.item(), f"log of {scale}, sd": of_log.scale.item()}
     return row | {"one draw": np.mean(p.argmax(axis=2) == test.y)}
 
 

@@ -8,6 +8,7 @@ from companion.machine.compilation import compiled, faster
 from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
 from companion.machine.guarding import guard, random_kept
+from companion.machine.hyperbolic import QUICKER
 from companion.machine.libraries import Awaited, Library, LibraryError
 from companion.machine.loops import Body, Loop
 from companion.machine.malloc import memory_kept
@@ -22,6 +23,7 @@ from companion.machine.work import Work
 __all__ = [
     "BUDGET_BYTES",
     "PRECISIONS",
+    "QUICKER",
     "Awaited",
     "Body",
     "Generators",

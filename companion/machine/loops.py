@@ -10,8 +10,10 @@ from collections.abc import Callable
 import torch
 
 from companion.errors import class_and_line
+from companion.machine.hyperbolic import QUICKER
 from companion.machine.libraries import Awaited, Library, LibraryError
 from companion.machine.products import products_as_sums
+from companion.machine.rows_last import rows_last
 from companion.machine.tracing import traced
 
 __all__ = ["Body", "Loop"]
@@ -50,7 +52,8 @@ class Loop:
         arguments = [torch.tensor(0), *_packed(carried, given)]
         try:
             example = [t.clone() for t in arguments]
-            graph = products_as_sums(traced(once, example), example)
+            turned = traced(rows_last(traced(once, example)), example, QUICKER)
+            graph = products_as_sums(turned, example)
         except Exception as error:  # in as many ways as there are models
             raise LibraryError(f"it can't be traced: {class_and_line(error)}") from error
         self._library = Awaited(Library(graph, arguments, threads, beside=beside, carried=len(carried)))

@@ -135,7 +135,9 @@ class _RowsLast(Interpreter):
         node = self._node.args[at]
         assert isinstance(node, Node)
         if node not in self._narrow:
-            self._narrow[node] = held(matrix.mT)
+            same = matrix.ndim > 2 and not any(matrix.stride()[:-2])  # for all that lie side by side
+            one = held((matrix[(0,) * (matrix.ndim - 2)] if same else matrix).mT)
+            self._narrow[node] = one.expand(matrix.mT.shape)
         return self._narrow[node]
 
     def _taken(self, matrix: Any, index: Any) -> Any:

@@ -5,6 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
@@ -22,6 +23,8 @@ from companion.sampling.target import Target
 from companion.training import interrupts, read_checkpoint, write_checkpoint
 
 __all__ = ["Broken", "Chains", "Plan"]
+
+_log = logging.getLogger(__name__)
 
 _CHECK_EVERY = 100
 _SUMMED = "n_steps"
@@ -127,6 +130,7 @@ class Chains:
         self.lost = torch.zeros(self.plan.chains, dtype=torch.int64)
         self._pending: Info = {}
         self._several = self.kernel if isinstance(self.kernel, SeveralSteps) else None
+        self._began, self._first_done = 0.0, False
         self._why = "interrupted"
         self._interrupted = threading.Event()
 
@@ -158,7 +162,7 @@ class Chains:
         Broken
             If all chains diverged, a step failed, or the disk is full; `store` keeps the draws before.
         """
-        began = time.perf_counter()
+        self._began = began = time.perf_counter()
         before = self.seconds
         if not self._resumed():
             self.state = self.kernel.begin(self.start, self._noise(-1))
@@ -194,6 +198,7 @@ class Chains:
                 if self.step - 1 - plan.warmup in self.kept:
                     self.store.add(state["position"], self._pending)
                     self._pending = {}
+            self._tell_time(step)
             if self.callback is not None:
                 self.callback(self.step, self)
         except StopIteration:
@@ -203,6 +208,15 @@ class Chains:
             if isinstance(error, CompanionError) and self.step == 0:
                 raise
             raise Broken(f"step {step + 1:,} failed: {class_and_line(error)}.") from error
+
+    def _tell_time(self, step: int) -> None:
+        """Log when the first step is done, which compiles what is compiled, and when the warm-up is."""
+        seconds = time.perf_counter() - self._began
+        if not self._first_done:
+            self._first_done = True
+            _log.info("the first step was done after %.2f s", seconds)
+        if step < self.plan.warmup <= self.step:
+            _log.info("the warm-up was done after %.2f s", seconds)
 
     def _moved(self, most: int) -> tuple[State, Info, int]:
         """Move the chains by some steps: their state, what the steps tell, and their number."""

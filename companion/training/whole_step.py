@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from companion.machine import Awaited, Library, held, rows_last, traced
+from companion.machine import QUICKER, Awaited, Library, held, rows_last, traced
 from companion.training.batches import Batches
 from companion.training.optimisers import Adam
 
@@ -128,4 +128,4 @@ def _traced(
             p.sub_(size * mean / (square.sqrt() / root + Adam.EPSILON))
         return (loss * 1,)
 
-    return traced(step, [settings, noise, *(t.clone() for t in own), *(t.contiguous() for t in drawn)])
+    return traced(step, [settings, noise, *(t.clone() for t in own), *(t.contiguous() for t in drawn)], QUICKER)

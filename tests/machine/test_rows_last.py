@@ -47,6 +47,14 @@ def test_products_of_many_rows_are_turned():
     assert "aten.addmm.default" not in names
 
 
+def test_a_narrow_factor_that_all_chains_share_is_copied_once():
+    x, w = torch.randn(100, 2).expand(5, -1, -1), torch.randn(5, 2, 7)
+    graph = traced(rows_last(traced(torch.bmm, [x, w])), [x, w])
+    copies = [n.meta["val"] for n in graph.graph.nodes if n.target is torch.ops.aten.as_strided.default]
+    assert [tuple(c.shape) for c in copies] == [(2, 100)]
+    torch.testing.assert_close(graph(x, w), torch.bmm(x, w))
+
+
 def odd(x, w):
     """Do to a product what isn't known to work on a turned one."""
     product = x @ w

@@ -59,6 +59,9 @@ def test_the_post_is_fitted_as_it_did(real_data, tmp_path):
     for row in rows.values():
         assert 0 <= row["vote of sampled labels"] <= 1
         assert row["negative elbo"] > 0
+    scales = {name for name in rows["hierarchical_convolutional-0"] if name.startswith("log of ")}
+    assert len(scales) == 16, "mean and standard deviation of eight scales"
+    assert not any(name.startswith("log of ") for name in rows["dense-0"])
 
 
 def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_width(real_data, tmp_path):
