@@ -24,7 +24,7 @@ from companion.models import torch_classifier
 from companion.networks import dense
 from companion.priors import Gaussian
 
-REPEATS, SECONDS, TIMES, MIB = 3, 6.0, 2.2, 500.0
+REPEATS, SECONDS, TIMES, MIB = 7, 6.0, 2.2, 500.0
 EXAMPLE = """
 import time
 begun = time.perf_counter()
