@@ -54,7 +54,7 @@ class Library:
     threads
         Number of threads that it computes with.
     beside
-        Whether it is built beside something else, and so with the lowest priority.
+        Whether it is built beside something else, and so with a low priority.
     carried
         Where the graph is to be repeated: the number of arguments, after a count (), that it gives anew. The library
         then takes the end of the count as another argument, the second one.

@@ -97,6 +97,25 @@ def test_the_league_holds_every_method_against_the_plain_network(real_data, tmp_
     assert "auroc, digits, energy" in plain
 
 
+def test_labels_are_sent_block_by_block(real_data, tmp_path):
+    rows = tiny("codes", tmp_path, "plain", "mean-field, 50 units")
+    assert len(rows) == 2
+    for row in rows.values():
+        costs = [value for name, value in row.items() if name.startswith("labels ")]
+        assert len(costs) == 3
+        assert np.isclose(costs[0], 50 * np.log(10)), "nothing is known yet"
+        assert np.isclose(sum(costs) / 200, row["nats an image"])
+
+
+def test_a_block_is_as_long_as_all_before_it():
+    import codes
+
+    found = codes.blocks(50_000, 100)
+    assert found[:3] == [(0, 100), (100, 200), (200, 400)]
+    assert found[-1] == (25_600, 50_000)
+    assert [begin for begin, _ in found[1:]] == [end for _, end in found[:-1]]
+
+
 def test_a_calibrated_forecaster_scores_what_it_promises():
     import league
 
