@@ -1,12 +1,12 @@
 """Send the labels of MNIST by codes that learn as they go, and compare their lengths with what bounds promise.
 
-Sender and receiver have the images. Labels go in blocks, each as long as all before it: the first is sent at ten to one,
-and each of the others by what was fitted to the labels that are there already. A label costs minus the logarithm of its
-probability, so a block costs its summed log score. By the chain rule the posterior itself would need minus the
+Sender and receiver have the images. Labels go in blocks, each as long as all before it: the first is sent at ten to
+one, and each of the others by what was fitted to the labels that are there already. A label costs minus the logarithm
+of its probability, so a block costs its summed log score. By the chain rule the posterior itself would need minus the
 logarithm of the evidence in all, for which a variational fit has a bound. The images are in an order of each seed.
 
-Settings are those of the league and of `mnist.py`, with as many passes over few images as over all, but at least `LEAST`
-steps, and batches of at most a tenth of the images.
+Settings are those of the league and of `mnist.py`, with as many passes over few images as over all, but at least
+`LEAST` steps, and batches of at most a tenth of the images.
 
 `python studies/codes.py` writes companion/shelf/files/mnist_codes.npz. It may be stopped; see `runs`. ``--tiny`` does
 all of it with few images and steps, and writes no file.

@@ -149,6 +149,8 @@ class LinearisedResponse(Response):
         with torch.enable_grad():
             leaves = {name: self._centre[name].detach().requires_grad_() for name in away}
             value = self._plain.predictor({**self._centre, **leaves}, data)
+            if not value.requires_grad:  # nothing that moved is read
+                return value, torch.zeros_like(value)
             side = torch.zeros_like(value, requires_grad=True)
             pulled = torch.autograd.grad(
                 value, list(leaves.values()), side, create_graph=True, allow_unused=True, materialize_grads=True

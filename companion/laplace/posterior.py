@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pymc as pm
@@ -21,7 +21,7 @@ from companion.errors import ModelError
 from companion.laplace.blocks import NormalBlocks
 from companion.laplace.derivatives import jacobian
 from companion.laplace.options import LaplacePredictive
-from companion.machine import BUDGET_BYTES, slices
+from companion.machine import points_at_once, slices
 from companion.posterior import Moments, Packed, Predictive, Record, VariationalPosterior, checked_inputs, register
 from companion.variational import Family, Layout, Objective, Parameters
 
@@ -81,10 +81,19 @@ class LaplacePosterior(VariationalPosterior):
         return {name: v[0] for name, v in values.items()}
 
     def _certain(self) -> Tensors:
-        r"""Give the variables that every draw has at the mode: name to tensor (\*shape)."""
-        family = self.objective.family
-        assert isinstance(family, NormalBlocks)
-        return {name: value for name, value in self._centre.items() if name not in family.names}
+        r"""Give the variables that are the same in every draw: name to tensor (\*shape).
+
+        Two draws tell: a value that is held may still vary as a variable, where its transform depends on another one.
+        """
+        family, own = self.objective.family, self.own_parameters("a prediction")
+        generator = torch.Generator(own["mean"].device).manual_seed(0)
+        with torch.no_grad():
+            flat = [own["mean"]]
+            for _ in range(2):
+                noise = torch.randn(family.noise(len(flat[0])), generator=generator, device=flat[0].device)
+                flat.append(family.draw(own, noise.to(flat[0])))
+            values = self._of_values(torch.stack(flat), self.variables)
+        return {n: self._centre[n] for n, v in values.items() if all(torch.equal(v[0], drawn) for drawn in v[1:])}
 
     @cached_property
     def _response(self) -> Response:
@@ -120,11 +129,10 @@ class LaplacePosterior(VariationalPosterior):
                 "x = pm.Data('x', X)."
             )
         given = {n: predictive.tensor(a).to(predictive.inputs[n].dtype) for n, a in self._checked(x).items()}
-        points = len(next(iter(given.values())))
-        at_once = max(1, BUDGET_BYTES // (64 * max(1, family.layout.size)))
+        points, moments = len(next(iter(given.values()))), partial(self._moments_at, family, own)
         means, scales = [], []
-        for at in slices(points, at_once):
-            mean, scale = self._moments_at({name: a[at] for name, a in given.items()}, family, own)
+        for at in slices(points, points_at_once(moments, given)):
+            mean, scale = moments({name: a[at] for name, a in given.items()})
             means.append(mean)
             scales.append(scale)
         return Moments(torch.cat(means).cpu().numpy(), torch.cat(scales).cpu().numpy())
@@ -140,9 +148,7 @@ class LaplacePosterior(VariationalPosterior):
         alone = family.alone()
         return alone, own | {"mean": torch.cat([own["mean"][:0], *(values[n].reshape(-1) for n in alone.layout.names)])}
 
-    def _moments_at(
-        self, points: dict[str, torch.Tensor], family: NormalBlocks, own: Parameters
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _moments_at(self, family: NormalBlocks, own: Parameters, points: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
         density, centre = self.objective.density, self.own_parameters("a prediction")["mean"].detach()
         data = {**self._predictive.fixed, **points}
         with torch.enable_grad():

@@ -3,7 +3,7 @@
 Explained in `book/reference/how_a_fit_works`, section "The machine".
 """
 
-from companion.machine.budget import BUDGET_BYTES, draws_at_once, slices
+from companion.machine.budget import BUDGET_BYTES, draws_at_once, points_at_once, sharing_at_once, slices
 from companion.machine.compilation import compiled, faster
 from companion.machine.denormals import denormals_flushed
 from companion.machine.devices import PRECISIONS, Machine, Precision, device_named, has_bfloat16
@@ -46,10 +46,12 @@ __all__ = [
     "has_bfloat16",
     "held",
     "memory_kept",
+    "points_at_once",
     "random_kept",
     "reseed",
     "rows_last",
     "seed_for",
+    "sharing_at_once",
     "slices",
     "threads_worth",
     "traced",

@@ -11,22 +11,16 @@ import torch
 
 from companion.machine.work import Work
 
-__all__ = ["BUDGET_BYTES", "draws_at_once", "slices"]
+__all__ = ["BUDGET_BYTES", "draws_at_once", "points_at_once", "sharing_at_once", "slices"]
 
 Tensors = Mapping[str, torch.Tensor]
+Function = Callable[[Tensors, Tensors], torch.Tensor]
 
 # Memory that prediction may take for activations: enough to be fast, and small beside the memory of a laptop.
 BUDGET_BYTES = 512 * 2**20
 
 
-def draws_at_once(
-    function: Callable[[Tensors, Tensors], torch.Tensor],
-    draw: Tensors,
-    data: Tensors,
-    budget: int = BUDGET_BYTES,
-    *,
-    shared: bool = False,
-) -> tuple[int, int]:
+def draws_at_once(function: Function, draw: Tensors, data: Tensors, budget: int = BUDGET_BYTES) -> tuple[int, int]:
     """Measure the memory of one draw on a few points, and divide the budget by it.
 
     Parameters
@@ -39,43 +33,88 @@ def draws_at_once(
         Name of each input to all its points (points, ...).
     budget
         Memory to use, in bytes.
-    shared
-        Whether a part of the function doesn't depend on the draw, and is computed once for all draws by `torch.vmap`.
-        Half of the budget is for that part then.
 
     Returns
     -------
     draws, points
         Numbers of draws and of points to compute at once, each 1 or more.
     """
+    points, some = _few(data)
+    per_point = max(
+        1, _computed(function, {name: a[0] for name, a in draw.items()}, some) / len(next(iter(some.values())))
+    )
+    rows = int(min(points, max(1, budget / per_point)))
+    return int(max(1, budget / (per_point * rows + _weights(draw)))), rows
+
+
+def sharing_at_once(
+    function: Function, draw: Tensors, data: Tensors, budget: int = BUDGET_BYTES
+) -> tuple[int, int] | None:
+    """Do the same for a function of which a part doesn't depend on the draw, and is computed once by `torch.vmap`.
+
+    Half of the budget is for that part.
+
+    Returns
+    -------
+    draws, points
+        Numbers of draws and of points to compute at once; ``None`` where that part is less than three quarters of one
+        draw's work, or `torch.vmap` can't compute the function.
+    """
+    points, some = _few(data)
+    several = torch.vmap(function, (0, None))
+    same = [{name: a[:1].repeat_interleave(number, dim=0) for name, a in draw.items()} for number in (1, 2)]
+    try:
+        one, two = (_computed(several, own, some) for own in same)
+    except Exception:  # torch's many ways to say that it can't
+        return None
+    own, count = two - one, len(next(iter(some.values())))
+    if own > one / 4:
+        return None
+    rows = int(min(points, max(1, budget / 2 / (one / count))))
+    return int(max(1, budget / 2 / (max(1, own / count) * rows + _weights(draw)))), rows
+
+
+def points_at_once(function: Callable[[Tensors], object], data: Tensors, budget: int = BUDGET_BYTES) -> int:
+    """Measure the memory of one point and of two, and divide the budget by what one more takes.
+
+    Parameters
+    ----------
+    function
+        Function of the data, which may compute something that doesn't depend on them.
+    data
+        Name of each input to all its points (points, ...).
+    budget
+        Memory to use, in bytes.
+
+    Returns
+    -------
+    int
+        Number of points to compute at once, 1 or more.
+    """
     points = len(next(iter(data.values())))
-    few = min(points, 16)
-    some = {name: a[:few] for name, a in data.items()}
-    whole = own = _computed(function, {name: a[0] for name, a in draw.items()}, some)
-    if shared:
-        own = _of_a_draw(function, draw, some) or whole
-        budget = budget // 2
-    weights = sum(a[0].nbytes for a in draw.values())
-    rows = int(min(points, max(1, budget / max(1, whole / few))))
-    return int(max(1, budget / (max(1, own / few) * rows + weights))), rows
+    if points < 2:
+        return 1
+    one, two = (_computed(lambda _, own: function(own), {}, {n: a[:k] for n, a in data.items()}) for k in (1, 2))
+    each = max(1, two - one)
+    return int(min(points, max(1, (budget - max(0, one - each)) // each)))
 
 
-def _computed(function: Callable[[Tensors, Tensors], torch.Tensor], draw: Tensors, data: Tensors) -> int:
+def _few(data: Tensors) -> tuple[int, Tensors]:
+    """Count the points, and take some of them to measure at."""
+    points = len(next(iter(data.values())))
+    return points, {name: a[: min(points, 16)] for name, a in data.items()}
+
+
+def _weights(draw: Tensors) -> int:
+    """Count the bytes of one draw."""
+    return sum(a[0].nbytes for a in draw.values())
+
+
+def _computed(function: Callable[[Tensors, Tensors], object], draw: Tensors, data: Tensors) -> int:
     """Count the bytes that are computed: more than is held at once, and so a safe bound."""
     with Work() as counted:
         function(draw, data)
     return counted.computed_bytes
-
-
-def _of_a_draw(function: Callable[[Tensors, Tensors], torch.Tensor], draw: Tensors, data: Tensors) -> int | None:
-    """Count what one more draw adds; ``None`` where `torch.vmap` can't compute the function."""
-    several = torch.vmap(function, (0, None))
-    same = [{name: a[:1].repeat_interleave(number, dim=0) for name, a in draw.items()} for number in (1, 2)]
-    try:
-        one, two = (_computed(several, own, data) for own in same)
-    except Exception:  # torch's many ways to say that it can't
-        return None
-    return two - one
 
 
 def slices(count: int, size: int) -> Iterator[slice]:

@@ -16,7 +16,7 @@ import torch
 
 from companion.bridge import Response, looped, vectorised
 from companion.errors import ModelError
-from companion.machine import draws_at_once, slices
+from companion.machine import draws_at_once, sharing_at_once, slices
 from companion.posterior.given import Shape, checked_draws, checked_inputs
 from companion.posterior.protocol import Draws
 
@@ -50,7 +50,7 @@ class Predictive:
         Context of the computation, such as that of mixed precision.
     certain
         Values of the variables that are the same in every draw of the posterior itself: name to tensor (\*shape). What
-        depends on them alone is computed once for all draws.
+        depends on them alone is computed once for all draws that go together, where that is most of the work.
     """
 
     respond: Respond
@@ -173,15 +173,16 @@ def in_parts(
     """
     points, parts = len(next(iter(data.values()))), []
     with torch.no_grad():
-        if certain:
-            at_once, rows = draws_at_once(partial(_with, respond, certain), draws(slice(0, 1)), data, shared=True)
-            every = vectorised(partial(_with, respond, certain), (0, None))
+        one, shared = draws(slice(0, 1)), partial(_with, respond, certain or {})
+        found = sharing_at_once(shared, one, data) if certain else None
+        if found is not None:
+            (at_once, rows), every = found, vectorised(shared, (0, None))
         else:
-            at_once, rows = draws_at_once(respond, draws(slice(0, 1)), data)
+            at_once, rows = draws_at_once(respond, one, data)
             every = (vectorised if at_once > _FEW else looped)(respond, (0, None))
         for some in map(draws, slices(count, at_once)):
-            found = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
-            parts.append(torch.cat(found, dim=1).cpu())
+            responses = [every(some, {n: a[at] for n, a in data.items()}) for at in slices(points, rows)]
+            parts.append(torch.cat(responses, dim=1).cpu())
     return torch.cat(parts)
 
 

@@ -210,13 +210,13 @@ class Chains:
             raise Broken(f"step {step + 1:,} failed: {class_and_line(error)}.") from error
 
     def _tell_time(self, step: int) -> None:
-        """Log when the first step is done, which compiles what is compiled, and when the warm-up is."""
+        """Log when this run's first step is done, with whatever was prepared for it, and when the warm-up is."""
         seconds = time.perf_counter() - self._began
         if not self._first_done:
             self._first_done = True
-            _log.info("the first step was done after %.2f s", seconds)
+            _log.info("this run's first step was done after %.2f s", seconds)
         if step < self.plan.warmup <= self.step:
-            _log.info("the warm-up was done after %.2f s", seconds)
+            _log.info("the warm-up was done %.2f s after this run began", seconds)
 
     def _moved(self, most: int) -> tuple[State, Info, int]:
         """Move the chains by some steps: their state, what the steps tell, and their number."""

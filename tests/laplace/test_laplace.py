@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pymc as pm
@@ -15,6 +15,7 @@ from companion.datasets import Observations, moons
 from companion.errors import InferenceError, ModelError
 from companion.inference import Machine, Stream, fit, laplace
 from companion.laplace import Block, BlockKind, NormalBlocks, Target, log_evidence_with_gradient, polished, scales_named
+from companion.machine import Work, points_at_once
 from companion.models import binary_classifier, torch_classifier
 from companion.networks import dense
 from companion.priors import Gaussian, LearnedScale, RelevanceDetermination
@@ -348,6 +349,70 @@ def test_a_last_layer_predicts_as_its_draws_do(network, how):
     found = last.linear_predictor(x)
     p = last.predicting("linearised").predictive(x, 4000, seed=0)[..., 1]
     np.testing.assert_allclose((np.log(p) - np.log1p(-p)).std(axis=0), found.scale, rtol=0.06)
+
+
+@pytest.mark.parametrize("how", ["linearised", "sampled"])
+def test_the_layers_below_the_last_one_are_computed_once(how):
+    data = Observations(RNG.normal(size=(40, 5)), np.arange(40) % 2)
+    wide = torch_classifier(data, dense(5, 100, 100, 1, activation=torch.nn.Tanh), Gaussian(1.0))
+    last = laplace(wide, 5, subset="last-layer", polish=0, tolerance=1e9, **QUICK).predicting(how)
+    draws, x = last.draw(30, seed=0), RNG.normal(size=(500, 5))
+    computed = []
+    for predicted in (lambda: last.predictive(x, 30, seed=0), lambda: last.predict(x, draws)):
+        predicted()  # whatever is prepared at the first call
+        with Work() as work:
+            predicted()
+        computed.append(work.computed_bytes)
+    assert computed[0] < computed[1] / 2
+
+
+def positive_noise():
+    """Values that vary and are transformed: a weight and the noise."""
+    with pm.Model() as model:
+        w, s = pm.HalfNormal("w", 2, shape=3), pm.HalfNormal("s", 1)
+        pm.Normal("y", pm.Data("x", X) @ w, s, observed=pm.Data("labels", np.abs(X) @ [1.0, 0.5, 2.0]))
+    return model
+
+
+def bounds_that_move():
+    """A value that is held, of a variable that varies as its bounds do."""
+    with pm.Model() as model:
+        b = pm.Normal("b", 0, 2)
+        u = pm.Uniform("u", b - 3, b + 3)
+        pm.Normal("y", pm.Data("x", X)[:, 0] * u, 1.0, observed=pm.Data("labels", Y))
+    return model
+
+
+@pytest.mark.parametrize("how", ["linearised", "sampled"])
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [(positive_noise, {"scales": "joint"}), (bounds_that_move, {"subset": ["b"], "scales": "joint"})],
+)
+def test_variables_that_vary_by_their_transform_vary_in_predictions(make, settings, how):
+    posterior = laplace(make(), 200, polish=300, tolerance=1e9, **settings, **QUICK).predicting(how)
+    found, draws = posterior.predictive(POINTS, 8, seed=0), posterior.draw(8, seed=0)
+    np.testing.assert_allclose(found, posterior.predict(POINTS, draws), rtol=1e-9)
+    assert found.std(axis=0).min() > 1e-4
+    if "s" in draws:
+        _, parameters = posterior.observed_parameters(POINTS, 8, seed=0)
+        sigma = next(a for name, a in parameters.items() if name != "mu" and a.std(axis=0).max() > 0)
+        assert (how == "linearised") or np.allclose(sigma[:, 0], draws["s"], rtol=1e-6)
+
+
+def test_the_linear_predictor_of_a_last_layer_minds_the_layers_below(monkeypatch):
+    images = Observations(RNG.normal(size=(20, 1, 12, 12)), np.arange(20) % 2)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(16 * 144, 1)
+    )
+    last = laplace(torch_classifier(images, module, Gaussian(1.0)), 5, subset="last-layer", structure="diagonal",
+                   polish=0, tolerance=1e9, **QUICK)  # fmt: skip
+    x = RNG.normal(size=(64, 1, 12, 12))
+    whole, budget = last.linear_predictor(x), 4 * 2**20
+    monkeypatch.setattr("companion.laplace.posterior.points_at_once", partial(points_at_once, budget=budget))
+    with Work() as work:
+        parts = last.linear_predictor(x)
+    assert work.peak_bytes < 2 * budget
+    np.testing.assert_allclose(parts.scale, whole.scale, rtol=1e-9)
 
 
 def test_near_the_mode_both_predictions_are_one(network):

@@ -195,7 +195,9 @@ def test_what_all_draws_share_is_computed_once(at):
         computed.append(work.computed_bytes)
     torch.testing.assert_close(*found)
     if at == "shared":
-        assert computed[1] < computed[0] / 4, "twenty times the hidden units, or once and three times to measure"
+        assert computed[1] < computed[0] / 4, "twenty times the hidden units, or once and twice to measure"
+    else:
+        assert computed[1] < 1.5 * computed[0], "what is shared is little, and all goes as without it"
 
 
 def test_what_all_draws_share_may_have_no_rule_for_many_draws():

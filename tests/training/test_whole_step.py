@@ -71,6 +71,19 @@ def test_the_steps_are_the_same_but_for_rounding(built, plain, libraries) -> Non
     assert [path.suffix for path in (libraries / "compiled").iterdir()] == [".so"], "nothing else is left behind"
 
 
+@pytest.mark.parametrize(("precision", "rtol"), [("float64", 1e-9), ("float32", 1e-4), ("bfloat16", 1e-4)])
+def test_a_network_with_a_tangent_is_compiled_in_every_precision(precision, rtol, monkeypatch):
+    """By the graph of the library; what the compiler makes of it is tested above."""
+    monkeypatch.setattr(whole_step, "Library", Late)
+    data = Observations(X, (Y > 0).astype(int))
+    model = torch_classifier(data, dense(3, 8, 1, activation=torch.nn.Tanh), Gaussian(1.0))
+    found, expected = (
+        fit(model, 30, machine=Machine("cpu", precision, compile, threads=1), **QUICK) for compile in (True, False)
+    )
+    assert (found.record.compiled, expected.record.compiled) == (True, False)
+    np.testing.assert_allclose(found.record.losses, expected.record.losses, rtol=rtol)
+
+
 def test_the_next_fit_finds_the_library_whatever_its_rates_and_length(none_is_built) -> None:
     how = {
         "machine": COMPILED,
