@@ -3,8 +3,8 @@
 The temperature is the weight of the divergence. Within a network all of its fits have the same start, steps, rate and
 estimator, which validation images had chosen for the tempered fits of `mnist.py`, so nothing but the temperature
 differs; a fit at T = 1 with settings of its own stands in `mnist.py`. The widths have one or two hidden layers, and a
-prior that leaves the function's own prior the same at every width: standard deviation 0.1 sqrt(800 / inputs), which for
-800 inputs is the post's. Each width takes the better of two rates by the log score on validation images.
+prior that matches the scale of the outputs at every width: standard deviation 0.1 sqrt(800 / inputs), which for 800
+inputs is the post's. Each width takes the better of two rates by the log score on validation images.
 
 `python studies/mnist_sweeps.py` writes companion/shelf/files/mnist_sweeps.npz. It may be stopped; see `runs`.
 ``--tiny`` does some of it with small networks on few images, to see that it runs, and writes no file.

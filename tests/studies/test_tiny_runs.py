@@ -98,7 +98,8 @@ def test_the_league_holds_every_method_against_the_plain_network(real_data, tmp_
 
 
 def test_labels_are_sent_block_by_block(real_data, tmp_path):
-    rows = tiny("codes", tmp_path, "plain", "mean-field, 50 units")
+    rows = tiny("codes", tmp_path, "plain", "mean-field, 50 units", "bound of the mean-field, 50 units")
+    assert list(rows.pop("bound_of_the_mean-field_50_units-0")) == ["negative elbo"]
     assert len(rows) == 2
     for row in rows.values():
         costs = [value for name, value in row.items() if name.startswith("labels ")]
