@@ -99,7 +99,7 @@ KNOWN: dict[str, dict[str, str]] = {
         "2,500": "the steps of local reparameterisation in studies/mnist_methods.py",
         "500": "the batch size of studies/league.py",
         "0.001": "the rate of points in studies/league.py",
-        **dict.fromkeys(("0.67", "0.68", "0.69"), "bounds of the row mean-field in mnist_dense.npz: its seeds, their median"),
+        **dict.fromkeys(("0.67", "0.68", "0.69"), "bounds of the row mean-field in mnist_dense.npz"),
         "8,000": "the steps of the row tempered, 8,000 steps, of mnist_dense.npz",
         "20,535": "784 * 25 + 25 + 25 * 25 + 25 + 25 * 10 + 10",
         "0.104": "printed in mnist/posterior, of the chains at step 0.04",
