@@ -214,7 +214,7 @@ MOONS, NUTS, ZH = "pymc/moons", "pymc/moons_posterior", "pymc/zh"
 PATIENTS, CANCER, HEDGING = "pymc/breast_cancer", "pymc/breast_cancer_decisions", "pymc/breast_cancer_hedging"
 DENSE, POSTERIOR = "mnist/dense", "mnist/posterior"
 SYMPTOMS, UCI = "beyond/symptoms", "beyond/uci"
-PRUNING, HIERARCHICAL = "mnist/pruning", "mnist/hierarchical"
+PRUNING, HIERARCHICAL, LEAGUE = "mnist/pruning", "mnist/hierarchical", "mnist/league"
 CONVOLUTIONAL, STRANGE = "mnist/convolutional", "mnist/strange_images"
 REGRESSION, BAND = "bayes_by_backprop/regression", "bayes_by_backprop/band"
 LENET, REFUSING = "bayes_by_backprop/lenet", "bayes_by_backprop/lenet_refusing"
@@ -464,6 +464,31 @@ FINDINGS = [
         (r"^Fashion-MNIST: the worst of (\d+) Bayesian runs ([\d.]+), the best of (\d+) others ([\d.]+)",),
         "worst > best",
         lambda runs, worst, others, best: worst > best,
+    ),
+    Finding(
+        LEAGUE,
+        "mnist-codes",
+        "Sent block by block, each by a fit to the blocks before it, the labels from 200 to 400 cost a plain network "
+        "{} nats each and a mean field {}, as much as guessing; after 2,000 images chains of the same prior have a log "
+        "score of {}, where the mean field has {}.",
+        (
+            rf"^nats a label from 200 to 400: plain {NUMBER};.*; mean-field {NUMBER};",
+            rf"^log scores after 2,000 images: chains {NUMBER}, mean field {NUMBER}$",
+        ),
+        'a_label.loc["plain", 1600] < of_2000.iloc[0]',
+        lambda plain, mean_field, chains, late: plain < 0.7 and mean_field > 2.25 and chains < 0.5 * late,
+    ),
+    Finding(
+        LEAGUE,
+        "mnist-clothes",
+        "On clothes an ensemble of five is ahead of a plain network by more than chance: with the first seed its log "
+        "score is better by {} of its standard errors, and that of a tempered fit by {}.",
+        (
+            rf"^ensemble of 5 - gain in log score, in standard errors: {NUMBER}",
+            rf"^tempered - gain in log score, in standard errors: {NUMBER}",
+        ),
+        'max(gained["ensemble of 5"]) < -0.03',
+        lambda ensemble, tempered: min(ensemble, tempered) > 3,
     ),
     Finding(
         REGRESSION,
