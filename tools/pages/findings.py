@@ -468,8 +468,8 @@ FINDINGS = [
     Finding(
         LEAGUE,
         "mnist-codes",
-        "Sent block by block, each by a fit to the blocks before it, the labels from 200 to 400 cost a plain network "
-        "{} nats each and a mean field {}, as much as guessing; after 2,000 images chains of the same prior have a log "
+        "Sent block by block, each by a fit to the blocks before it, a plain network pays {} nats for each label from "
+        "200 to 400, and a mean field {}, as much as guessing; after 2,000 images chains of the same prior have a log "
         "score of {}, where the mean field has {}.",
         (
             rf"^nats a label from 200 to 400: plain {NUMBER};.*; mean-field {NUMBER};",
