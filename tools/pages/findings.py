@@ -442,8 +442,8 @@ FINDINGS = [
     Finding(
         CONVOLUTIONAL,
         "mnist-hier-conv",
-        "The post's hierarchical network was most likely worse for its start, and not for overfitting: ours, from that "
-        "start, has an accuracy of {} on training images and {} on test images after a tenth of the post's steps.",
+        "The post's hierarchical network was not worse by overfitting: ours, from the same start, "
+        "has an accuracy of {} on training images and {} on test images after a tenth of the post's steps.",
         (r"^training accuracy +[\d.]+ +([\d.]+)$", r"^test accuracy +[\d.]+ +([\d.]+)$"),
         'abs(posts["training accuracy"] - posts["test accuracy"]) < 0.02',
         lambda training, test: abs(training - test) < 0.02,
