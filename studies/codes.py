@@ -87,18 +87,20 @@ def run(given, method, seed):
         rows, first, least, machine = 200, 50, 10, Machine("cpu", compile=False)
     order = np.random.default_rng(seed).permutation(len(train))[:rows]
     x, y = train.x[order], train.y[order]
+
+    def fitted(known):
+        steps = max(least, round(STEPS * known / len(train)))
+        settings = {"batch_size": min(MOST, known // 10), "machine": machine, "progressbar": False}
+        return own["fit"](Observations(x[:known], y[:known]), seed, steps, **settings)
+
     if own.get("all"):
-        steps = STEPS if not given.tiny else 10
-        settings = {"batch_size": min(MOST, rows // 10), "machine": machine, "progressbar": False}
-        posterior, _ = own["fit"](Observations(x, y), seed, steps, **settings)
+        posterior, _ = fitted(rows)
         return {"negative elbo": -posterior.record.elbo / rows}
     row, total = {}, 0.0
     for begin, end in blocks(rows, first):
         cost = (end - begin) * math.log(10)
         if begin:
-            steps = max(least, round(STEPS * begin / len(train)))
-            settings = {"batch_size": min(MOST, begin // 10), "machine": machine, "progressbar": False}
-            posterior, draws = own["fit"](Observations(x[:begin], y[:begin]), seed, steps, **settings)
+            posterior, draws = fitted(begin)
             p = predict(posterior, x[begin:end], draws=draws, seed=seed)
             cost = (end - begin) * uncertainty.log_score(p, y[begin:end])
         total += cost

@@ -163,20 +163,12 @@ def run(given, fit, draws, seed):
     """
     told = f"{fit.func.__name__} {sorted(fit.keywords.items())}"
     place = given.work / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{seed}.npz"
-    if not kept_by_image(place):
+    if not place.exists():
         row, by_image = scored(given, fit(images(given)[0], seed), draws, seed)
         kept = {f"row {name}": value for name, value in row.items()} | {f"image {k}": v for k, v in by_image.items()}
         np.savez(place, **kept)
     with np.load(place) as kept:
         return tuple({n.removeprefix(head): kept[n] for n in kept if n.startswith(head)} for head in ("row ", "image "))
-
-
-def kept_by_image(place):
-    """Tell whether a run is kept with what each image cost; earlier runs kept less."""
-    if not place.exists():
-        return False
-    with np.load(place) as kept:
-        return "image nll" in kept
 
 
 def scored(given, posterior, draws, seed):

@@ -40,11 +40,8 @@ def draws_at_once(function: Function, draw: Tensors, data: Tensors, budget: int 
         Numbers of draws and of points to compute at once, each 1 or more.
     """
     points, some = _few(data)
-    per_point = max(
-        1, _computed(function, {name: a[0] for name, a in draw.items()}, some) / len(next(iter(some.values())))
-    )
-    rows = int(min(points, max(1, budget / per_point)))
-    return int(max(1, budget / (per_point * rows + _weights(draw)))), rows
+    each = _computed(function, {name: a[0] for name, a in draw.items()}, some) / len(next(iter(some.values())))
+    return _divided(budget, points, each, each, draw)
 
 
 def sharing_at_once(
@@ -70,8 +67,7 @@ def sharing_at_once(
     own, count = two - one, len(next(iter(some.values())))
     if own > one / 4:
         return None
-    rows = int(min(points, max(1, budget / 2 / (one / count))))
-    return int(max(1, budget / 2 / (max(1, own / count) * rows + _weights(draw)))), rows
+    return _divided(budget / 2, points, one / count, own / count, draw)
 
 
 def points_at_once(function: Callable[[Tensors], object], data: Tensors, budget: int = BUDGET_BYTES) -> int:
@@ -105,9 +101,11 @@ def _few(data: Tensors) -> tuple[int, Tensors]:
     return points, {name: a[: min(points, 16)] for name, a in data.items()}
 
 
-def _weights(draw: Tensors) -> int:
-    """Count the bytes of one draw."""
-    return sum(a[0].nbytes for a in draw.values())
+def _divided(budget: float, points: int, first: float, more: float, draw: Tensors) -> tuple[int, int]:
+    """Divide a budget by the bytes that a point takes for the first draw, and for each draw with its weights."""
+    weights = sum(a[0].nbytes for a in draw.values())
+    rows = int(min(points, max(1, budget / max(1, first))))
+    return int(max(1, budget / (max(1, more) * rows + weights))), rows
 
 
 def _computed(function: Callable[[Tensors, Tensors], object], draw: Tensors, data: Tensors) -> int:
