@@ -6,7 +6,10 @@ sizes. Beside them stands the limit of infinite width of the same prior, by regr
 where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
 mean field: that tells what the width does from what the likelihood does. A network of 50 hidden units is small enough
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
-model. The convolutional network has chains like the dense one's.
+model. The convolutional network has chains like the dense one's. Other priors are sampled, too: one scale for all
+weights that is half or twice the post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to
+the same images, and for the convolutional network scales that follow the number of inputs. Their chains move in units
+of the prior's standard deviations, so that all weights relax alike.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
 core with bfloat16, an hour and a half more for the chains of all rows, and 10 GB of memory for the limit on all images.
@@ -21,6 +24,9 @@ import runs
 from judging import first, scores
 from mnist_methods import convolutional_network, dense_network
 from scipy import special
+from unit_scales import CANDIDATES, width_of
+from unit_scales import METHODS as UNIT_SCALES
+from unit_scales import fitted as fit_unit_scales
 
 from companion import book, datasets, uncertainty
 from companion.inference import Checkpoint, Machine, Start, ensemble, fit, sample
@@ -28,14 +34,16 @@ from companion.infinite_width import regress, sample_limit
 from companion.models import torch_classifier
 from companion.posterior import diagnose
 from companion.prediction import predict
-from companion.priors import Gaussian
+from companion.priors import FanIn, Gaussian, Informed, parameters
 from companion.sampling import SGHMC
 
 SCALE, WIDTHS = 0.1, (800, 800)  # the post's
 CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
 SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
-STEP_SIZES = (0.08, 0.04, 0.02)
+STEP_SIZES = (0.08, 0.04, 0.02)  # under another prior, of a weight whose scale is the post's
+OTHER_PRIORS = {"scale 0.05": Gaussian(0.05), "scale 0.2": Gaussian(0.2), "scale 0.4": Gaussian(0.4)}
+LEARNED = CANDIDATES["rate 0.005, warm-up 0.4"] | UNIT_SCALES["rows times columns"]  # as validation images chose
 COMPARED = 1000  # test images at which the chains are compared
 ROWS = (2000, 5000, 10_000, 20_000, 50_000)
 NOISES = (1e-3, 1e-2, 1e-1)
@@ -63,19 +71,46 @@ def relaxation(step_size, rows):
     return FRICTION * rows * SCALE**2 / step_size
 
 
-def network_model(given, train, seed, widths=WIDTHS):
-    return torch_classifier(train, dense_network(seed, (20,) * len(widths) if given.tiny else widths), Gaussian(SCALE))
+def dense_of(given, seed, widths=WIDTHS):
+    return dense_network(seed, (20,) * len(widths) if given.tiny else widths)
 
 
-def convolutional_model(given, train, seed):
-    return torch_classifier(train, convolutional_network(seed, **{"hidden": 8} if given.tiny else {}), Gaussian(SCALE))
+def convolutional_of(given, seed):
+    return convolutional_network(seed, **{"hidden": 8} if given.tiny else {})
 
 
-def run_chains(given, seed, size, rows=None, make=network_model, batch=BATCH):
-    """Sample at one step size; scores of the mixture, of single draws and of single chains, and what the chains say."""
+def learned_prior(given, seed):
+    """Normal prior with the scales of rows and columns that a fit to the same images learned; the fit is kept."""
+    kept = given.work / f"learned-scales-{seed}.npz"
+    if not kept.is_file():
+        moments = fit_unit_scales(given.tiny, LEARNED, seed).moments()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **{name: width_of(moments, name) for name in moments if not name.endswith("_log__")})
+    with np.load(kept) as stored:
+        return Informed({name: np.zeros_like(stored[name]) for name in stored}, dict(stored))
+
+
+def variances(prior, network):
+    """Variance of each weight under an independent normal prior, by parameter."""
+    return {p.name: np.broadcast_to(np.square(prior.moments(p)[1]), p.shape) for p in parameters(network)}
+
+
+def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prior=None):
+    """Sample at one step size; scores of the mixture, of single draws and of single chains, and what the chains say.
+
+    ``prior`` makes another prior than the post's, whose chains then move in units of its standard deviations, with the
+    step size that a weight has whose scale is the post's.
+    """
     train, validation, test = data(given.tiny, rows)
-    model = make(given, train, seed)
+    module, own = network(given, seed), Gaussian(SCALE) if prior is None else prior(given, seed)
+    widths = variances(own, module)
+    mean = np.mean(np.concatenate([v.ravel() for v in widths.values()]))
+    model = torch_classifier(train, module, own)
+    sampler = SGHMC(
+        step_size=size * mean / SCALE**2, friction=FRICTION, preconditioner="identity" if prior is None else "prior"
+    )
     time_steps = 5 if given.tiny else relaxation(size, len(train))
+    place = [network.__name__, f"{size:g}", str(rows), str(seed), f"{mean:.6g}"]
     begun = time.perf_counter()
     posterior = sample(
         model,
@@ -83,22 +118,22 @@ def run_chains(given, seed, size, rows=None, make=network_model, batch=BATCH):
         warmup=round(WARMUP * time_steps),
         thin=round(TIMES * time_steps / DRAWS),
         chains=CHAINS,
-        sampler=SGHMC(step_size=size, friction=FRICTION),
+        sampler=sampler,
         batch_size=batch,
         start="prior",
         machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
-        checkpoint=Checkpoint(given.work / "-".join(["chain", make.__name__, f"{size:g}", str(rows), str(seed)]), 1000),
+        checkpoint=Checkpoint(given.work / "-".join(["chain", *place]), 1000),
         seed=seed,
         progressbar=False,
     )
     row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": TIMES * time_steps}
-    return row | heat(posterior) | judged(posterior, validation, test, seed)
+    return row | heat(posterior) | judged(posterior, validation, test, seed, widths)
 
 
 def run_all_rows(given, seed, widths):
     """Sample a small network with all rows in every step, from the members of an ensemble."""
     train, validation, test = data(given.tiny)
-    model, begun = network_model(given, train, seed, widths), time.perf_counter()
+    model, begun = torch_classifier(train, dense_of(given, seed, widths), Gaussian(SCALE)), time.perf_counter()
     own = NARROW | ({"draws": 40, "warmup": 20, "thin": 1} if given.tiny else {})
     quiet = {"machine": Machine("cpu", "float32"), "seed": seed, "progressbar": False}
     steps = 20 if given.tiny else FIT["steps"]
@@ -108,10 +143,10 @@ def run_all_rows(given, seed, widths):
         checkpoint=Checkpoint(given.work / f"all-rows-{'-'.join(map(str, widths))}-{seed}", 100),
     )  # fmt: skip
     row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
-    return row | judged(posterior, validation, test, seed)
+    return row | judged(posterior, validation, test, seed, variances(Gaussian(SCALE), dense_of(given, seed, widths)))
 
 
-def judged(posterior, validation, test, seed):
+def judged(posterior, validation, test, seed, widths):
     """Scores of both parts, those of single draws, diagnostics and norms."""
     row = {}
     for name, part in (("validation", validation), ("test", test)):
@@ -119,7 +154,7 @@ def judged(posterior, validation, test, seed):
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
     singles = p.argmax(axis=2) == test.y
     row |= {"one draw": singles.mean(), "worst draw": singles.mean(1).min()}
-    return row | diagnosed(posterior, test) | norms(posterior)
+    return row | diagnosed(posterior, test) | norms(posterior, widths)
 
 
 def heat(posterior):
@@ -134,11 +169,11 @@ def diagnosed(posterior, test):
     return {"r_hat": found["r_hat"], "ess": found["ess"]}
 
 
-def norms(posterior):
-    """Mean square of the weights of each parameter over the prior's variance, and its spread over draws."""
+def norms(posterior, widths):
+    """Mean over the weights of a parameter of their squares over the prior's variance, and its spread over draws."""
     found = {}
     for name, draws in posterior.draw(CHAINS * DRAWS, seed=0).items():
-        squares = np.square(draws.reshape(len(draws), -1)).mean(1) / SCALE**2
+        squares = (np.square(draws) / widths[name]).reshape(len(draws), -1).mean(1)
         found |= {f"norm {name}": squares.mean(), f"norm spread {name}": squares.std()}
     return found
 
@@ -195,8 +230,8 @@ def run_mean_field(given, seed, rows=None, widths=WIDTHS):
     train, _, test = data(given.tiny, rows)
     own = FIT | ({"steps": 20} if given.tiny else {})
     posterior = fit(
-        network_model(given, train, seed, widths), **own, machine=Machine("cpu", "bfloat16", threads=1), seed=seed,
-        elbo_draws=20, progressbar=False,
+        torch_classifier(train, dense_of(given, seed, widths), Gaussian(SCALE)), **own,
+        machine=Machine("cpu", "bfloat16", threads=1), seed=seed, elbo_draws=20, progressbar=False,
     )  # fmt: skip
     p = predict(posterior, test.x, draws=DRAWS, seed=seed)
     row = {"seconds": posterior.record.seconds, "negative elbo": -posterior.record.elbo / len(train)}
@@ -220,7 +255,22 @@ METHODS = {
     },
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
     **{
-        f"convolutional chains, step {size:g}": partial(run_chains, size=size, make=convolutional_model, batch=SMALL)
+        f"convolutional chains, step {size:g}": partial(run_chains, size=size, network=convolutional_of, batch=SMALL)
+        for size in STEP_SIZES[:2]
+    },
+    **{
+        f"chains, learned row and column scales, step {size:g}": partial(run_chains, size=size, prior=learned_prior)
+        for size in STEP_SIZES[:2]
+    },
+    **{
+        f"chains, {name}, step {size:g}": partial(run_chains, size=size, prior=lambda given, seed, own=own: own)
+        for name, own in OTHER_PRIORS.items()
+        for size in STEP_SIZES[:2]
+    },
+    **{
+        f"convolutional chains, fan-in prior, step {size:g}": partial(
+            run_chains, size=size, network=convolutional_of, batch=SMALL, prior=lambda given, seed: FanIn(1.5)
+        )
         for size in STEP_SIZES[:2]
     },
     "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),

@@ -14,13 +14,10 @@ import math
 from functools import partial
 
 import runs
-from judging import first, scores
-from mnist_methods import COMMON, CPU, DRAWS, LOCAL, TEMPERED, convolutional_network, dense_network
+from fits import scored, setting
+from mnist_methods import COMMON, DRAWS, LOCAL, TEMPERED, convolutional_network, dense_network
 
-from companion import book, datasets
-from companion.inference import Machine, fit
-from companion.models import torch_classifier
-from companion.prediction import predict
+from companion import book
 from companion.priors import FanIn, Gaussian
 
 TEMPERATURES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
@@ -30,19 +27,14 @@ RATES = (0.005, 0.01)
 SAME_FUNCTIONS = FanIn(0.1 * math.sqrt(800))
 
 
-def part(network, prior, draws, **settings):
-    """Settings of one fit."""
-    return {"network": network, "prior": prior, "draws": draws, "settings": settings}
-
-
 def temperatures(name, network, prior, draws, settings):
     """One fit for each temperature, all else the same."""
-    return {f"{name}, T = {t:g}": part(network, prior, draws, **settings | {"temperature": t}) for t in TEMPERATURES}
+    return {f"{name}, T = {t:g}": setting(network, prior, draws, **settings | {"temperature": t}) for t in TEMPERATURES}
 
 
 def widths(depth, width, rate):
     network = partial(dense_network, hidden=(width,) * depth)
-    return part(network, SAME_FUNCTIONS, DRAWS, **LOCAL | {"learning_rate": rate})
+    return setting(network, SAME_FUNCTIONS, DRAWS, **LOCAL | {"learning_rate": rate})
 
 
 METHODS = {
@@ -57,29 +49,12 @@ METHODS = {
 }
 
 
-def run(tiny, method, seed):
-    """Fit once; scores on validation and on test images, and the bound at full weight."""
-    own, digits = METHODS[method], datasets.mnist()
-    train, validation, test = digits.train, digits.validation, digits.test
-    if tiny:
-        train, validation, test = first(train, 500), first(test, 100), first(test, 100)
-    model = torch_classifier(train, own["network"](seed), own["prior"])
-    settings = own["settings"] | ({"steps": 20, "batch_size": 50} if tiny else {})
-    machine = Machine("cpu", compile=False) if tiny else CPU
-    posterior = fit(model, **settings, machine=machine, elbo_draws=20, seed=seed, progressbar=False)
-    row = {"negative elbo": -posterior.record.elbo / len(train), "fit seconds": posterior.record.seconds}
-    for name, images in (("validation", validation), ("test", test)):
-        p = predict(posterior, images.x, draws=own["draws"], seed=seed)
-        row |= {f"{name} {k}": v for k, v in scores(p, images.y).items()}
-    return row
-
-
 def main():
     given = runs.parser(__doc__, "mnist_sweeps", tiny="few images and steps, to see that it runs").parse_args()
     book.setup()
     runs.begin(given, "mnist_sweeps")
     methods = [m for m in METHODS if not given.tiny or " of 800" not in m]
-    runs.complete(given, methods, lambda method, seed: run(given.tiny, method, seed))
+    runs.complete(given, methods, lambda method, seed: scored(METHODS[method], seed, tiny=given.tiny))
     if not given.tiny:
         settings = {m: runs.described({"prior": own["prior"], **own["settings"]}) for m, own in METHODS.items()}
         runs.collect(given, METHODS, "mnist_sweeps", {"script": "studies/mnist_sweeps.py", "settings": settings})

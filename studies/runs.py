@@ -36,12 +36,12 @@ def parser(about: str, work: str, tiny: str | None = None) -> argparse.ArgumentP
     return made
 
 
-def begin(given: argparse.Namespace, file: str) -> None:
+def begin(given: argparse.Namespace, file: str, *, name: Callable[[str], str] = str) -> None:
     """Take up the stored result file; a tiny run has one seed and a folder of its own instead."""
     if given.tiny:
         given.work, given.seeds = given.work.with_name(given.work.name + "_tiny"), 1
     else:
-        restore(given, file)
+        restore(given, file, name=name)
 
 
 def complete(

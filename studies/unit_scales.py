@@ -45,12 +45,10 @@ def mnist(tiny):
     return (first(digits.train, 500), first(digits.test, 100)) * 2
 
 
-def run(tiny, settings, seed):
-    """Fit once; scores on validation and on test images, the bound, and what is left of the network."""
-    train, validation, test, *_ = mnist(tiny)
+def fitted(tiny, settings, seed):
     given = COMMON | {"steps": 3000} | settings
-    model = torch_classifier(train, dense_network(seed, (20, 20) if tiny else (800, 800)), given["prior"])
-    posterior = fit(
+    model = torch_classifier(mnist(tiny)[0], dense_network(seed, (20, 20) if tiny else (800, 800)), given["prior"])
+    return fit(
         model,
         30 if tiny else given["steps"],
         batch_size=50 if tiny else given["batch_size"],
@@ -64,11 +62,27 @@ def run(tiny, settings, seed):
         seed=seed,
         progressbar=False,
     )
+
+
+def run(tiny, settings, seed):
+    """Fit once; scores on validation and on test images, the bound, and what is left of the network."""
+    train, validation, test, *_ = mnist(tiny)
+    posterior = fitted(tiny, settings, seed)
     row = {"negative elbo": -posterior.record.elbo / len(train), "fit seconds": posterior.record.seconds}
     for name, part in (("validation", validation), ("test", test)):
         p = predict(posterior, part.x, draws=DRAWS, seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
     return row | alive(posterior)
+
+
+def width_of(moments, name):
+    """Standard deviation of a parameter's prior, an array as large as the parameter, with its scales at their means."""
+    width = np.ones(moments[name].mean.shape)
+    for suffix, axis in (("_scale", None), ("_in_scale", 1), ("_out_scale", 0)):
+        if (own := moments.get(f"{name}{suffix}_log__")) is not None:
+            scale = np.exp(own.mean)
+            width = width * (scale if axis is None else np.expand_dims(scale, axis))
+    return width
 
 
 def alive(posterior):
@@ -78,11 +92,7 @@ def alive(posterior):
     found = {}
     for name in matrices[:-1]:
         mean, sd = moments[name].mean, moments[name].scale
-        width = np.ones(mean.shape)
-        for suffix, axis in (("_scale", None), ("_in_scale", 1), ("_out_scale", 0)):
-            if (own := moments.get(f"{name}{suffix}_log__")) is not None:
-                scale = np.exp(own.mean)
-                width = width * (scale if axis is None else np.expand_dims(scale, axis))
+        width = width_of(moments, name)
         nats = (np.log(width / sd) + (mean**2 + sd**2) / (2 * width**2) - 0.5).sum(axis=1)
         found[f"units alive, {name}"] = (nats > LEAST_NATS).sum()
     return found

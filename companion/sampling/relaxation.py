@@ -83,7 +83,7 @@ def outlook(
         total.add_(gradient)
         squares.addcmul_(gradient, gradient)
     variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
-    factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
+    factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS, precisions)
     per_row = variance * (problem.batch_size / (1 - problem.batch_size / problem.rows))
     slope = (factors * (per_row + precisions.to(position) / problem.rows)).nanmean(dim=0)
     known = slope.isfinite().nonzero()[:, 0]

@@ -52,7 +52,8 @@ class StochasticGradient:
     Raises
     ------
     ModelError
-        If a number is out of range, or a name is not known.
+        If a number is out of range, or a name is not known; later, in the kernel, if the prior is to scale the steps
+        and no value has a normal one.
     """
 
     name: ClassVar[str]
@@ -359,7 +360,7 @@ class _StochasticKernel:
             raise ModelError("preconditioner='warm-up' is learned in the warm-up, and warmup=0; expected 1 or more.")
         self.settings, self.problem = settings, problem
         self.per_row = 1 / (problem.rows or 1)
-        self.scaling = Scaling(kind, problem.warmup)
+        self.scaling = Scaling(kind, problem.warmup, problem.precisions)
         self.step_sizes = settings.step_sizes(problem)
 
     def begin(self, position: torch.Tensor, noise: Noise) -> State:

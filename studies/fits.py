@@ -1,0 +1,31 @@
+"""One variational fit of an MNIST network with given settings, and its scores."""
+
+from judging import first, scores
+from mnist_methods import CPU
+
+from companion import datasets
+from companion.inference import Machine, fit
+from companion.models import torch_classifier
+from companion.prediction import predict
+
+
+def setting(network, prior, draws, **settings):
+    """Settings of one fit: a network by seed, a prior, the number of networks that predict, and options of `fit`."""
+    return {"network": network, "prior": prior, "draws": draws, "settings": settings}
+
+
+def scored(own, seed, *, tiny=False):
+    """Fit once; scores on validation and on test images, and the bound at full weight."""
+    digits = datasets.mnist()
+    train, validation, test = digits.train, digits.validation, digits.test
+    if tiny:
+        train, validation, test = first(train, 500), first(test, 100), first(test, 100)
+    model = torch_classifier(train, own["network"](seed), own["prior"])
+    settings = own["settings"] | ({"steps": 20, "batch_size": 50} if tiny else {})
+    machine = Machine("cpu", compile=False) if tiny else CPU
+    posterior = fit(model, **settings, machine=machine, elbo_draws=20, seed=seed, progressbar=False)
+    row = {"negative elbo": -posterior.record.elbo / len(train), "fit seconds": posterior.record.seconds}
+    for name, images in (("validation", validation), ("test", test)):
+        p = predict(posterior, images.x, draws=own["draws"], seed=seed)
+        row |= {f"{name} {k}": v for k, v in scores(p, images.y).items()}
+    return row
