@@ -33,3 +33,15 @@ def unfamiliar(digits, noise=1000, fashion=None):
     """Images that are not digits, so many of each kind of noise and of Fashion-MNIST: name to (points, 28, 28)."""
     made = {kind: datasets.noise_images(kind, noise, images=digits.test.x, seed=0) for kind in KINDS}
     return {"Fashion-MNIST": datasets.fashion_mnist().x[:fashion], "letters": datasets.omniglot().x, **made}
+
+
+def detected(measured, own, strangers):
+    """How well each measure tells strange images from its own kind: "kind, measure" to a detection.
+
+    ``measured`` gives the measures of images, ``own`` are those of the own kind, ``strangers`` images by kind.
+    """
+    return {
+        f"{kind}, {name}": uncertainty.detect(own[name], seen)
+        for kind, images in strangers.items()
+        for name, seen in measured(images).items()
+    }

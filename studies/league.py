@@ -21,7 +21,7 @@ import alternatives
 import numpy as np
 import runs
 import torch
-from judging import first, measures, scores, unfamiliar
+from judging import detected, first, measures, scores, unfamiliar
 from mnist_methods import COMMON, TEMPERED, convolutional_network, dense_network
 from scipy import special, stats
 from torch.func import functional_call
@@ -220,13 +220,9 @@ def calibrated(p, seed):
 
 def detection(given, posterior, predictor, p, test, *, single):
     """AUROC of every measure for images of other kinds; from the logits, too, of a single network."""
-    own, found = measures(p), {}
-    own |= logit_measures(given, posterior, test) if single else {}
-    for kind, strange in strangers(given).items():
-        seen = measures(predictor(strange))
-        seen |= logit_measures(given, posterior, strange) if single else {}
-        found |= {f"auroc, {kind}, {name}": uncertainty.detect(own[name], seen[name]).auroc for name in seen}
-    return found
+    of_logits = lambda x: logit_measures(given, posterior, x) if single else {}  # noqa: E731
+    found = detected(lambda x: measures(predictor(x)) | of_logits(x), measures(p) | of_logits(test), strangers(given))
+    return {f"auroc, {name}": own.auroc for name, own in found.items()}
 
 
 def logit_measures(given, posterior, x, at_once=1000):

@@ -8,7 +8,7 @@ also stores the headline fit of seed 0 among the companion's releases.
 import time
 
 import runs
-from judging import measures, scores, unfamiliar
+from judging import detected, measures, scores, unfamiliar
 from mnist_methods import ONCE, PARTS, RELEASED, SAME
 
 from companion import book, datasets, uncertainty
@@ -20,12 +20,9 @@ from companion.shelf import FILES, RELEASES
 def detection(predictor, p, digits):
     """AUROC and FPR at 95 % TPR of every measure, for spotting errors and images that are not digits."""
     right = predicted_labels(p) == digits.test.y
-    own, found = measures(p), {}
-    for name, measure in own.items():
-        found[f"errors, {name}"] = uncertainty.detect(measure[right], measure[~right])
-    for kind, images in unfamiliar(digits).items():
-        for name, measure in measures(predictor(images)).items():
-            found[f"{kind}, {name}"] = uncertainty.detect(own[name], measure)
+    own = measures(p)
+    found = {f"errors, {name}": uncertainty.detect(seen[right], seen[~right]) for name, seen in own.items()}
+    found |= detected(lambda images: measures(predictor(images)), own, unfamiliar(digits))
     return {f"auroc, {k}": d.auroc for k, d in found.items()} | {f"fpr95, {k}": d.fpr95 for k, d in found.items()}
 
 

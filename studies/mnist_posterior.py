@@ -21,7 +21,7 @@ from functools import partial
 
 import numpy as np
 import runs
-from judging import first, scores
+from judging import detected, first, measures, scores, unfamiliar
 from mnist_methods import convolutional_network, dense_network
 from scipy import special
 from unit_scales import CANDIDATES, width_of
@@ -54,6 +54,8 @@ LATENT = {"draws": 50, "warmup": 150, "chains": 4}  # of the limit under the mod
 COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
 OTHER_SCALES = (0.05, 0.2, 0.4, 0.8)  # of the prior, for the limit on as many images
 NARROW = {"draws": 250, "warmup": 1500, "thin": 16, "chains": 4}  # of 50 hidden units: 11,000 gradients of all rows
+LANGEVIN = {"draws": 250, "warmup": 2000, "thin": 32, "chains": 4}  # of the same network, at each of two step sizes
+ALL_ROWS_STEPS = (1.0, 0.5)  # a relaxation time of 50 and of 100 steps
 FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
 
 
@@ -127,7 +129,26 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
         progressbar=False,
     )
     row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": TIMES * time_steps}
-    return row | heat(posterior) | judged(posterior, validation, test, seed, widths)
+    row |= heat(posterior) | judged(posterior, validation, test, seed, widths)
+    return row if rows else row | detection(given, posterior, test, seed)
+
+
+def run_langevin(given, seed, widths, size):
+    """Sample a small network with all rows in every step, from the prior, by Langevin dynamics with momentum.
+
+    That is what `SGHMC` does without mini-batches. Their noise would not allow steps as long as these.
+    """
+    train, validation, test = data(given.tiny)
+    model, begun = torch_classifier(train, dense_of(given, seed, widths), Gaussian(SCALE)), time.perf_counter()
+    own = LANGEVIN | ({"draws": 40, "warmup": 20, "thin": 1} if given.tiny else {})
+    posterior = sample(
+        model, **own, sampler=SGHMC(step_size=size, friction=FRICTION), start="prior", seed=seed, progressbar=False,
+        machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
+        checkpoint=Checkpoint(given.work / f"langevin-{'-'.join(map(str, widths))}-{size:g}-{seed}", 100),
+    )  # fmt: skip
+    row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
+    row |= {"relaxation": relaxation(size, len(train))} | heat(posterior)
+    return row | judged(posterior, validation, test, seed, variances(Gaussian(SCALE), dense_of(given, seed, widths)))
 
 
 def run_all_rows(given, seed, widths):
@@ -155,6 +176,14 @@ def judged(posterior, validation, test, seed, widths):
     singles = p.argmax(axis=2) == test.y
     row |= {"one draw": singles.mean(), "worst draw": singles.mean(1).min()}
     return row | diagnosed(posterior, test) | norms(posterior, widths)
+
+
+def detection(given, posterior, test, seed):
+    """AUROC of every measure for images that are not digits, by as many networks as other studies draw."""
+    measured = lambda images: measures(predict(posterior, images, draws=DRAWS, seed=seed))  # noqa: E731
+    strangers = unfamiliar(datasets.mnist(), noise=200 if given.tiny else 1000, fashion=200 if given.tiny else None)
+    found = detected(measured, measured(test.x), strangers)
+    return {f"auroc, {name}": own.auroc for name, own in found.items()}
 
 
 def heat(posterior):
@@ -274,6 +303,10 @@ METHODS = {
         for size in STEP_SIZES[:2]
     },
     "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),
+    **{
+        f"Langevin chains of all rows, 50 units, step {size:g}": partial(run_langevin, widths=(50,), size=size)
+        for size in ALL_ROWS_STEPS
+    },
     "mean-field, 50 units": partial(run_mean_field, widths=(50,)),
 }
 
