@@ -1,4 +1,6 @@
-"""One variational fit of an MNIST network with given settings, and its scores."""
+"""One fit of an MNIST network with given settings, and its scores."""
+
+from functools import partial
 
 from judging import first, scores
 from mnist_methods import CPU
@@ -8,14 +10,16 @@ from companion.inference import Machine, fit
 from companion.models import torch_classifier
 from companion.prediction import predict
 
+VARIATIONAL = partial(fit, elbo_draws=20)
 
-def setting(network, prior, draws, **settings):
-    """Settings of one fit: a network by seed, a prior, the number of networks that predict, and options of `fit`."""
-    return {"network": network, "prior": prior, "draws": draws, "settings": settings}
+
+def setting(network, prior, draws, *, by=VARIATIONAL, **settings):
+    """Settings of one fit: a network by seed, a prior, the number of networks that predict, and what fits it how."""
+    return {"network": network, "prior": prior, "draws": draws, "by": by, "settings": settings}
 
 
 def scored(own, seed, *, tiny=False):
-    """Fit once; scores on validation and on test images, and the bound at full weight."""
+    """Fit once; scores on validation and on test images, and of a variational fit the bound at full weight."""
     digits = datasets.mnist()
     train, validation, test = digits.train, digits.validation, digits.test
     if tiny:
@@ -23,8 +27,10 @@ def scored(own, seed, *, tiny=False):
     model = torch_classifier(train, own["network"](seed), own["prior"])
     settings = own["settings"] | ({"steps": 20, "batch_size": 50} if tiny else {})
     machine = Machine("cpu", compile=False) if tiny else CPU
-    posterior = fit(model, **settings, machine=machine, elbo_draws=20, seed=seed, progressbar=False)
-    row = {"negative elbo": -posterior.record.elbo / len(train), "fit seconds": posterior.record.seconds}
+    posterior = own["by"](model, **settings, machine=machine, seed=seed, progressbar=False)
+    row = {"fit seconds": posterior.record.seconds}
+    if own["by"] is VARIATIONAL:
+        row["negative elbo"] = -posterior.record.elbo / len(train)
     for name, images in (("validation", validation), ("test", test)):
         p = predict(posterior, images.x, draws=own["draws"], seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, images.y).items()}

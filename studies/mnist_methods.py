@@ -87,7 +87,7 @@ DENSE = {
     "SGLD": other(chains.sgld, dense_network, 5000),
 }
 
-SCALES = (0.02, 0.05, 0.1, 0.2, 0.5)
+SCALES = (0.02, 0.05, 0.07, 0.1, 0.2, 0.5)
 HIERARCHICAL = {
     "learned scales": engine(dense_network, LearnedScale(1.0, **EACH), **LOCAL),
     "non-centred": engine(dense_network, LearnedScale(1.0, centred=False, **EACH), **LOCAL),
@@ -155,7 +155,8 @@ ONCE = {
         "non-centred",
         "a scale for each pixel",
         "a scale for each pixel, 50 units",
-        *(m for m in HIERARCHICAL if m.startswith("fixed")),
+        "fixed at 0.02",
+        "fixed at 0.5",
     ),
     "convolutional": (
         "mean-field, the post's prior",

@@ -42,7 +42,7 @@ CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
 SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
 STEP_SIZES = (0.08, 0.04, 0.02)  # under another prior, of a weight whose scale is the post's
-OTHER_PRIORS = {"scale 0.05": Gaussian(0.05), "scale 0.2": Gaussian(0.2), "scale 0.4": Gaussian(0.4)}
+LONG, SINGLE_SCALES, FAN_INS = STEP_SIZES[0], (0.05, 0.2, 0.4), (1.5, 3.0)  # of other priors than the post's
 LEARNED = CANDIDATES["rate 0.005, warm-up 0.4"] | UNIT_SCALES["rows times columns"]  # as validation images chose
 COMPARED = 1000  # test images at which the chains are compared
 ROWS = (2000, 5000, 10_000, 20_000, 50_000)
@@ -90,6 +90,11 @@ def learned_prior(given, seed):
         np.savez(kept, **{name: width_of(moments, name) for name in moments if not name.endswith("_log__")})
     with np.load(kept) as stored:
         return Informed({name: np.zeros_like(stored[name]) for name in stored}, dict(stored))
+
+
+def independent(prior, given, seed):
+    """Give a prior that needs no fit, as `learned_prior` gives its own."""
+    return prior
 
 
 def variances(prior, network):
@@ -287,20 +292,18 @@ METHODS = {
         f"convolutional chains, step {size:g}": partial(run_chains, size=size, network=convolutional_of, batch=SMALL)
         for size in STEP_SIZES[:2]
     },
+    f"chains, learned row and column scales, step {LONG:g}": partial(run_chains, size=LONG, prior=learned_prior),
     **{
-        f"chains, learned row and column scales, step {size:g}": partial(run_chains, size=size, prior=learned_prior)
-        for size in STEP_SIZES[:2]
-    },
-    **{
-        f"chains, {name}, step {size:g}": partial(run_chains, size=size, prior=lambda given, seed, own=own: own)
-        for name, own in OTHER_PRIORS.items()
-        for size in STEP_SIZES[:2]
-    },
-    **{
-        f"convolutional chains, fan-in prior, step {size:g}": partial(
-            run_chains, size=size, network=convolutional_of, batch=SMALL, prior=lambda given, seed: FanIn(1.5)
+        f"chains, scale {scale:g}, step {LONG:g}": partial(
+            run_chains, size=LONG, prior=partial(independent, Gaussian(scale))
         )
-        for size in STEP_SIZES[:2]
+        for scale in SINGLE_SCALES
+    },
+    **{
+        f"convolutional chains, fan-in prior of {scale:g}, step {LONG:g}": partial(
+            run_chains, size=LONG, network=convolutional_of, batch=SMALL, prior=partial(independent, FanIn(scale))
+        )
+        for scale in FAN_INS
     },
     "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),
     **{

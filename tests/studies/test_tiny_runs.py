@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from companion import shelf
 from tools import ROOT
@@ -68,16 +69,39 @@ def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_wid
     methods = [
         "chains, step 0.08", "infinite width, 2,000 images", "infinite width, 2,000 images, own likelihood",
         "chains of all rows, 50 units", "mean-field, 50 units", "convolutional chains, step 0.08",
+        "chains, learned row and column scales, step 0.08", "Langevin chains of all rows, 50 units, step 1",
     ]  # fmt: skip
     rows = tiny("mnist_posterior", tmp_path, *methods)
     assert len(rows) == len(methods)
     assert all(0 <= row["test accuracy"] <= 1 for row in rows.values())
+    for of_chains in ("chains_step_0.08-0", "chains_learned_row_and_column_scales_step_0.08-0"):
+        assert 0.5 < rows[of_chains]["norm 1.weight"] < 2, "in units of its own prior"
+        assert rows[of_chains]["temperature"] == pytest.approx(1, abs=0.2)
+        assert 0 <= rows[of_chains]["auroc, Fashion-MNIST, mutual information"] <= 1
 
 
 def test_temperatures_and_widths_differ_in_nothing_else(real_data, tmp_path):
     rows = tiny("mnist_sweeps", tmp_path, "dense, T = 1", "dense, T = 0.01", "two layers of 10, rate 0.005")
     assert len(rows) == 3
     assert rows["dense_T_=_1-0"]["negative elbo"] < rows["dense_T_=_0.01-0"]["negative elbo"]
+
+
+def test_settings_are_varied_one_at_a_time_and_those_in_use_are_run_once(real_data, tmp_path):
+    import mnist_choice
+
+    rows = tiny("mnist_choice", tmp_path)
+    assert {name.split("-")[0] for name in rows} == {
+        *(f"dense_tempered_{what}" for what in ("as_it_is", "rate_0.001", "rate_0.01")),
+        *(f"dense_plain_{what}" for what in ("as_it_is", "rate_0.0003", "rate_0.003")),
+    }
+    assert len({row["validation nll"] for row in rows.values()}) == len(rows)
+    for name, own in mnist_choice.METHODS.items():
+        kind = name.split(":")[0]
+        network, prior, draws, settings = mnist_choice.BASES[kind]
+        base = mnist_choice.setting(network, prior, draws, **settings)
+        apart = [key for key in ("network", "prior", "draws", "by") if own[key] != base[key]]
+        apart += [key for key in base["settings"] if own["settings"][key] != base["settings"][key]]
+        assert len(apart) == (0 if mnist_choice.as_it_is(name) != name else 1), name
 
 
 def test_the_league_holds_every_method_against_the_plain_network(real_data, tmp_path):
