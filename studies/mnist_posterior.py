@@ -6,10 +6,11 @@ sizes. Beside them stands the limit of infinite width of the same prior, by regr
 where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
 mean field: that tells what the width does from what the likelihood does. A network of 50 hidden units is small enough
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
-model. The convolutional network has chains like the dense one's. Other priors are sampled, too: one scale for all
-weights that is half or twice the post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to
-the same images, and for the convolutional network scales that follow the number of inputs. Their chains move in units
-of the prior's standard deviations, so that all weights relax alike.
+model, and two runs of Langevin chains of all rows from the prior. The convolutional network has chains like the dense
+one's. Mini-batches heat its first layer, though, so it has others whose steps are evened out by a preconditioner that
+is learned in the warm-up. So have all chains under other priors: one scale for all weights that is half or twice the
+post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
+convolutional network scales that follow the number of inputs.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
 core with bfloat16, an hour and a half more for the chains of all rows, and 10 GB of memory for the limit on all images.
@@ -21,8 +22,10 @@ from functools import partial
 
 import numpy as np
 import runs
+import torch
 from judging import detected, first, measures, scores, unfamiliar
 from mnist_methods import convolutional_network, dense_network
+from safetensors.torch import load_file
 from scipy import special
 from unit_scales import CANDIDATES, width_of
 from unit_scales import METHODS as UNIT_SCALES
@@ -36,13 +39,15 @@ from companion.posterior import diagnose
 from companion.prediction import predict
 from companion.priors import FanIn, Gaussian, Informed, parameters
 from companion.sampling import SGHMC
+from companion.variational import Layout
 
 SCALE, WIDTHS = 0.1, (800, 800)  # the post's
 CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
 SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
-STEP_SIZES = (0.08, 0.04, 0.02)  # under another prior, of a weight whose scale is the post's
-LONG, SINGLE_SCALES, FAN_INS = STEP_SIZES[0], (0.05, 0.2, 0.4), (1.5, 3.0)  # of other priors than the post's
+STEP_SIZES = (0.08, 0.04, 0.02)
+SINGLE_SCALES = (0.05, 0.2)
+POSTS, EVENED = Gaussian(SCALE), {"preconditioner": "warm-up", "size": 0.04}
 LEARNED = CANDIDATES["rate 0.005, warm-up 0.4"] | UNIT_SCALES["rows times columns"]  # as validation images chose
 COMPARED = 1000  # test images at which the chains are compared
 ROWS = (2000, 5000, 10_000, 20_000, 50_000)
@@ -55,7 +60,7 @@ COOLED, TEMPERATURES = 2000, (0.3, 0.1, 0.03, 0.01)
 OTHER_SCALES = (0.05, 0.2, 0.4, 0.8)  # of the prior, for the limit on as many images
 NARROW = {"draws": 250, "warmup": 1500, "thin": 16, "chains": 4}  # of 50 hidden units: 11,000 gradients of all rows
 LANGEVIN = {"draws": 250, "warmup": 2000, "thin": 32, "chains": 4}  # of the same network, at each of two step sizes
-ALL_ROWS_STEPS = (1.0, 0.5)  # a relaxation time of 50 and of 100 steps
+ALL_ROWS_STEPS = (1.0, 0.5)  # a relaxation time of 40 and of 95 steps
 FIT = {"steps": 2500, "batch_size": 500, "estimator": "local", "learning_rate": 0.005, "start": Start(scale=0.01)}
 
 
@@ -66,11 +71,6 @@ def data(tiny, rows=None):
     if tiny:
         train, validation, test = first(train, 1000), first(test, 200), first(test, 200)
     return train if rows is None else first(train, rows), validation, test
-
-
-def relaxation(step_size, rows):
-    """Number of steps in which a weight that the data leave to its prior relaxes; see `SGHMC`."""
-    return FRICTION * rows * SCALE**2 / step_size
 
 
 def dense_of(given, seed, widths=WIDTHS):
@@ -86,15 +86,11 @@ def learned_prior(given, seed):
     kept = given.work / f"learned-scales-{seed}.npz"
     if not kept.is_file():
         moments = fit_unit_scales(given.tiny, LEARNED, seed).moments()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, **{name: width_of(moments, name) for name in moments if not name.endswith("_log__")})
+        scales = {name: width_of(moments, name) for name in moments if not name.endswith("_log__")}
+        np.savez(kept.with_suffix(".part.npz"), **scales)
+        kept.with_suffix(".part.npz").rename(kept)
     with np.load(kept) as stored:
         return Informed({name: np.zeros_like(stored[name]) for name in stored}, dict(stored))
-
-
-def independent(prior, given, seed):
-    """Give a prior that needs no fit, as `learned_prior` gives its own."""
-    return prior
 
 
 def variances(prior, network):
@@ -102,39 +98,40 @@ def variances(prior, network):
     return {p.name: np.broadcast_to(np.square(prior.moments(p)[1]), p.shape) for p in parameters(network)}
 
 
-def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prior=None):
+def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prior=POSTS, preconditioner="identity"):
     """Sample at one step size; scores of the mixture, of single draws and of single chains, and what the chains say.
 
-    ``prior`` makes another prior than the post's, whose chains then move in units of its standard deviations, with the
-    step size that a weight has whose scale is the post's.
+    ``prior`` is a prior, or a function that learns one. The chains run for so many relaxation times of a weight that
+    the data leave to a prior of the mean variance, with the step size as it is.
     """
     train, validation, test = data(given.tiny, rows)
-    module, own = network(given, seed), Gaussian(SCALE) if prior is None else prior(given, seed)
-    widths = variances(own, module)
-    mean = np.mean(np.concatenate([v.ravel() for v in widths.values()]))
-    model = torch_classifier(train, module, own)
-    sampler = SGHMC(
-        step_size=size * mean / SCALE**2, friction=FRICTION, preconditioner="identity" if prior is None else "prior"
+    module, own = network(given, seed), prior(given, seed) if callable(prior) else prior
+    of_prior = variances(own, module)
+    mean = np.mean(np.concatenate([v.ravel() for v in of_prior.values()]))
+    sampler = SGHMC(step_size=size, friction=FRICTION, preconditioner=preconditioner)
+    time_steps = 5 if given.tiny else sampler.relaxation(1 / (len(train) * mean))
+    place = [network.__name__, f"{mean:.6g}", preconditioner, f"{size:g}", str(rows), str(batch), str(seed)]
+    thin, folder, begun = (
+        round(TIMES * time_steps / DRAWS),
+        given.work / "-".join(["chain", *place]),
+        time.perf_counter(),
     )
-    time_steps = 5 if given.tiny else relaxation(size, len(train))
-    place = [network.__name__, f"{size:g}", str(rows), str(seed), f"{mean:.6g}"]
-    begun = time.perf_counter()
     posterior = sample(
-        model,
+        torch_classifier(train, module, own),
         DRAWS,
         warmup=round(WARMUP * time_steps),
-        thin=round(TIMES * time_steps / DRAWS),
+        thin=thin,
         chains=CHAINS,
         sampler=sampler,
         batch_size=batch,
         start="prior",
         machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
-        checkpoint=Checkpoint(given.work / "-".join(["chain", *place]), 1000),
+        checkpoint=Checkpoint(folder, 1000),
         seed=seed,
         progressbar=False,
     )
-    row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": TIMES * time_steps}
-    row |= heat(posterior) | judged(posterior, validation, test, seed, widths)
+    row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": DRAWS * thin}
+    row |= heat(posterior, folder, len(train)) | judged(posterior, validation, test, seed, of_prior)
     return row if rows else row | detection(given, posterior, test, seed)
 
 
@@ -144,22 +141,24 @@ def run_langevin(given, seed, widths, size):
     That is what `SGHMC` does without mini-batches. Their noise would not allow steps as long as these.
     """
     train, validation, test = data(given.tiny)
-    model, begun = torch_classifier(train, dense_of(given, seed, widths), Gaussian(SCALE)), time.perf_counter()
+    model, begun = torch_classifier(train, dense_of(given, seed, widths), POSTS), time.perf_counter()
     own = LANGEVIN | ({"draws": 40, "warmup": 20, "thin": 1} if given.tiny else {})
+    folder = given.work / f"langevin-{'-'.join(map(str, widths))}-{size:g}-{seed}"
+    sampler = SGHMC(step_size=size, friction=FRICTION)
     posterior = sample(
-        model, **own, sampler=SGHMC(step_size=size, friction=FRICTION), start="prior", seed=seed, progressbar=False,
+        model, **own, sampler=sampler, start="prior", seed=seed, progressbar=False,
         machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
-        checkpoint=Checkpoint(given.work / f"langevin-{'-'.join(map(str, widths))}-{size:g}-{seed}", 100),
+        checkpoint=Checkpoint(folder, 100),
     )  # fmt: skip
     row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
-    row |= {"relaxation": relaxation(size, len(train))} | heat(posterior)
-    return row | judged(posterior, validation, test, seed, variances(Gaussian(SCALE), dense_of(given, seed, widths)))
+    row |= {"relaxation": sampler.relaxation(1 / (len(train) * SCALE**2))} | heat(posterior, folder, len(train))
+    return row | judged(posterior, validation, test, seed, variances(POSTS, dense_of(given, seed, widths)))
 
 
 def run_all_rows(given, seed, widths):
     """Sample a small network with all rows in every step, from the members of an ensemble."""
     train, validation, test = data(given.tiny)
-    model, begun = torch_classifier(train, dense_of(given, seed, widths), Gaussian(SCALE)), time.perf_counter()
+    model, begun = torch_classifier(train, dense_of(given, seed, widths), POSTS), time.perf_counter()
     own = NARROW | ({"draws": 40, "warmup": 20, "thin": 1} if given.tiny else {})
     quiet = {"machine": Machine("cpu", "float32"), "seed": seed, "progressbar": False}
     steps = 20 if given.tiny else FIT["steps"]
@@ -169,10 +168,10 @@ def run_all_rows(given, seed, widths):
         checkpoint=Checkpoint(given.work / f"all-rows-{'-'.join(map(str, widths))}-{seed}", 100),
     )  # fmt: skip
     row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
-    return row | judged(posterior, validation, test, seed, variances(Gaussian(SCALE), dense_of(given, seed, widths)))
+    return row | judged(posterior, validation, test, seed, variances(POSTS, dense_of(given, seed, widths)))
 
 
-def judged(posterior, validation, test, seed, widths):
+def judged(posterior, validation, test, seed, of_prior):
     """Scores of both parts, those of single draws, diagnostics and norms."""
     row = {}
     for name, part in (("validation", validation), ("test", test)):
@@ -180,7 +179,7 @@ def judged(posterior, validation, test, seed, widths):
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
     singles = p.argmax(axis=2) == test.y
     row |= {"one draw": singles.mean(), "worst draw": singles.mean(1).min()}
-    return row | diagnosed(posterior, test) | norms(posterior, widths)
+    return row | diagnosed(posterior, test) | norms(posterior, of_prior)
 
 
 def detection(given, posterior, test, seed):
@@ -191,10 +190,14 @@ def detection(given, posterior, test, seed):
     return {f"auroc, {name}": own.auroc for name, own in found.items()}
 
 
-def heat(posterior):
-    """Mean of what the sampler told of its temperature, over chains and draws."""
-    told = posterior.stats.get("temperature")
-    return {} if told is None else {"temperature": float(np.mean(told))}
+def heat(posterior, folder, rows):
+    """Temperature as the sampler told it, over chains and draws, and that of each parameter's last momentum."""
+    newest = max(folder.glob("step-*.safetensors"))
+    momentum = torch.as_tensor(load_file(newest)["state/momentum"]).square().mean(dim=0) * rows
+    parts = Layout.of(posterior.model.initial_point()).split(momentum)
+    return {"temperature": float(np.mean(posterior.stats["temperature"]))} | {
+        f"heat {name}": float(part.mean()) for name, part in parts.items()
+    }
 
 
 def diagnosed(posterior, test):
@@ -203,11 +206,11 @@ def diagnosed(posterior, test):
     return {"r_hat": found["r_hat"], "ess": found["ess"]}
 
 
-def norms(posterior, widths):
+def norms(posterior, of_prior):
     """Mean over the weights of a parameter of their squares over the prior's variance, and its spread over draws."""
     found = {}
     for name, draws in posterior.draw(CHAINS * DRAWS, seed=0).items():
-        squares = (np.square(draws) / widths[name]).reshape(len(draws), -1).mean(1)
+        squares = (np.square(draws) / of_prior[name]).reshape(len(draws), -1).mean(1)
         found |= {f"norm {name}": squares.mean(), f"norm spread {name}": squares.std()}
     return found
 
@@ -264,7 +267,7 @@ def run_mean_field(given, seed, rows=None, widths=WIDTHS):
     train, _, test = data(given.tiny, rows)
     own = FIT | ({"steps": 20} if given.tiny else {})
     posterior = fit(
-        torch_classifier(train, dense_of(given, seed, widths), Gaussian(SCALE)), **own,
+        torch_classifier(train, dense_of(given, seed, widths), POSTS), **own,
         machine=Machine("cpu", "bfloat16", threads=1), seed=seed, elbo_draws=20, progressbar=False,
     )  # fmt: skip
     p = predict(posterior, test.x, draws=DRAWS, seed=seed)
@@ -292,18 +295,11 @@ METHODS = {
         f"convolutional chains, step {size:g}": partial(run_chains, size=size, network=convolutional_of, batch=SMALL)
         for size in STEP_SIZES[:2]
     },
-    f"chains, learned row and column scales, step {LONG:g}": partial(run_chains, size=LONG, prior=learned_prior),
+    "chains, learned row and column scales": partial(run_chains, prior=learned_prior, **EVENED),
+    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **EVENED) for scale in SINGLE_SCALES},
     **{
-        f"chains, scale {scale:g}, step {LONG:g}": partial(
-            run_chains, size=LONG, prior=partial(independent, Gaussian(scale))
-        )
-        for scale in SINGLE_SCALES
-    },
-    **{
-        f"convolutional chains, fan-in prior of {scale:g}, step {LONG:g}": partial(
-            run_chains, size=LONG, network=convolutional_of, batch=SMALL, prior=partial(independent, FanIn(scale))
-        )
-        for scale in FAN_INS
+        f"convolutional chains, {name}": partial(run_chains, network=convolutional_of, batch=SMALL, prior=own, **EVENED)
+        for name, own in {"evened": POSTS, "fan-in prior": FanIn(1.5)}.items()
     },
     "chains of all rows, 50 units": partial(run_all_rows, widths=(50,)),
     **{

@@ -32,7 +32,6 @@ from companion.sampling import (
     Store,
     Target,
     kept_steps,
-    prior_precisions,
     sampler_named,
     start_named,
     starting_positions,
@@ -326,7 +325,6 @@ def _chains(
         rows=rows,
         batch_size=plan.batch_size,
         loops=target,
-        precisions=partial(prior_precisions, objective),
     )
     kept = kept_steps(sampler, plan.draws, plan.thin)
     store = Store(plan.draws, plan.chains, objective.layout.size, density.dtype, memory, folder)

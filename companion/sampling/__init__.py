@@ -13,7 +13,6 @@ from companion.sampling.kernel import (
     Loops,
     Motion,
     Noise,
-    Precisions,
     Problem,
     Sampler,
     SeveralSteps,
@@ -23,7 +22,7 @@ from companion.sampling.kernel import (
 from companion.sampling.microcanonical import MCLMC, AdjustedMCLMC
 from companion.sampling.names import SamplerName, register_sampler, sampler_named
 from companion.sampling.preconditioning import Preconditioner
-from companion.sampling.relaxation import prior_precisions, warn_ahead
+from companion.sampling.relaxation import warn_ahead
 from companion.sampling.starts import ChainStart, start_named, starting_positions
 from companion.sampling.step_sizes import StepSchedule
 from companion.sampling.stochastic_gradient import SGHMC, SGLD, SGNHT, StochasticGradient
@@ -49,7 +48,6 @@ __all__ = [
     "Motion",
     "Noise",
     "Plan",
-    "Precisions",
     "Preconditioner",
     "Problem",
     "Sampler",
@@ -61,7 +59,6 @@ __all__ = [
     "Store",
     "Target",
     "kept_steps",
-    "prior_precisions",
     "register_sampler",
     "sampler_named",
     "start_named",

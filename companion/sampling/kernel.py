@@ -21,7 +21,6 @@ __all__ = [
     "Loops",
     "Motion",
     "Noise",
-    "Precisions",
     "Problem",
     "Sampler",
     "SeveralSteps",
@@ -44,10 +43,6 @@ Gradient = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 """Function of positions (chains, size) and of the number of the step, which gives log densities (chains,) and their
 gradients (chains, size). The number of the step says which rows are seen, where a sampler takes mini-batches: the log
 density is then an estimate of that of all rows."""
-
-Precisions = Callable[[torch.Tensor], torch.Tensor]
-"""Function of a position (size,) that gives one over the variance of each value's prior there (size,), the others
-given; NaN where that is not normal."""
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -141,8 +136,6 @@ class Problem:
         Number of rows that a step sees; ``None`` for all.
     loops
         What repeats a motion with this gradient in one call; ``None`` where nothing does.
-    precisions
-        What is known of the values' prior; ``None`` where nothing is.
     """
 
     gradient: Gradient
@@ -155,7 +148,6 @@ class Problem:
     rows: int | None = None
     batch_size: int | None = None
     loops: Loops | None = None
-    precisions: Precisions | None = None
 
 
 class Kernel(Protocol):

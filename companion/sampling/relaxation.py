@@ -8,6 +8,7 @@ warm-up. Explained in `book/reference/how_a_fit_works`, section "Samplers of min
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 
@@ -15,7 +16,7 @@ from companion.errors import notice
 from companion.sampling.kernel import Problem
 from companion.sampling.preconditioning import Preconditioner, Scaling
 from companion.sampling.stochastic_gradient import StochasticGradient
-from companion.variational import Objective
+from companion.variational import Layout, Objective
 
 __all__ = ["Outlook", "left_of_noise", "outlook", "prior_precisions", "warn_ahead", "warn_of"]
 
@@ -37,12 +38,13 @@ class Outlook:
     entry
         Place of one of these values in the flat vector.
     heating
-        Share by which the noise of mini-batches raises the temperature, on average over the values.
+        Share by which the noise of mini-batches raises the temperature of each value (size,), NaN where it isn't known.
+        A mean over all values would hide a small layer that is hot.
     """
 
     relaxation: float
     entry: int
-    heating: float
+    heating: torch.Tensor
 
 
 def outlook(
@@ -83,7 +85,7 @@ def outlook(
         total.add_(gradient)
         squares.addcmul_(gradient, gradient)
     variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
-    factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS, precisions)
+    factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
     per_row = variance * (problem.batch_size / (1 - problem.batch_size / problem.rows))
     slope = (factors * (per_row + precisions.to(position) / problem.rows)).nanmean(dim=0)
     known = slope.isfinite().nonzero()[:, 0]
@@ -96,7 +98,7 @@ def outlook(
     if not sampler.independent_rows:
         rate = sizes.mean * sampler.mobility * slope.nan_to_num()
         heat = heat * left_of_noise(rate * (problem.rows / problem.batch_size))
-    return Outlook(sampler.relaxation(float(slow), sizes.mean), int(known[place]), float(heat.nanmean()))
+    return Outlook(sampler.relaxation(float(slow), sizes.mean), int(known[place]), heat.nanmean(dim=0))
 
 
 def left_of_noise(epoch: torch.Tensor) -> torch.Tensor:
@@ -139,7 +141,7 @@ def prior_precisions(objective: Objective, position: torch.Tensor) -> torch.Tens
     return torch.cat([p.reshape(-1) for p in parts])
 
 
-def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, name: str) -> None:
+def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, layout: Layout) -> None:
     """Warn of a chain that is too short or too hot.
 
     Parameters
@@ -148,29 +150,32 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, name:
         Temperature and relaxation of the chains.
     sampler, problem
         Settings of the sampler, and what it samples.
-    name
-        Name of the variable that the slow value belongs to.
+    layout
+        Places of the variables.
 
     Warns
     -----
     CompanionWarning
         If the steps after the warm-up are fewer than ten relaxation times, or the noise of mini-batches raises the
-        temperature by half or more.
+        temperature of a variable by half or more.
     """
-    steps = problem.steps - problem.warmup
+    steps, own = problem.steps - problem.warmup, f"sampler={sampler.name!r} with step_size={sampler.step_size:g}"
     if steps < ENOUGH * found.relaxation:
         needed = f"{ENOUGH * found.relaxation:,.0f}" if found.relaxation < 1e12 else "any number of"
         notice(
-            f"the chain is too short for sampler={sampler.name!r} with step_size={sampler.step_size:g}: a hundredth of "
-            f"the values or more, such as one of {name!r}, relax in {found.relaxation:,.0f} steps, and there are "
-            f"{steps:,} steps after the warm-up. Its draws will stay near the start. Expected ten relaxation times, "
+            f"the chain is too short for {own}: a hundredth of the values or more, such as one of "
+            f"{layout.name_at(found.entry)!r}, relax in {found.relaxation:,.0f} steps, and there are {steps:,} steps "
+            "after the warm-up. Its draws will stay near the start. Expected ten relaxation times, "
             f"{needed} steps; {sampler.quicker}."
         )
-    if found.heating > HOT:
+    heats = {name: float(part.nanmean()) for name, part in layout.split(found.heating).items()}
+    hottest = max(heats, key=lambda name: -1.0 if isnan(heats[name]) else heats[name])
+    if heats[hottest] > HOT:
         notice(
-            f"mini-batches of {problem.batch_size} rows raise the temperature of sampler={sampler.name!r} with "
-            f"step_size={sampler.step_size:g} by about {found.heating:.0%}: the posterior will be too wide. Take a "
-            "smaller step_size, more rows in a batch, or sampler='sgnht', which counts that noise."
+            f"mini-batches of {problem.batch_size} rows raise the temperature of {hottest!r} by about "
+            f"{heats[hottest]:.0%} for {own}: its posterior will be too wide. Take a smaller step_size, more rows in a "
+            "batch, preconditioner='warm-up', which shortens the steps of values with noisy gradients, or "
+            "sampler='sgnht', which counts that noise on average."
         )
 
 
@@ -186,5 +191,5 @@ def warn_ahead(
     """
     found = outlook(sampler, problem, position, prior_precisions(objective, position[0]))
     if found is not None:
-        warn_of(found, sampler, problem, objective.layout.name_at(found.entry))
+        warn_of(found, sampler, problem, objective.layout)
     return found

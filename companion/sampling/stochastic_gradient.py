@@ -52,8 +52,7 @@ class StochasticGradient:
     Raises
     ------
     ModelError
-        If a number is out of range, or a name is not known; later, in the kernel, if the prior is to scale the steps
-        and no value has a normal one.
+        If a number is out of range, or a name is not known.
     """
 
     name: ClassVar[str]
@@ -360,7 +359,7 @@ class _StochasticKernel:
             raise ModelError("preconditioner='warm-up' is learned in the warm-up, and warmup=0; expected 1 or more.")
         self.settings, self.problem = settings, problem
         self.per_row = 1 / (problem.rows or 1)
-        self.scaling = Scaling(kind, problem.warmup, problem.precisions)
+        self.scaling = Scaling(kind, problem.warmup)
         self.step_sizes = settings.step_sizes(problem)
 
     def begin(self, position: torch.Tensor, noise: Noise) -> State:

@@ -69,14 +69,20 @@ def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_wid
     methods = [
         "chains, step 0.08", "infinite width, 2,000 images", "infinite width, 2,000 images, own likelihood",
         "chains of all rows, 50 units", "mean-field, 50 units", "convolutional chains, step 0.08",
-        "chains, learned row and column scales, step 0.08", "Langevin chains of all rows, 50 units, step 1",
+        "chains, learned row and column scales", "convolutional chains, fan-in prior",
+        "Langevin chains of all rows, 50 units, step 1",
     ]  # fmt: skip
     rows = tiny("mnist_posterior", tmp_path, *methods)
     assert len(rows) == len(methods)
     assert all(0 <= row["test accuracy"] <= 1 for row in rows.values())
-    for of_chains in ("chains_step_0.08-0", "chains_learned_row_and_column_scales_step_0.08-0"):
+    for of_chains in (
+        "chains_step_0.08-0",
+        "chains_learned_row_and_column_scales-0",
+        "convolutional_chains_fan-in_prior-0",
+    ):
         assert 0.5 < rows[of_chains]["norm 1.weight"] < 2, "in units of its own prior"
         assert rows[of_chains]["temperature"] == pytest.approx(1, abs=0.2)
+        assert rows[of_chains]["heat 1.weight"] == pytest.approx(1, abs=0.4)
         assert 0 <= rows[of_chains]["auroc, Fashion-MNIST, mutual information"] <= 1
 
 
