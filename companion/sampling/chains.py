@@ -103,7 +103,7 @@ class Chains:
     callback
         Function of the number of steps that are done and of the chains, called after each step.
     warmed_up
-        Function of the positions (chains, size), called once, between the warm-up and the first draw.
+        Function of the state of the chains, called once, between the warm-up and the first draw.
     state
         State of the chains; see `companion.sampling.State`.
     step
@@ -121,7 +121,7 @@ class Chains:
     folder: Path | None = None
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     callback: Callable[[int, Chains], None] | None = None
-    warmed_up: Callable[[torch.Tensor], object] | None = None
+    warmed_up: Callable[[State], object] | None = None
     state: State = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
@@ -188,7 +188,7 @@ class Chains:
         plan, step = self.plan, self.step
         try:
             if step == plan.warmup and self.warmed_up is not None:
-                self.warmed_up(self.state["position"])
+                self.warmed_up(self.state)
             state, info, taken = self._moved(self._at_once(every))
             if step < plan.warmup:
                 state = self.kernel.adapt(state, info, step, plan.warmup)

@@ -13,8 +13,7 @@ from math import isnan
 import torch
 
 from companion.errors import notice
-from companion.sampling.kernel import Problem
-from companion.sampling.preconditioning import Preconditioner, Scaling
+from companion.sampling.kernel import Problem, State
 from companion.sampling.stochastic_gradient import StochasticGradient
 from companion.variational import Layout, Objective
 
@@ -48,7 +47,11 @@ class Outlook:
 
 
 def outlook(
-    sampler: StochasticGradient, problem: Problem, position: torch.Tensor, precisions: torch.Tensor
+    sampler: StochasticGradient,
+    problem: Problem,
+    position: torch.Tensor,
+    precisions: torch.Tensor,
+    factors: torch.Tensor | None = None,
 ) -> Outlook | None:
     r"""Estimate relaxation time and heating from the gradients of a few mini-batches.
 
@@ -71,6 +74,8 @@ def outlook(
         Positions of the chains, (chains, size), such as those at the end of the warm-up.
     precisions
         One over the variance of each value's prior (size,); NaN where the prior is not normal.
+    factors
+        Factors of the step size (chains, size), as the preconditioner has them now; ``None`` without one.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def outlook(
         total.add_(gradient)
         squares.addcmul_(gradient, gradient)
     variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
-    factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
+    factors = torch.ones_like(position) if factors is None else factors
     per_row = variance * (problem.batch_size / (1 - problem.batch_size / problem.rows))
     slope = (factors * (per_row + precisions.to(position) / problem.rows)).nanmean(dim=0)
     known = slope.isfinite().nonzero()[:, 0]
@@ -179,17 +184,19 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, layou
         )
 
 
-def warn_ahead(
-    sampler: StochasticGradient, problem: Problem, objective: Objective, position: torch.Tensor
-) -> Outlook | None:
-    """Look ahead from positions of the chains (chains, size), and warn as `warn_of` does.
+def warn_ahead(sampler: StochasticGradient, problem: Problem, objective: Objective, state: State) -> Outlook | None:
+    """Look ahead from the state of the chains, and warn as `warn_of` does.
 
     Returns
     -------
     Outlook or None
         What is known of the chains; None where steps see all rows.
     """
-    found = outlook(sampler, problem, position, prior_precisions(objective, position[0]))
+    position = state["position"]
+    fine = position.isfinite().all(dim=1)
+    one = position[int(fine.to(torch.uint8).argmax())]  # a chain that is lost knows no scales
+    factors = state["scale"].square() if "scale" in state else None
+    found = outlook(sampler, problem, position, prior_precisions(objective, one), factors)
     if found is not None:
         warn_of(found, sampler, problem, objective.layout)
     return found

@@ -137,6 +137,22 @@ def test_killed_chains_go_on_draw_for_draw(sampler, tmp_path):
         chains(replace(sampler, step_size=0.02), 20, checkpoint=stored, **settings)
 
 
+def test_a_preconditioner_cools_the_variable_that_mini_batches_heat(recwarn):
+    """One wide input beside others: its slope has large gradients, which a step of its own takes care of."""
+    wide = X.copy()
+    wide[:, 0] *= 6
+    with pm.Model() as uneven:
+        first, others, x = pm.Normal("first", 0, 2), pm.Normal("others", 0, 2, shape=VALUES - 1), pm.Data("x", wide)
+        pm.Normal("y", first * x[:, 0] + x[:, 1:] @ others, 0.7, observed=pm.Data("labels", Y))
+    sampler = SGHMC(step_size=0.0005)
+    given = {"model": uneven, "start": "model", "warmup": 600, "thin": 20, "chains": 4}
+    with pytest.warns(CompanionWarning, match="raise the temperature of 'first' by"):
+        chains(sampler, 100, **given)
+    recwarn.clear()
+    chains(replace(sampler, preconditioner="warm-up"), 100, **given)
+    assert not [found for found in recwarn.list if "raise the temperature" in str(found.message)]
+
+
 # --- warnings and refusals --------------------------------------------------------------------------------------------
 
 

@@ -291,6 +291,16 @@ def test_a_short_chain_is_warned_of_with_the_relaxation_time_of_what_the_data_le
         warn_of(found, sampler, problem, Layout(("w",), ((4,),)))
 
 
+def test_what_is_foretold_has_the_step_sizes_that_the_preconditioner_gives():
+    problem = problem_of(rows_that_say_nothing_of_the_last_value, 4, 2)
+    plain, evened = (
+        outlook(SGLD(step_size=0.05), problem, torch.zeros(2, 4), torch.ones(4), factors)
+        for factors in (None, torch.tensor([0.4, 0.4, 0.4, 4.0]).expand(2, 4))
+    )
+    assert evened.relaxation == pytest.approx(ROWS / 0.05 / 4, rel=0.01)
+    assert evened.heating[:3].max() < 0.5 * plain.heating[:3].max()
+
+
 def test_a_long_cool_chain_is_not_warned_of_and_a_hot_one_is(recwarn):
     gradient = rows_that_say_nothing_of_the_last_value
     long = problem_of(gradient, 4, 2, steps=30_000)
@@ -300,7 +310,7 @@ def test_a_long_cool_chain_is_not_warned_of_and_a_hot_one_is(recwarn):
     assert not recwarn.list
     hot = SGHMC(step_size=0.3)
     with pytest.warns(
-        CompanionWarning, match=r"batches of 10 rows raise the temperature of 'w' .* by about \d+%.*'sgnht'"
+        CompanionWarning, match=r"batches of 10 rows raise the temperature of 'w' by about \d+% .*'sgnht'"
     ):
         warn_of(outlook(hot, long, start, ones), hot, long, layout)
     thermostat = SGNHT(step_size=0.3)
