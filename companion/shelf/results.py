@@ -97,6 +97,25 @@ class Result:
         """Name the machines on which the runs were made, of which an added one may be another."""
         return list(self.about.get("machines", [self.about["versions"]["machine"]]))
 
+    def by_seed(self, method: str) -> pd.DataFrame:
+        """Return every score (columns) of each seed (rows) on which a method was run.
+
+        Scores that the method doesn't have are left out.
+
+        Raises
+        ------
+        DataError
+            If there is no such method, or as `median`.
+        """
+        methods = self._methods()
+        if method not in methods:
+            raise DataError(
+                f"no method {method!r} in the result of {self.about.get('script')}; it has {', '.join(methods)}."
+            )
+        of_method = {name: a[methods.index(method)] for name, a in self.arrays.items()}
+        found = pd.DataFrame(of_method, index=pd.Index(self.about["seeds"], name="seed"))
+        return found.dropna(how="all").dropna(axis=1, how="all")
+
     def seeds(self) -> pd.Series[int]:
         """Count the seeds on which each method was run."""
         runs = self._by_method(lambda a: (~np.isnan(a)).sum(axis=1))
@@ -104,15 +123,19 @@ class Result:
 
     def _by_method(self, of: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
         """Summarise arrays (methods, seeds)."""
+        methods = self._methods()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)  # a score that a method doesn't have
+            return pd.DataFrame({name: of(a) for name, a in self.arrays.items()}, index=methods)
+
+    def _methods(self) -> list[str]:
         methods = self.about.get("methods")
         if methods is None:
             raise DataError(
                 f"the result of {self.about.get('script')} names no methods; expected one that compares some, such as "
                 "shelf.load_result('mnist_dense'). Use its arrays."
             )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)  # a score that a method doesn't have
-            return pd.DataFrame({name: of(a) for name, a in self.arrays.items()}, index=methods)
+        return list(methods)
 
 
 def load_result(name: str) -> Result:

@@ -28,7 +28,11 @@ def test_methods_are_summarised_over_their_seeds():
         "accuracy": np.array([[0.9, 0.8, 0.7], [0.6, np.nan, np.nan]]),
         "elbo": np.array([[1, 2, 4], [np.nan] * 3]),
     }
-    found = shelf.Result(scores, {"methods": ["cold", "plain"]})
+    found = shelf.Result(scores, {"methods": ["cold", "plain"], "seeds": [0, 1, 5], "script": "some.py"})
+    assert found.by_seed("cold")["elbo"].to_dict() == {0: 1, 1: 2, 5: 4}
+    assert found.by_seed("plain").to_dict() == {"accuracy": {0: 0.6}}
+    with pytest.raises(DataError, match=r"no method 'warm' in the result of some.py; it has cold, plain"):
+        found.by_seed("warm")
     assert found.median().loc["cold"].tolist() == [0.8, 2]
     assert found.median().loc["plain", "accuracy"] == 0.6
     assert np.isnan(found.median().loc["plain", "elbo"])
