@@ -109,7 +109,7 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
     of_prior = variances(own, module)
     mean = np.mean(np.concatenate([v.ravel() for v in of_prior.values()]))
     sampler = SGHMC(step_size=size, friction=FRICTION, preconditioner=preconditioner)
-    time_steps = 5 if given.tiny else sampler.relaxation(1 / (len(train) * mean))
+    time_steps = 5 if given.tiny else FRICTION * len(train) * mean / size  # where a step's factor is 1; see `SGHMC`
     place = [network.__name__, f"{mean:.6g}", preconditioner, f"{size:g}", str(rows), str(batch), str(seed)]
     thin, folder, begun = (
         round(TIMES * time_steps / DRAWS),
