@@ -70,7 +70,7 @@ def test_the_dense_posterior_is_asked_by_chains_and_by_the_limit_of_infinite_wid
         "chains, step 0.08", "infinite width, 2,000 images", "infinite width, 2,000 images, own likelihood",
         "chains of all rows, 50 units", "mean-field, 50 units", "convolutional chains, step 0.08",
         "chains, learned row and column scales", "convolutional chains, fan-in prior",
-        "Langevin chains of all rows, 50 units, step 1",
+        "Langevin chains of all rows, 50 units",
     ]  # fmt: skip
     rows = tiny("mnist_posterior", tmp_path, *methods)
     assert len(rows) == len(methods)
