@@ -6,15 +6,15 @@ sizes. Beside them stands the limit of infinite width of the same prior, by regr
 where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
 mean field: that tells what the width does from what the likelihood does. A network of 50 hidden units is small enough
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
-model, and Langevin chains of all rows from the prior. The convolutional network has chains like the dense
-one's. Mini-batches heat its first layer, though, so it has others whose steps are evened out by a preconditioner that
-is learned in the warm-up. So have all chains under other priors: one scale for all weights that is half or twice the
+model, and Langevin chains of all rows from the prior. The convolutional network has chains like the dense one's.
+Mini-batches heat its first layer, though, so it has others whose steps are evened out by a preconditioner that is
+learned in the warm-up. So have all chains under other priors: one scale for all weights that is half or twice the
 post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
 convolutional network scales that follow the number of inputs.
 
-`python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes some two hours on one
-core with bfloat16, an hour and a half more for the chains of all rows, and 10 GB of memory for the limit on all images.
-It may be stopped, see `runs`. ``--tiny`` does all of it in a minute or two with few images, and writes no file.
+`python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes a working day on one core
+with bfloat16: half an hour to an hour and a half for most runs of chains; and 10 GB of memory for the limit on all
+images. It may be stopped, see `runs`. ``--tiny`` does all of it in a minute or two with few images, and writes no file.
 """
 
 import time
@@ -24,14 +24,12 @@ import arviz as az
 import numpy as np
 import runs
 import torch
+import unit_scales
 import xarray as xr
 from judging import detected, first, measures, scores, unfamiliar
 from mnist_methods import convolutional_network, dense_network
 from safetensors.torch import load_file
 from scipy import special
-from unit_scales import CANDIDATES, width_of
-from unit_scales import METHODS as UNIT_SCALES
-from unit_scales import fitted as fit_unit_scales
 
 from companion import book, datasets, uncertainty
 from companion.inference import Checkpoint, Machine, Start, ensemble, fit, sample
@@ -50,7 +48,9 @@ TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
 STEP_SIZES = (0.08, 0.04, 0.02)
 SINGLE_SCALES = (0.05, 0.2)
 POSTS, EVENED = Gaussian(SCALE), {"preconditioner": "warm-up", "size": 0.04}
-LEARNED = CANDIDATES["rate 0.005, warm-up 0.4"] | UNIT_SCALES["rows times columns"]  # as validation images chose
+LEARNED = (
+    unit_scales.CANDIDATES["rate 0.005, warm-up 0.4"] | unit_scales.METHODS["rows times columns"]
+)  # as validation images chose
 COMPARED = 1000  # test images at which the chains are compared
 ROWS = (2000, 5000, 10_000, 20_000, 50_000)
 NOISES = (1e-3, 1e-2, 1e-1)
@@ -86,8 +86,8 @@ def learned_prior(given, seed):
     """Normal prior with the scales of rows and columns that a fit to the same images learned; the fit is kept."""
     kept = given.work / f"learned-scales-{seed}.npz"
     if not kept.is_file():
-        moments = fit_unit_scales(given.tiny, LEARNED, seed).moments()
-        scales = {name: width_of(moments, name) for name in moments if not name.endswith("_log__")}
+        moments = unit_scales.fitted(given.tiny, LEARNED, seed).moments()
+        scales = {name: unit_scales.width_of(moments, name) for name in moments if not name.endswith("_log__")}
         np.savez(kept.with_suffix(".part.npz"), **scales)
         kept.with_suffix(".part.npz").rename(kept)
     with np.load(kept) as stored:
@@ -139,8 +139,8 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
 def run_langevin(given, seed, widths, size=1.0):
     """Sample a small network with all rows in every step, from the prior, by Langevin dynamics with momentum.
 
-    That is what `SGHMC` does without mini-batches. Their noise would not allow steps as long as these. A relaxation time
-    of a weight that the data leave to its prior is 40 of them.
+    That is what `SGHMC` does without mini-batches. Their noise would not allow steps as long as these, of which 40 are
+    a relaxation time of a weight that the data leave to its prior.
     """
     train, validation, test = data(given.tiny)
     model, begun = torch_classifier(train, dense_of(given, seed, widths), POSTS), time.perf_counter()
