@@ -112,7 +112,7 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
     sampler = SGHMC(step_size=size, friction=FRICTION, preconditioner=preconditioner)
     time_steps = 5 if given.tiny else FRICTION * len(train) * mean / size  # where a step's factor is 1; see `SGHMC`
     place = [network.__name__, f"{mean:.6g}", preconditioner, f"{size:g}", str(rows), str(batch), str(seed)]
-    thin, folder, begun = (
+    thin, folder = (
         round(TIMES * time_steps / DRAWS),
         given.work / "-".join(["chain", *place]),
         time.perf_counter(),
@@ -131,7 +131,7 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
         seed=seed,
         progressbar=False,
     )
-    row = {"seconds": time.perf_counter() - begun, "relaxation": time_steps, "steps": DRAWS * thin}
+    row = {"seconds": posterior.record.seconds, "relaxation": time_steps, "steps": DRAWS * thin}
     row |= heat(posterior, folder, len(train)) | judged(posterior, validation, test, seed, of_prior)
     return row if rows else row | detection(given, posterior, test, seed)
 
@@ -143,7 +143,7 @@ def run_langevin(given, seed, widths, size=1.0):
     a relaxation time of a weight that the data leave to its prior.
     """
     train, validation, test = data(given.tiny)
-    model, begun = torch_classifier(train, dense_of(given, seed, widths), POSTS), time.perf_counter()
+    model = torch_classifier(train, dense_of(given, seed, widths), POSTS)
     own = LANGEVIN | ({"draws": 40, "warmup": 20, "thin": 1} if given.tiny else {})
     folder = given.work / f"langevin-{'-'.join(map(str, widths))}-{size:g}-{seed}"
     sampler = SGHMC(step_size=size, friction=FRICTION)
@@ -152,7 +152,7 @@ def run_langevin(given, seed, widths, size=1.0):
         machine=Machine("cpu", "bfloat16", compile=False if given.tiny else "auto", threads=1),
         checkpoint=Checkpoint(folder, 100),
     )  # fmt: skip
-    row = {"seconds": time.perf_counter() - begun, "steps": own["draws"] * own["thin"]}
+    row = {"seconds": posterior.record.seconds, "steps": own["draws"] * own["thin"]}
     row |= {"relaxation": sampler.relaxation(1 / (len(train) * SCALE**2))} | heat(posterior, folder, len(train))
     return row | judged(posterior, validation, test, seed, variances(POSTS, dense_of(given, seed, widths)))
 
