@@ -112,11 +112,7 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
     sampler = SGHMC(step_size=size, friction=FRICTION, preconditioner=preconditioner)
     time_steps = 5 if given.tiny else FRICTION * len(train) * mean / size  # where a step's factor is 1; see `SGHMC`
     place = [network.__name__, f"{mean:.6g}", preconditioner, f"{size:g}", str(rows), str(batch), str(seed)]
-    thin, folder = (
-        round(TIMES * time_steps / DRAWS),
-        given.work / "-".join(["chain", *place]),
-        time.perf_counter(),
-    )
+    thin, folder = round(TIMES * time_steps / DRAWS), given.work / "-".join(["chain", *place])
     posterior = sample(
         torch_classifier(train, module, own),
         DRAWS,
