@@ -8,8 +8,8 @@ mean field: that tells what the width does from what the likelihood does. A netw
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
 model, and Langevin chains of all rows from the prior. The convolutional network has chains like the dense one's.
 Mini-batches heat its first layer, though, so it has others whose steps are evened out by a preconditioner that is
-learned in the warm-up. So have all chains under other priors: one scale for all weights that is half or twice the
-post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
+learned in the warm-up. So have all chains under other priors: one scale for all weights, the post's and twice
+that, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
 convolutional network scales that follow the number of inputs.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes a working day on one core
@@ -46,8 +46,9 @@ CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
 SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
 STEP_SIZES = (0.08, 0.04, 0.02)
-SINGLE_SCALES = (0.05, 0.2)
+SINGLE_SCALES = (0.1, 0.2)
 POSTS, EVENED = Gaussian(SCALE), {"preconditioner": "warm-up", "size": 0.04}
+WIDE = EVENED | {"size": 0.16}  # for priors whose variance is several times the post's, where relaxation takes longer
 LEARNED = (
     unit_scales.CANDIDATES["rate 0.005, warm-up 0.4"] | unit_scales.METHODS["rows times columns"]
 )  # as validation images chose
@@ -298,8 +299,8 @@ METHODS = {
         f"convolutional chains, step {size:g}": partial(run_chains, size=size, network=convolutional_of, batch=SMALL)
         for size in STEP_SIZES[:2]
     },
-    "chains, learned row and column scales": partial(run_chains, prior=learned_prior, **EVENED),
-    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **EVENED) for scale in SINGLE_SCALES},
+    "chains, learned row and column scales": partial(run_chains, prior=learned_prior, **WIDE),
+    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **WIDE) for scale in SINGLE_SCALES},
     **{
         f"convolutional chains, {name}": partial(run_chains, network=convolutional_of, batch=SMALL, prior=own, **EVENED)
         for name, own in {"evened": POSTS, "fan-in prior": FanIn(1.5)}.items()
