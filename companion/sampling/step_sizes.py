@@ -90,6 +90,14 @@ class StepSizes:
         """Mean step size after the warm-up: by how many steps of this size the schedule moves as far."""
         return self.size if self.schedule is StepSchedule.CONSTANT else 0.5 * self.size
 
+    @property
+    def kept_mean(self) -> float:
+        """Mean step size of the steps whose positions may be kept."""
+        if self.schedule is StepSchedule.CONSTANT:
+            return self.size
+        cold = 1 - self.exploration
+        return 0.5 * self.size * (1 - math.sin(math.pi * self.exploration) / (math.pi * cold))
+
     def _place(self, step: int) -> float | None:
         """Return the share of its cycle that is done before a step; None where there are no cycles."""
         if self.schedule is StepSchedule.CONSTANT or step < self.warmup:

@@ -155,6 +155,11 @@ class StochasticGradient:
         return self._mobility
 
     @property
+    def lost_momentum(self) -> float:
+        """Share of its momentum that a step loses: all of it where there is none."""
+        return 1.0
+
+    @property
     def _mobility(self) -> float:
         raise NotImplementedError
 
@@ -234,6 +239,11 @@ class _WithMomentum(StochasticGradient):
                 f"loses, above 0 and {'up to' if self.forgets_all else 'below'} 1, such as 0.1."
             )
         object.__setattr__(self, "friction", float(self.friction))
+
+    @property
+    def lost_momentum(self) -> float:
+        """Share of its momentum that a step loses."""
+        return self.friction
 
     @property
     def _mobility(self) -> float:

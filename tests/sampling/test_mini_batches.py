@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 from companion.bridge import torch_log_density
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import Checkpoint, Machine, Stream, sample
-from companion.sampling import SGHMC, SGLD, SGNHT
+from companion.sampling import SGHMC, SGLD, SGNHT, Preconditioner, Problem, Target, warn_ahead
+from companion.sampling.preconditioning import Scaling
 from companion.sampling.relaxation import prior_precisions
 from companion.training import Rows, batches_for
 from companion.variational import Objective, PointMass
@@ -151,6 +152,32 @@ def test_a_preconditioner_cools_the_variable_that_mini_batches_heat(recwarn):
     recwarn.clear()
     chains(replace(sampler, preconditioner="warm-up"), 100, **given)
     assert not [found for found in recwarn.list if "raise the temperature" in str(found.message)]
+
+
+def test_a_lost_chain_tells_no_scales_and_one_that_has_learned_nothing_no_steps(recwarn):
+    """A scale that is unknown, and chains of which the first is lost: what is foretold is what the others have."""
+    with pm.Model() as hierarchical:
+        scale = pm.HalfNormal("scale", 1.0)
+        w = pm.Normal("w", 0, scale, shape=VALUES)
+        pm.Normal("y", pm.Data("x", X) @ w, 0.7, observed=pm.Data("labels", Y))
+    density = torch_log_density(hierarchical)
+    batches, _ = batches_for(density, 20, None, 0, 0, 1, 0, False)
+    objective = Objective(density, PointMass(), rows=ROWS)
+    target = Target(objective, batches, Machine("cpu", compile=False), 100)
+    sampler = SGHMC(preconditioner="rmsprop", step_size=0.0005)
+    problem = Problem(target, objective.layout.size, 2, 0, 10**6, density.device, density.dtype, ROWS, 20)
+    position = torch.zeros(2, objective.layout.size, dtype=density.dtype)
+    state = {"position": position, "square": torch.zeros_like(position), "scale": torch.ones_like(position)}
+    whole = warn_ahead(sampler, problem, objective, state)
+    lost = state | {"position": position.clone()}
+    lost["position"][0] = torch.nan
+    found = warn_ahead(sampler, problem, objective, lost)
+    assert found.relaxation == pytest.approx(whole.relaxation, rel=0.2)
+    factors = Scaling(Preconditioner.RMSPROP, 0).factors(position + torch.linspace(1, 4, position.shape[1]))
+    learned = warn_ahead(
+        sampler, problem, objective, state | {"square": torch.ones_like(position), "scale": 0.01 * factors}
+    )
+    assert learned.relaxation > 10 * whole.relaxation, "its own steps are taken where it has learned some"
 
 
 # --- warnings and refusals --------------------------------------------------------------------------------------------

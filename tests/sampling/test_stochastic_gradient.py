@@ -303,14 +303,15 @@ def test_what_is_foretold_has_the_step_sizes_that_the_preconditioner_gives():
 
 def test_a_long_cool_chain_is_not_warned_of_and_a_hot_one_is(recwarn):
     gradient = rows_that_say_nothing_of_the_last_value
-    long = problem_of(gradient, 4, 2, steps=30_000)
+    long = problem_of(gradient, 4, 2, warmup=1, steps=30_001)
     start, ones, layout = torch.zeros(2, 4), torch.ones(4), Layout(("w",), ((4,),))
     cool = SGHMC(step_size=0.001, friction=0.01)
     warn_of(outlook(cool, long, start, ones), cool, long, layout)
     assert not recwarn.list
     hot = SGHMC(step_size=0.3)
     with pytest.warns(
-        CompanionWarning, match=r"batches of 10 rows raise the temperature of 'w' by about \d+% .*'sgnht'"
+        CompanionWarning,
+        match=r"batches of 10 rows raise the temperature of 'w' by about \d+% .*preconditioner='warm-up'",
     ):
         warn_of(outlook(hot, long, start, ones), hot, long, layout)
     thermostat = SGNHT(step_size=0.3)
@@ -337,8 +338,8 @@ def test_a_small_variable_that_is_hot_is_named_though_the_mean_is_cool(recwarn):
         slope[:, :10] += (rows[at] - position[:, None, :10]).sum(dim=1) * ROWS / 10
         return -0.5 * position.square().sum(dim=1), slope
 
-    sampler, layout = SGHMC(step_size=0.02), Layout(("filters", "others"), ((10,), (1000,)))
-    problem = problem_of(gradient, 1010, 2, steps=10**6)
+    sampler, layout = SGHMC(step_size=0.1), Layout(("filters", "others"), ((10,), (1000,)))
+    problem = problem_of(gradient, 1010, 2, warmup=1, steps=10**6)
     found = outlook(sampler, problem, torch.zeros(2, 1010), torch.ones(1010))
     assert found.heating.mean() < 0.1
     with pytest.warns(CompanionWarning, match=r"raise the temperature of 'filters' .* preconditioner='warm-up'"):
@@ -352,6 +353,36 @@ def test_a_small_variable_that_is_hot_is_named_though_the_mean_is_cool(recwarn):
         layout,
     )
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(("batches", "size", "curvature"), [(10, 0.05, 1.0), (20, 0.01, 3.0), (50, 0.05, 1.0)])
+def test_heat_is_foretold_about_as_large_as_it_is(batches, size, curvature):
+    """Rows whose gradients differ, in epochs: the variance of a long chain over its exact one, and the outlook."""
+    rows, generator = 1000, torch.Generator().manual_seed(0)
+    batch, drawn = rows // batches, torch.randn(rows, 300, generator=generator) * math.sqrt(curvature)
+    drawn -= drawn.mean(dim=0)
+    orders = {}
+
+    def gradient(position, step):
+        epoch, place = divmod(step, batches)
+        if epoch not in orders:
+            orders.clear()
+            orders[epoch] = torch.randperm(rows, generator=torch.Generator().manual_seed(epoch))
+        noise = drawn[orders[epoch][place * batch : (place + 1) * batch]].mean(dim=0)
+        return torch.zeros(len(position)), rows * (noise - curvature * position)
+
+    sampler = SGHMC(step_size=size)
+    problem = problem_of(gradient, 300, 1, steps=2000, rows=rows, batch=batch)
+    kernel = sampler.kernel(problem)
+    state, squares = kernel.begin(torch.zeros(1, 300), noise_at(-1, 1)), []
+    for step in range(2000):
+        state, _ = kernel.step(state, noise_at(step, 1), step)
+        if step >= 500:
+            squares.append(state["position"].square().mean())
+    measured = float(torch.stack(squares).mean()) * rows * curvature - 1
+    found = outlook(sampler, problem, torch.zeros(1, 300), torch.full((300,), math.nan))
+    assert math.isnan(found.relaxation)
+    assert 0.6 < float(found.heating.mean()) / measured < 1.7
 
 
 def test_nothing_is_foretold_where_every_step_sees_all_rows():
