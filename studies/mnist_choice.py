@@ -2,8 +2,9 @@
 
 The rates, the width of the start and, for the convolutional network, the scale of the prior were chosen in runs that
 nobody kept. Here each of them is varied alone, on seed 0, with everything else as in `mnist_methods.py`: rates and
-starts for the mean field and for the tempered fit of both networks, the prior's scale for the convolutional mean field. The tempered convolutional fits have 5,000 steps, as in
-`mnist_sweeps.py`, where the temperatures stand. So is the rate of plain networks, with the decay of `mnist.py`.
+starts for the mean field and for the tempered fit of both networks, the prior's scale for the convolutional mean field,
+and the rate of plain networks, with the decay of `mnist.py`. The tempered convolutional fits have 5,000 steps, as in
+`mnist_sweeps.py`, where the temperatures stand.
 
 `python studies/mnist_choice.py` writes companion/shelf/files/mnist_choice.npz, with the score that chooses and with
 those on test images. It may be stopped; see `runs`. ``--tiny`` does some of it with few images and steps, to see that

@@ -1,15 +1,15 @@
 """Ask what the posterior of the dense MNIST network says at temperature 1, where its mean field prunes.
 
 Three chains of stochastic gradient Hamiltonian Monte Carlo move on the post's own model, 784-800-800-10 with N(0, 0.1²)
-on every weight and bias, from draws of the prior, for four relaxation times and then ten more, at each of three step
+on every weight and bias, from draws of the prior, for four relaxation times and then ten more, at each of two step
 sizes. Beside them stands the limit of infinite width of the same prior, by regression on the labels. On a few images,
 where it can be done, the limit is sampled under the model's own likelihood, too, beside chains of the network and its
 mean field: that tells what the width does from what the likelihood does. A network of 50 hidden units is small enough
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
 model, and Langevin chains of all rows from the prior. The convolutional network has chains like the dense one's.
 Mini-batches heat its first layer, though, so it has others whose steps are evened out by a preconditioner that is
-learned in the warm-up. So have all chains under other priors: one scale for all weights, the post's and twice
-that, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
+learned in the warm-up. So have all chains under other priors: one scale for all weights that is twice the
+post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
 convolutional network scales that follow the number of inputs.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes a working day on one core
@@ -45,8 +45,7 @@ SCALE, WIDTHS = 0.1, (800, 800)  # the post's
 CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
 SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
-STEP_SIZES = (0.08, 0.04, 0.02)
-SINGLE_SCALES = (0.1, 0.2)
+STEP_SIZES, TWICE = (0.08, 0.04), 0.2
 POSTS, EVENED = Gaussian(SCALE), {"preconditioner": "warm-up", "size": 0.04}
 WIDE = EVENED | {"size": 0.16}  # for priors whose variance is several times the post's, where relaxation takes longer
 LEARNED = (
@@ -295,12 +294,9 @@ METHODS = {
         for scale in OTHER_SCALES
     },
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
-    **{
-        f"convolutional chains, step {size:g}": partial(run_chains, size=size, network=convolutional_of, batch=SMALL)
-        for size in STEP_SIZES[:2]
-    },
+    "convolutional chains, step 0.08": partial(run_chains, size=0.08, network=convolutional_of, batch=SMALL),
     "chains, learned row and column scales": partial(run_chains, prior=learned_prior, **WIDE),
-    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **WIDE) for scale in SINGLE_SCALES},
+    f"chains, scale {TWICE:g}": partial(run_chains, prior=Gaussian(TWICE), **WIDE),
     **{
         f"convolutional chains, {name}": partial(run_chains, network=convolutional_of, batch=SMALL, prior=own, **EVENED)
         for name, own in {"evened": POSTS, "fan-in prior": FanIn(1.5)}.items()
@@ -319,7 +315,15 @@ def main():
     runs.complete(given, METHODS, lambda method, seed: METHODS[method](given, seed))
     if not given.tiny:
         own = {"scale": SCALE, "batch": BATCH, "friction": FRICTION, "chains": CHAINS, "draws of each": DRAWS}
-        about = {"script": "studies/mnist_posterior.py", "settings": own | {"times": TIMES, "warm-up times": WARMUP}}
+        own |= {
+            "times": TIMES,
+            "warm-up times": WARMUP,
+            "of all rows": NARROW,
+            "Langevin": LANGEVIN,
+            "learned": LEARNED,
+        }
+        own |= {method: runs.described(run.keywords) for method, run in METHODS.items()}
+        about = {"script": "studies/mnist_posterior.py", "settings": own}
         runs.collect(given, METHODS, "mnist_posterior", about)
 
 

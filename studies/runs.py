@@ -131,8 +131,9 @@ def kept(given: argparse.Namespace, method: str, seed: int) -> Row:
 
 
 def described(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings as JSON holds them: whatever isn't a number or a word by its repr."""
-    return {name: own if isinstance(own, str | int | float) else repr(own) for name, own in settings.items()}
+    """Give settings as JSON holds them: functions by name, and whatever isn't a number or a word by its repr."""
+    plain = lambda own: own if isinstance(own, str | int | float) else getattr(own, "__name__", repr(own))  # noqa: E731
+    return {name: plain(own) for name, own in settings.items()}
 
 
 def _place(work: Path, name: str, seed: int) -> Path:

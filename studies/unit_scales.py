@@ -46,6 +46,7 @@ def mnist(tiny):
 
 
 def fitted(tiny, settings, seed):
+    """Fit once, with the settings of a candidate and what differs from them."""
     given = COMMON | {"steps": 3000} | settings
     model = torch_classifier(mnist(tiny)[0], dense_network(seed, (20, 20) if tiny else (800, 800)), given["prior"])
     return fit(
