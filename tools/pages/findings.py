@@ -411,6 +411,28 @@ FINDINGS = [
     ),
     Finding(
         POSTERIOR,
+        "mnist-small-chains",
+        "Two samplers of all images, one from trained networks and one from the prior, agree on the posterior of a "
+        "network of 50 units: they read {} % and {} % of the test images, its mean field {} %.",
+        (
+            rf"^posterior, chains from trained networks +{PERCENT}",
+            rf"^posterior, chains from the prior +{PERCENT}",
+            rf"^mean-field, T = 1 +{PERCENT}",
+        ),
+        'abs(of_small["accuracy"] - from_trained["accuracy"]) < 0.001',
+        lambda trained, prior, mean_field: abs(trained - prior) < 0.1 < 0.3 < prior - mean_field,
+    ),
+    Finding(
+        POSTERIOR,
+        "mnist-conv-chains",
+        "In chains of a convolutional network mini-batches heat the first filters to {} times the temperature that was "
+        "asked for, where the mean over all weights says {}.",
+        (r"^first filters +([\d.]+) ", r"^mean over all weights +([\d.]+) "),
+        'heats.loc["first filters", "alike"] > 1.5',
+        lambda first, mean: first > 1.5 > 1.05 > mean,
+    ),
+    Finding(
+        POSTERIOR,
         "mnist-certificate",
         "A bound certifies, without held-out images, that draws of the convolutional posterior misread at most a "
         "share of {} of all digits there are; of the test images they misread {}.",
