@@ -109,7 +109,8 @@ def run_chains(given, seed, size, rows=None, network=dense_of, batch=BATCH, prio
     module, own = network(given, seed), prior(given, seed) if callable(prior) else prior
     of_prior = variances(own, module)
     mean = np.mean(np.concatenate([v.ravel() for v in of_prior.values()]))
-    sampler = SGHMC(step_size=size, friction=FRICTION, preconditioner=preconditioner)
+    step_size = min(size, 0.04) if given.tiny else size  # with few rows a step has a larger effect
+    sampler = SGHMC(step_size=step_size, friction=FRICTION, preconditioner=preconditioner)
     time_steps = 5 if given.tiny else FRICTION * len(train) * mean / size  # where a step's factor is 1; see `SGHMC`
     place = [network.__name__, f"{mean:.6g}", preconditioner, f"{size:g}", str(rows), str(batch), str(seed)]
     thin, folder = round(TIMES * time_steps / DRAWS), given.work / "-".join(["chain", *place])
