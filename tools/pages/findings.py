@@ -428,7 +428,7 @@ FINDINGS = [
         "In chains of a convolutional network mini-batches heat the first filters to {} times the temperature that was "
         "asked for, where the mean over all weights says {}.",
         (r"^first filters +([\d.]+) ", r"^mean over all weights +([\d.]+) "),
-        'heats.loc["first filters", "alike"] > 1.5',
+        'heats.loc["first filters", "steps alike"] > 1.5',
         lambda first, mean: first > 1.5 > 1.05 > mean,
     ),
     Finding(
