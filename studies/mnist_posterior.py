@@ -47,7 +47,7 @@ SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
 STEP_SIZES, TWICE = (0.08, 0.04), 0.2
 POSTS, EVENED = Gaussian(SCALE), {"preconditioner": "warm-up", "size": 0.04}
-WIDE = EVENED | {"size": 0.16}  # for priors whose variance is several times the post's, where relaxation takes longer
+WIDE = EVENED | {"size": 0.16}  # for priors whose variance is several times the post's, and once for that one
 LEARNED = (
     unit_scales.CANDIDATES["rate 0.005, warm-up 0.4"] | unit_scales.METHODS["rows times columns"]
 )  # as validation images chose
@@ -297,7 +297,7 @@ METHODS = {
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
     "convolutional chains, step 0.08": partial(run_chains, size=0.08, network=convolutional_of, batch=SMALL),
     "chains, learned row and column scales": partial(run_chains, prior=learned_prior, **WIDE),
-    f"chains, scale {TWICE:g}": partial(run_chains, prior=Gaussian(TWICE), **WIDE),
+    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **WIDE) for scale in (SCALE, TWICE)},
     **{
         f"convolutional chains, {name}": partial(run_chains, network=convolutional_of, batch=SMALL, prior=own, **EVENED)
         for name, own in {"evened": POSTS, "fan-in prior": FanIn(1.5)}.items()
