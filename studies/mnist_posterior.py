@@ -201,10 +201,8 @@ def heat(posterior, folder, rows):
 
 def diagnosed(posterior, test):
     """R-hat and effective draws of the predicted probabilities: the worst of all that are compared, and the middle."""
-    p = posterior.predict(test.x[:COMPARED], posterior.draws).reshape(
-        len(posterior.chains), len(posterior) // len(posterior.chains), -1
-    )
-    by_chain = xr.Dataset({"p": (("chain", "draw", "entry"), p)})
+    p = posterior.predict(test.x[:COMPARED], posterior.draws)
+    by_chain = xr.Dataset({"p": (("chain", "draw", "entry"), p.reshape(-1, posterior.draws_per_chain, p[0].size))})
     r_hat, ess = az.rhat(by_chain)["p"].values, az.ess(by_chain)["p"].values
     row = {"r_hat": r_hat.max(), "median r_hat": np.median(r_hat), "r_hat above 1.05": np.mean(r_hat > 1.05)}
     return row | {"ess": ess.min(), "median ess": np.median(ess)}

@@ -98,16 +98,14 @@ def outlook(
     variance = (squares - total.square() / GRADIENTS).div_(GRADIENTS - 1).clamp_(min=0)
     if factors is None:
         factors = Scaling(Preconditioner(sampler.preconditioner), 0).factors(squares / GRADIENTS)
-    per_row, of_prior = (
-        variance * (problem.batch_size / (1 - problem.batch_size / problem.rows)),
-        precisions.to(position),
-    )
+    per_row = variance * (problem.batch_size / (1 - problem.batch_size / problem.rows))
+    of_prior = precisions.to(position)
     slope = _middle(factors * (per_row + of_prior / problem.rows))
     sizes, epoch = sampler.step_sizes(problem), problem.rows / problem.batch_size
     heat = _middle(sampler.heating(1.0) * sizes.kept_mean * problem.rows / sampler.temperature * factors * variance)
     if not sampler.independent_rows:
-        at_least = _middle(factors * (per_row + of_prior.nan_to_num() / problem.rows))
-        heat = heat * left_of_noise(sizes.kept_mean * sampler.mobility * at_least * epoch)
+        least_slope = _middle(factors * (per_row + of_prior.nan_to_num() / problem.rows))
+        heat = heat * left_of_noise(sizes.kept_mean * sampler.mobility * least_slope * epoch)
         heat = heat * left_of_noise(torch.tensor(4 * sampler.lost_momentum * epoch))
     known = slope.isfinite().nonzero()[:, 0]
     if not len(known):
@@ -188,13 +186,14 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, layou
             "after the warm-up. Its draws will stay near the start. Expected ten relaxation times, "
             f"{needed} steps; {sampler.quicker}."
         )
-    heats = {name: float(part.nan_to_num().mean()) for name, part in layout.split(found.heating).items()}
-    surely = {name: _at_least(layout, name) * heat for name, heat in heats.items()}
+    parts = layout.split(found.heating)
+    heats = {name: float(part.nan_to_num().mean()) for name, part in parts.items()}
+    surely = {name: heats[name] * _at_least(part.numel()) for name, part in parts.items()}
     hottest = max(surely, key=lambda name: surely[name])
     if surely[hottest] > HOT:
-        evened = problem.warmup < 1 or sampler.preconditioner != Preconditioner.IDENTITY
+        no_other = problem.warmup < 1 or sampler.preconditioner != Preconditioner.IDENTITY
         others = (
-            "" if evened else ", or preconditioner='warm-up', which shortens the steps of values with noisy gradients"
+            "" if no_other else ", or preconditioner='warm-up', which shortens the steps of values with noisy gradients"
         )
         notice(
             f"mini-batches of {problem.batch_size} rows raise the temperature of {hottest!r} by about "
@@ -203,12 +202,12 @@ def warn_of(found: Outlook, sampler: StochasticGradient, problem: Problem, layou
         )
 
 
-def _at_least(layout: Layout, name: str) -> float:
-    """Return the share of a variable's heat that it has at least, in all but one of a hundred estimates.
+def _at_least(entries: int) -> float:
+    """Return the share of its estimated heat that a variable has at least, in all but one of a hundred estimates.
 
     An entry's variance is estimated from a few gradients, that of many entries together is known better.
     """
-    freedom = (GRADIENTS - 1) * max(1, dict(zip(layout.names, layout.sizes, strict=True))[name])
+    freedom = (GRADIENTS - 1) * max(1, entries)
     return float(freedom / stats.chi2.ppf(0.99, freedom))
 
 

@@ -346,12 +346,8 @@ def test_a_small_variable_that_is_hot_is_named_though_the_mean_is_cool(recwarn):
         warn_of(found, sampler, problem, layout)
     recwarn.clear()
     calm = SGHMC(step_size=0.0002, friction=0.5)
-    warn_of(
-        outlook(calm, problem_of(gradient, 1010, 2, steps=10**9), torch.zeros(2, 1010), torch.ones(1010)),
-        calm,
-        problem_of(gradient, 1010, 2, steps=10**9),
-        layout,
-    )
+    longer = problem_of(gradient, 1010, 2, steps=10**9)
+    warn_of(outlook(calm, longer, torch.zeros(2, 1010), torch.ones(1010)), calm, longer, layout)
     assert not recwarn.list
 
 
