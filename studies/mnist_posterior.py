@@ -8,8 +8,8 @@ mean field: that tells what the width does from what the likelihood does. A netw
 for a sampler of all rows: microcanonical chains from the members of an ensemble, beside the mean field of the same
 model, and Langevin chains of all rows from the prior. The convolutional network has chains like the dense one's.
 Mini-batches heat its first layer, though, so it has others whose steps are evened out by a preconditioner that is
-learned in the warm-up. So have all chains under other priors: one scale for all weights that is twice the
-post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
+learned in the warm-up. So have all chains under other priors: one scale for all weights that is two and four times
+the post's, learned scales of rows and columns (`unit_scales.py`) as they were fitted to the same images, and for the
 convolutional network scales that follow the number of inputs.
 
 `python studies/mnist_posterior.py` writes companion/shelf/files/mnist_posterior.npz. It takes a working day on one core
@@ -45,7 +45,7 @@ SCALE, WIDTHS = 0.1, (800, 800)  # the post's
 CHAINS, DRAWS, BATCH, FRICTION = 3, 50, 500, 0.1
 SMALL = 250  # the batch of the convolutional chains, of which a step costs more
 TIMES, WARMUP = 10, 4  # relaxation times of the draws, and before them
-STEP_SIZES, TWICE = (0.08, 0.04), 0.2
+STEP_SIZES, WIDER = (0.08, 0.04), (0.2, 0.4)
 POSTS, EVENED = Gaussian(SCALE), {"preconditioner": "warm-up", "size": 0.04}
 WIDE = EVENED | {"size": 0.16}  # for priors whose variance is several times the post's, and once for that one
 LEARNED = (
@@ -295,7 +295,8 @@ METHODS = {
     **{f"mean-field, {rows:,} images": partial(run_mean_field, rows=rows) for rows in FEW},
     "convolutional chains, step 0.08": partial(run_chains, size=0.08, network=convolutional_of, batch=SMALL),
     "chains, learned row and column scales": partial(run_chains, prior=learned_prior, **WIDE),
-    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **WIDE) for scale in (SCALE, TWICE)},
+    **{f"chains, scale {scale:g}": partial(run_chains, prior=Gaussian(scale), **WIDE) for scale in (SCALE, *WIDER)},
+    "chains, scale 0.2, half the step": partial(run_chains, prior=Gaussian(0.2), **WIDE | {"size": 0.08}),
     **{
         f"convolutional chains, {name}": partial(run_chains, network=convolutional_of, batch=SMALL, prior=own, **EVENED)
         for name, own in {"evened": POSTS, "fan-in prior": FanIn(1.5)}.items()
