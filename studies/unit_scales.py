@@ -2,9 +2,9 @@
 
 `python studies/unit_scales.py` first takes three candidates of the rate, 3,000 steps each on seed 0, and keeps
 the one with the best log score on validation images. With its settings it fits the product of row and column scales on
-three seeds and the others on one, and writes companion/shelf/files/unit_scales.npz. It may be stopped; see `runs`.
-``--tiny`` takes two candidates and all methods, with a network of 20 units on 500 images, in a minute, to see that it
-runs; it writes no file.
+three seeds, and on one seed the same without the warm-up or from other starts, fewer scales and none. It writes
+companion/shelf/files/unit_scales.npz, and may be stopped; see `runs`. ``--tiny`` takes two candidates and all methods,
+with a network of 20 units on 500 images, in a minute, to see that it runs; it writes no file.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from companion import book, datasets
 from companion.inference import Machine, Schedule, Start, fit
 from companion.models import torch_classifier
 from companion.prediction import predict
-from companion.priors import LearnedScale, UnitScale
+from companion.priors import Gaussian, LearnedScale, UnitScale
 
 COMMON = {"batch_size": 500, "estimator": "local", "family": "empirical-bayes", "prior": UnitScale(1.0)}
 
@@ -32,6 +32,8 @@ METHODS = {
     "columns": {"steps": 6000, "prior": UnitScale(1.0, "outgoing")},
     "one for each matrix": {"steps": 6000, "prior": LearnedScale(1.0, each="parameter")},
     "rows times columns, no warm-up": {"steps": 6000, "warm_up": 0.0},
+    **{f"rows times columns, widths from {width:g}": {"steps": 6000, "start": width} for width in (0.003, 0.03)},
+    "fixed at 0.1": {"steps": 6000, "family": "mean-field", "prior": Gaussian(0.1)},
 }
 ONCE = dict.fromkeys((m for m in METHODS if m != "rows times columns"), 1)
 
@@ -73,12 +75,12 @@ def run(tiny, settings, seed):
     for name, part in (("validation", validation), ("test", test)):
         p = predict(posterior, part.x, draws=DRAWS, seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
-    return row | alive(posterior)
+    return row | alive(posterior, settings.get("prior"))
 
 
-def width_of(moments, name):
+def width_of(moments, name, prior=None):
     """Standard deviation of a parameter's prior, an array as large as the parameter, with its scales at their means."""
-    width = np.ones(moments[name].mean.shape)
+    width = np.full(moments[name].mean.shape, prior.scale if isinstance(prior, Gaussian) else 1.0)
     for suffix, axis in (("_scale", None), ("_in_scale", 1), ("_out_scale", 0)):
         if (own := moments.get(f"{name}{suffix}_log__")) is not None:
             scale = np.exp(own.mean)
@@ -86,14 +88,14 @@ def width_of(moments, name):
     return width
 
 
-def alive(posterior):
+def alive(posterior, prior):
     """Number of hidden units whose incoming weights carry more than 10 nats, of each hidden layer."""
     moments = posterior.moments()
     matrices = [name for name, own in moments.items() if name.endswith("weight") and own.mean.ndim == 2]
     found = {}
     for name in matrices[:-1]:
         mean, sd = moments[name].mean, moments[name].scale
-        width = width_of(moments, name)
+        width = width_of(moments, name, prior)
         nats = (np.log(width / sd) + (mean**2 + sd**2) / (2 * width**2) - 0.5).sum(axis=1)
         found[f"units alive, {name}"] = (nats > LEAST_NATS).sum()
     return found
