@@ -13,6 +13,7 @@ from functools import cache, partial
 import arviz as az
 import numpy as np
 import pymc as pm
+import regression_nuts
 import runs
 import xarray as xr
 from scipy import stats
@@ -116,7 +117,9 @@ MODELS = {
     "ordinal": ordinal,
     "horseshoe": horseshoe,
     "moons": moons,
+    "regression network": lambda: regression_nuts.model_of(datasets.sinusoid()),
 }
+CURVE_AT = np.linspace(-1.5, 1.5, 7)[:, None]
 # The network has no biases: at the origin it says 1/2 with any weights, and at -x what it says at x, turned round.
 GRIDS = {
     "moons": np.stack(np.meshgrid(np.linspace(-2, 2, 8), np.linspace(0.25, 2, 4)), axis=-1).reshape(-1, 2),
@@ -144,6 +147,8 @@ def of_interest(name, posterior, draws, chains):
     if name in GRIDS:
         found = posterior.predict(GRIDS[name], draws)
         found = found[..., 1] if found.ndim == 3 else found
+    elif name == "regression network":
+        found = np.concatenate([regression_nuts.curves(draws, CURVE_AT), draws["noise"].reshape(-1, 1)], axis=1)
     else:
         values = unconstrained(posterior.model, draws)
         found = np.concatenate([a.reshape(len(a), -1) for a in values.values()], axis=1)
