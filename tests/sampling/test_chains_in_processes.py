@@ -18,7 +18,7 @@ import pytest
 import torch
 from running import with_torchrun
 
-from companion.inference import sample
+from companion.inference import Machine, sample
 from companion.sampling import Chains
 from companion.training import Processes
 
@@ -47,7 +47,7 @@ def killed(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def worker(rank, port, model, folder, dies, seen, hosts):
+def worker(rank, port, model, folder, dies, seen, hosts, options):
     address = "127.0.0.1" if hosts is None else hosts.address
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR=address, MASTER_PORT=str(port))
     torch.set_num_threads(1)
@@ -57,8 +57,11 @@ def worker(rank, port, model, folder, dies, seen, hosts):
         Chains.run = killed
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        posterior = short(model, chains=5, checkpoint=folder)
-    seen.put((rank, np.array(posterior.values), posterior.record.settings["chains"], [str(w.message) for w in told]))
+        posterior = short(model, chains=5, checkpoint=folder, **options)
+    record = posterior.record
+    seen.put(
+        (rank, np.array(posterior.values), record.settings["chains"], [str(w.message) for w in told], record.compiled)
+    )
 
 
 class Hosts:
@@ -104,16 +107,16 @@ class Hosts:
             assert libc.setns(place.fileno(), 0) == 0
 
 
-def together(model, folder, *, dies=False, hosts=None):
-    """What each of two processes gives: values, number of chains, warnings."""
+def together(model, folder, *, dies=False, hosts=None, **options):
+    """What each of two processes gives: values, number of chains, warnings, and whether its steps were compiled."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     seen = FORK.Queue()
-    every = [FORK.Process(target=worker, args=(r, port, model, folder, dies, seen, hosts)) for r in range(2)]
+    every = [FORK.Process(target=worker, args=(r, port, model, folder, dies, seen, hosts, options)) for r in range(2)]
     for process in every:
         process.start()
-    found = {rank: rest for rank, *rest in (seen.get(timeout=60) for _ in range(1 if dies else 2))}
+    found = {rank: rest for rank, *rest in (seen.get(timeout=120) for _ in range(1 if dies else 2))}
     for process in every:
         process.join(60)
     assert [p.exitcode for p in every] == [0, -signal.SIGKILL if dies else 0]
@@ -122,7 +125,7 @@ def together(model, folder, *, dies=False, hosts=None):
 
 def test_the_first_process_has_the_draws_of_all(model, tmp_path):
     found = together(model, tmp_path)
-    values, chains, _ = found[0]
+    values, chains, *_ = found[0]
     assert (values.shape, chains) == ((20, 5, 3), 5)
     np.testing.assert_array_equal(values[:, 3:], found[1][0])
     np.testing.assert_array_equal(values[:, :3], short(model, chains=3).values)
@@ -131,8 +134,18 @@ def test_the_first_process_has_the_draws_of_all(model, tmp_path):
     np.testing.assert_array_equal(together(model, tmp_path)[0][0], values)  # from their checkpoints
 
 
+def test_each_process_has_a_library_for_its_own_number_of_chains(model, tmp_path):
+    compiled = Machine("cpu", compile=True, threads=1)
+    found = together(model, tmp_path, machine=compiled)
+    assert [found[rank][3] for rank in range(2)] == [True, True]
+    values = found[0][0]
+    assert values.shape == (20, 5, 3)
+    np.testing.assert_array_equal(values[:, 3:], found[1][0])
+    np.testing.assert_array_equal(values[:, :3], short(model, chains=3, machine=compiled).values)
+
+
 def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(model, tmp_path):
-    [values, chains, told] = together(model, tmp_path, dies=True)[0]
+    [values, chains, told, _] = together(model, tmp_path, dies=True)[0]
     assert (values.shape, chains) == ((20, 3, 3), 3)
     assert any(f"process 1 of 2 (on {socket.gethostname()}) had no draws to give" in message for message in told)
     again = together(model, tmp_path)[0][0]  # with the checkpoint, all of them
@@ -142,7 +155,7 @@ def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(mo
 
 def test_two_hosts_are_as_good_as_two_processes_and_a_lost_one_is_named(model, tmp_path):
     with Hosts() as hosts:
-        [values, _, told] = together(model, tmp_path, dies=True, hosts=hosts)[0]
+        [values, _, told, _] = together(model, tmp_path, dies=True, hosts=hosts)[0]
         assert any("process 1 of 2 (on host-1) had no draws to give" in message for message in told)
         again = together(model, tmp_path, hosts=hosts)[0][0]
     np.testing.assert_array_equal(again[:, :3], values)
