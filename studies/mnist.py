@@ -1,8 +1,8 @@
 """Fit and score every method of the MNIST chapters on several seeds, with the settings that validation chose.
 
-`python studies/mnist.py dense` (or hierarchical, starts, convolutional) takes hours on two cores, and may be stopped;
-see `runs`. It writes companion/shelf/files/mnist_<part>.npz, from which the chapter makes its tables. With ``--release`` it
-also stores the headline fit of seed 0 among the companion's releases.
+`python studies/mnist.py dense` (or hierarchical, starts, rectified, convolutional) takes hours on two cores, and may be
+stopped; see `runs`. It writes companion/shelf/files/mnist_<part>.npz, from which the chapter makes its tables. With
+``--release`` it also stores the headline fit of seed 0 among the companion's releases.
 """
 
 import time

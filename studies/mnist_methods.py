@@ -15,14 +15,14 @@ from companion.inference import Machine, Rates, Start, fit
 from companion.models import torch_classifier
 from companion.networks import convolutional, dense
 from companion.prediction import predict
-from companion.priors import FanIn, Gaussian, LearnedScale, RelevanceDetermination
+from companion.priors import FanIn, Gaussian, LearnedScale, RelevanceDetermination, ScaleMixture
 
 DRAWS = 50
 CPU = Machine("cpu", "bfloat16")
 
 
-def dense_network(seed, hidden=(800, 800)):
-    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, *hidden, 10, activation=torch.nn.Tanh, seed=seed))
+def dense_network(seed, hidden=(800, 800), activation=torch.nn.Tanh):
+    return torch.nn.Sequential(torch.nn.Flatten(), *dense(784, *hidden, 10, activation=activation, seed=seed))
 
 
 def convolutional_network(seed, hidden=256):
@@ -112,6 +112,17 @@ STARTS = {
     for width in FROM_WIDTHS
 }
 
+LONG = LOCAL | {"steps": 10_000}
+RECTIFIED = {  # what sets the fits of Blundell et al. (2015) apart from the post's network: units, prior, steps
+    f"{name}{told}": engine(partial(dense_network, activation=torch.nn.ReLU), prior, **steps)
+    for told, steps in (("", LOCAL), (", 10,000 steps", LONG))
+    for name, prior in {
+        "fixed at 0.1": Gaussian(0.1),
+        "mixture of 1 and 0.0025": ScaleMixture(0.5),
+        "mixture of 0.14 and 0.0025": ScaleMixture(0.5, wide=np.exp(-2)),
+    }.items()
+}
+
 CONVOLUTION = {"batch_size": 250, "steps": 5000, "learning_rate": Rates(0.005, 0.02), "start": Start(scale=0.03)}
 TEMPERED = CONVOLUTION | {"steps": 8000, "learning_rate": 0.003, "temperature": 0.1}
 CONVOLUTIONAL = {
@@ -170,6 +181,7 @@ ONCE = {
         "fixed at 0.5",
     ),
     "starts": tuple(STARTS),
+    "rectified": tuple(RECTIFIED),
     "convolutional": (
         "mean-field, the post's prior",
         "the post's prior and start",
@@ -178,7 +190,13 @@ ONCE = {
     ),
 }
 
-PARTS = {"dense": DENSE, "hierarchical": HIERARCHICAL, "starts": STARTS, "convolutional": CONVOLUTIONAL}
+PARTS = {
+    "dense": DENSE,
+    "hierarchical": HIERARCHICAL,
+    "starts": STARTS,
+    "rectified": RECTIFIED,
+    "convolutional": CONVOLUTIONAL,
+}
 RELEASED = {
     ("dense", "mean-field"): "mnist-dense",
     ("dense", "learned scales"): "mnist-hierarchical",

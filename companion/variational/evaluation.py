@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import torch
 
-from companion.machine import BUDGET_BYTES, Work, generator_for
+from companion.bridge import vectorised
+from companion.machine import BUDGET_BYTES, Work, generator_for, slices
 from companion.variational.estimators import Estimator
 from companion.variational.families import Parameters
 from companion.variational.objective import Objective
@@ -21,6 +22,9 @@ __all__ = ["divergence", "elbo", "log_weights", "rows_at_once", "shares", "stand
 Data = Mapping[str, torch.Tensor]
 
 _MOST = 20_000  # rows
+
+# Bytes that draws which are computed side by side may take together: beyond, a call costs little beside its work.
+_SIDE_BY_SIDE = 16 * 2**20
 
 
 def standard_noise(objective: Objective, seed: int, purpose: str, number: int) -> torch.Tensor:
@@ -135,12 +139,23 @@ def _drawn(objective: Objective, parameters: Parameters, draws: int, seed: int) 
     return [objective.family.draw(parameters, standard_noise(objective, seed, "elbo", i)) for i in range(draws)]
 
 
-def _costs(
-    objective: Objective, parameters: Parameters, estimator: Estimator, flat: Iterable[torch.Tensor]
-) -> np.ndarray:
+def _costs(objective: Objective, parameters: Parameters, estimator: Estimator, flat: list[torch.Tensor]) -> np.ndarray:
     """Estimate the divergence from the prior at each draw, (draws,), in nats."""
     exact = dataclasses.replace(objective, estimator=estimator)
-    return np.array([float(exact.kl(parameters, draw, exact.layout.split(draw))) for draw in flat])
+    return _of_each(lambda draw: exact.kl(parameters, draw, exact.layout.split(draw)), flat)
+
+
+def _of_each(function: Callable[[torch.Tensor], torch.Tensor], flat: list[torch.Tensor]) -> np.ndarray:
+    """Compute a function's value (...) at each draw, (draws, ...), of small draws side by side."""
+    with Work() as counted:
+        found = [function(flat[0])[None]]
+    at_once, rest = _SIDE_BY_SIDE // max(1, counted.computed_bytes), flat[1:]
+    if at_once < 2:
+        found += [function(draw)[None] for draw in rest]
+    else:
+        every = vectorised(function)
+        found += [every(torch.stack(rest[at])) for at in slices(len(rest), at_once)]
+    return torch.cat(found).cpu().double().numpy()
 
 
 def log_weights(
@@ -153,27 +168,30 @@ def log_weights(
     density, family = objective.density, objective.family
     with torch.no_grad():
         flat = [family.draw(parameters, standard_noise(objective, seed, "weights", i)) for i in range(draws)]
-        ratio = [
-            float(
+        ratio = _of_each(
+            lambda f: (
                 density.prior(objective.layout.split(f))
                 - family.log_prob(parameters, f)
                 + objective.uncounted(parameters, f)
-            )
-            for f in flat
-        ]
-        weights: np.ndarray = np.array(ratio) + _log_likelihoods(objective, flat, parts)
+            ),
+            flat,
+        )
+        weights: np.ndarray = ratio + _log_likelihoods(objective, flat, parts)
     return weights
 
 
 def _log_likelihoods(objective: Objective, flat: list[torch.Tensor], parts: Iterable[Data]) -> np.ndarray:
     """Sum the log likelihood of each draw over all rows, (draws,)."""
-    total = np.zeros(len(flat))
+    total, density = np.zeros(len(flat)), objective.density
     for number, data in enumerate(parts):
         counts = shares(objective, data, number)
-        for i, draw in enumerate(flat):
-            with objective.autocast():
-                found = objective.density.likelihoods(objective.layout.split(draw), data)
-            total[i] += sum(float(logp) * counts[name] for name, logp in found.items())
+
+        def of_part(draw: torch.Tensor, data: Data = data) -> torch.Tensor:
+            found = density.likelihoods(objective.layout.split(draw), data)
+            return torch.stack([torch.as_tensor(found[name]) for name in counts])  # noqa: B023
+
+        with objective.autocast():
+            total += _of_each(of_part, flat) @ np.array(list(counts.values()))
     return total
 
 

@@ -473,11 +473,15 @@ FINDINGS = [
     Finding(
         HIERARCHICAL,
         "mnist-search",
-        "Learned scales reach a slightly better bound than the five fixed ones that were tried, and a worse accuracy "
-        "on validation images: {} %, where the best fixed scale has {} %.",
-        (rf"^learned scales +1 +{PERCENT}", rf"^fixed at 0\.2 +1 +{PERCENT}"),
-        'learned["validation accuracy"] < fixed["validation accuracy"].max()',
-        lambda learned, fixed: learned < fixed,
+        "One fixed scale of 0.07 has a tighter bound than six learned ones, {} nats an image after {}, on each of three "
+        "seeds; another, 0.2, reads more validation images, {} % after {} %.",
+        (
+            r"^-ELBO: fixed at 0\.07 ([\d.]+) nats an image, learned ([\d.]+);",
+            rf"^fixed at 0\.2 +1 +{PERCENT}",
+            rf"^learned scales +1 +{PERCENT}",
+        ),
+        'by_bound == "fixed at 0.07" and by_accuracy == "fixed at 0.2"',
+        lambda best, learned, wide, narrow: best < learned and narrow < wide,
     ),
     Finding(
         CONVOLUTIONAL,
