@@ -183,6 +183,8 @@ def log_weights(
 def _log_likelihoods(objective: Objective, flat: list[torch.Tensor], parts: Iterable[Data]) -> np.ndarray:
     """Sum the log likelihood of each draw over all rows, (draws,)."""
     total, density = np.zeros(len(flat)), objective.density
+    if not density.observed:
+        return total
     for number, data in enumerate(parts):
         counts = shares(objective, data, number)
 
