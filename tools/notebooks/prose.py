@@ -105,6 +105,10 @@ KNOWN: dict[str, dict[str, str]] = {
             ("0.321", "0.292", "0.200", "93.2 %", "89.5 %"), "the table of nado2021baselines, baselines/mnist"
         ),
         **dict.fromkeys(("6,000", "250"), "steps and batch of the clothes in studies/league.py"),
+        **dict.fromkeys(("1,200", "120,000"), "the README of JavierAntoran/Bayesian-Neural-Networks, 49a02f1"),
+        **dict.fromkeys(("60,000", "22.2", "24.1"), "blier2018description, tables 1 and 2; all training images"),
+        "600": "blundell2015weight, passes over the images",
+        "2.27 %": "lee2018deep, table 1: 97.73 % for tanh with 10,000 images",
         "70,000": "60,000 training and 10,000 test images",
         "61,706": "numbers of companion.networks.lenet5()",
         "20,535": "784 * 25 + 25 + 25 * 25 + 25 + 25 * 10 + 10",
