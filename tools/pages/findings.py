@@ -473,8 +473,8 @@ FINDINGS = [
     Finding(
         HIERARCHICAL,
         "mnist-search",
-        "One fixed scale of 0.07 has a tighter bound than six learned ones, {} nats per image after {}, on each of three "
-        "seeds; another, 0.2, reads more validation images, {} % after {} %.",
+        "One fixed scale of 0.07 has a tighter bound than six learned ones, {} nats per image after {}, on each of "
+        "three seeds; another, 0.2, reads more validation images, {} % after {} %.",
         (
             r"^-ELBO: fixed at 0\.07 ([\d.]+) nats an image, learned ([\d.]+);",
             rf"^fixed at 0\.2 +1 +{PERCENT}",
