@@ -105,8 +105,11 @@ KNOWN: dict[str, dict[str, str]] = {
             ("0.321", "0.292", "0.200", "93.2 %", "89.5 %"), "the table of nado2021baselines, baselines/mnist"
         ),
         **dict.fromkeys(("6,000", "250"), "steps and batch of the clothes in studies/league.py"),
-        **dict.fromkeys(("1,200", "120,000"), "the README of JavierAntoran/Bayesian-Neural-Networks, 49a02f1"),
-        **dict.fromkeys(("60,000", "22.2", "24.1"), "blier2018description, tables 1 and 2; all training images"),
+        "1,200": "units in the README of JavierAntoran/Bayesian-Neural-Networks, 49a02f1",
+        "160": "passes in its notebook BayesByBackprop_MNIST_gaussian, whose last line prints Jtr_KL = 3.016586",
+        **dict.fromkeys(("60,000", "22.2", "24.1", "95.5 %"), "blier2018description; all training images"),
+        **dict.fromkeys(("30,000", "256"), "nado2021baselines, baselines/mnist, flags"),
+        "2.8 %": "perezortiz2021tighter, table 1",
         "600": "blundell2015weight, passes over the images",
         "2.27 %": "lee2018deep, table 1: 97.73 % for tanh with 10,000 images",
         "70,000": "60,000 training and 10,000 test images",
