@@ -181,7 +181,7 @@ ONCE = {
         "fixed at 0.5",
     ),
     "starts": tuple(STARTS),
-    "rectified": tuple(RECTIFIED),
+    "rectified": tuple(name for name in RECTIFIED if name != "fixed at 0.1"),
     "convolutional": (
         "mean-field, the post's prior",
         "the post's prior and start",
