@@ -9,6 +9,7 @@ with a network of 20 units on 500 images, in a minute, to see that it runs; it w
 
 import numpy as np
 import runs
+import torch
 from judging import first, scores
 from mnist_methods import CPU, DRAWS, dense_network
 
@@ -18,7 +19,13 @@ from companion.models import torch_classifier
 from companion.prediction import predict
 from companion.priors import Gaussian, LearnedScale, UnitScale
 
-COMMON = {"batch_size": 500, "estimator": "local", "family": "empirical-bayes", "prior": UnitScale(1.0)}
+COMMON = {
+    "batch_size": 500,
+    "estimator": "local",
+    "family": "empirical-bayes",
+    "prior": UnitScale(1.0),
+    "activation": torch.nn.Tanh,
+}
 
 CANDIDATES = {
     f"rate {rate:g}, warm-up {share:g}": {"learning_rate": rate, "warm_up": share, "start": 0.01}
@@ -34,6 +41,7 @@ METHODS = {
     "rows times columns, no warm-up": {"steps": 6000, "warm_up": 0.0},
     **{f"rows times columns, widths from {width:g}": {"steps": 6000, "start": width} for width in (0.003, 0.03)},
     "fixed at 0.1": {"steps": 6000, "family": "mean-field", "prior": Gaussian(0.1)},
+    "rows times columns, rectified": {"steps": 6000, "activation": torch.nn.ReLU},
 }
 ONCE = dict.fromkeys((m for m in METHODS if m != "rows times columns"), 1)
 
@@ -50,7 +58,8 @@ def mnist(tiny):
 def fitted(tiny, settings, seed):
     """Fit once, with the settings of a candidate and what differs from them."""
     given = COMMON | {"steps": 3000} | settings
-    model = torch_classifier(mnist(tiny)[0], dense_network(seed, (20, 20) if tiny else (800, 800)), given["prior"])
+    network = dense_network(seed, (20, 20) if tiny else (800, 800), given["activation"])
+    model = torch_classifier(mnist(tiny)[0], network, given["prior"])
     return fit(
         model,
         30 if tiny else given["steps"],
