@@ -1,7 +1,7 @@
 """README's first example from call to posterior, in a fresh process: on a quiet machine, and beside a busy process.
 
-The busy process multiplies matrices on every core. Both kinds of run take turns. So they do for an earlier example of
-README, whose network has two hidden layers of 20 units and learned scales: twelve times as many weights.
+The busy process multiplies matrices on every core. Beside the example stands an earlier one of README, whose network
+has two hidden layers of 20 units and learned scales: twelve times as many weights. All four kinds of run take turns.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def busy() -> Iterator[None]:
             process.wait()
 
 
-@pytest.mark.parametrize("repeat", range(REPEATS))
-@pytest.mark.parametrize("beside", ["quiet", "busy"])
 @pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("beside", ["quiet", "busy"])
+@pytest.mark.parametrize("repeat", range(REPEATS))
 def test_example(repeat: int, name: str, beside: str, tiny: bool, report: Report) -> None:
     if tiny and repeat:
         pytest.skip("one repetition is enough for a tiny run")
@@ -128,7 +128,7 @@ def test_ratios(name: str, report: Report) -> None:
     report.targets += [
         Target(f"{name}: seconds from the call to the posterior", float(np.median(fits[0])), most=SECONDS,
                low=fits[0].min(), high=fits[0].max()),
-        Target("  times as long beside a process on each core", float(np.median(fits[1]) / np.median(fits[0])),
+        Target(f"{name}: times as long beside a process on each core", float(np.median(fits[1]) / np.median(fits[0])),
                most=TIMES, low=fits[1].min() / fits[0].max(), high=fits[1].max() / fits[0].min()),
-        Target("  seconds of the imports and the model before it", float(np.median(quiet["imports_s"]))),
+        Target(f"{name}: seconds of the imports and the model before it", float(np.median(quiet["imports_s"]))),
     ]  # fmt: skip

@@ -121,9 +121,7 @@ MODELS = {
 }
 CURVE_AT = np.linspace(-1.5, 1.5, 7)[:, None]
 # The network has no biases: at the origin it says 1/2 with any weights, and at -x what it says at x, turned round.
-GRIDS = {
-    "moons": np.stack(np.meshgrid(np.linspace(-2, 2, 8), np.linspace(0.25, 2, 4)), axis=-1).reshape(-1, 2),
-}
+GRID = np.stack(np.meshgrid(np.linspace(-2, 2, 8), np.linspace(0.25, 2, 4)), axis=-1).reshape(-1, 2)
 METHODS = [f"{model}; {sampler}" for model in ("calibration", *MODELS) for sampler in SAMPLERS]
 
 
@@ -142,16 +140,22 @@ def moments(values):
     return np.stack([mean, error(values)]), np.stack([scale, scale_se])
 
 
+def of_moons(posterior, draws):
+    found = posterior.predict(GRID, draws)
+    return found[..., 1] if found.ndim == 3 else found
+
+
+def of_regression(_, draws):
+    return np.concatenate([regression_nuts.curves(draws, CURVE_AT), draws["noise"].reshape(-1, 1)], axis=1)
+
+
+def of_values(posterior, draws):
+    return np.concatenate([a.reshape(len(a), -1) for a in unconstrained(posterior.model, draws).values()], axis=1)
+
+
 def of_interest(name, posterior, draws, chains):
     """What is compared, (chains, draws, entries): predictions of a network, and unconstrained values otherwise."""
-    if name in GRIDS:
-        found = posterior.predict(GRIDS[name], draws)
-        found = found[..., 1] if found.ndim == 3 else found
-    elif name == "regression network":
-        found = np.concatenate([regression_nuts.curves(draws, CURVE_AT), draws["noise"].reshape(-1, 1)], axis=1)
-    else:
-        values = unconstrained(posterior.model, draws)
-        found = np.concatenate([a.reshape(len(a), -1) for a in values.values()], axis=1)
+    found = {"moons": of_moons, "regression network": of_regression}.get(name, of_values)(posterior, draws)
     return np.asarray(found, dtype=float).reshape(chains, -1, found.shape[-1])
 
 
@@ -162,14 +166,15 @@ def model_of(name):
 
 @cache
 def reference(tiny, name, seed):
-    """Moments as NUTS finds them; those of the funnel's logarithm of a variance are known."""
+    """Moments as NUTS finds them, and its largest R-hat; those of the funnel's logarithm of a variance are known."""
     if name == "funnel":
-        return np.array([[0.0], [0.0]]), np.array([[3.0], [0.0]])
+        return (np.array([[0.0], [0.0]]), np.array([[3.0], [0.0]])), np.nan
     own = TINY_NUTS if tiny else NUTS
     with model_of(name):
         found = pm.sample(**own, cores=1, random_seed=seed, progressbar=False, compute_convergence_checks=False)
     posterior = SampledPosterior(found, model_of(name))
-    return moments(of_interest(name, posterior, posterior.draws, own["chains"]))
+    values = of_interest(name, posterior, posterior.draws, own["chains"])
+    return moments(values), float(az.rhat(dataset(values))["x"].max())
 
 
 def sampled(tiny, model, sampler, seed):
@@ -183,9 +188,9 @@ def compared(tiny, name, sampler, seed):
     ours = of_interest(name, posterior, {n: every[n] for n in posterior.variables}, len(posterior.chains))
     ours = ours[..., :1] if name == "funnel" else ours
     data, health = dataset(ours), posterior.health()
+    theirs, r_hat = reference(tiny, name, seed)
     gaps = [
-        float(np.abs((a[0] - b[0]) / np.hypot(a[1], b[1])).max())
-        for a, b in zip(moments(ours), reference(tiny, name, seed), strict=True)
+        float(np.abs((a[0] - b[0]) / np.hypot(a[1], b[1])).max()) for a, b in zip(moments(ours), theirs, strict=True)
     ]
     return {
         "r_hat": float(az.rhat(data)["x"].max()),
@@ -197,7 +202,7 @@ def compared(tiny, name, sampler, seed):
         "mean, standard errors": gaps[0],
         "scale, standard errors": gaps[1],
         "entries": float(ours.shape[-1]),
-    }
+    } | ({} if np.isnan(r_hat) else {"r_hat of NUTS": r_hat})
 
 
 def calibration(tiny, sampler, seed):

@@ -84,7 +84,7 @@ def run(tiny, settings, seed):
     for name, part in (("validation", validation), ("test", test)):
         p = predict(posterior, part.x, draws=DRAWS, seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, part.y).items()}
-    return row | alive(posterior, settings.get("prior"))
+    return row | alive(posterior, (COMMON | settings)["prior"])
 
 
 def width_of(moments, name, prior=None):

@@ -115,7 +115,7 @@ def fastest(build: Callable[[Tools], F], example: Sequence[torch.Tensor]) -> F:
     raise AssertionError("either way returns or raises")
 
 
-def vectorised(function: Function, in_dims: Dims = 0, *, randomness: str = "error") -> Function:
+def vectorised(function: Function, in_dims: Dims = 0, *, randomness: str = "error", quiet: bool = False) -> Function:
     """Vectorise a function by `torch.vmap` or, where it has no rule for something in it, in a loop.
 
     Parameters
@@ -127,6 +127,8 @@ def vectorised(function: Function, in_dims: Dims = 0, *, randomness: str = "erro
         for all; one number may stand for all arguments.
     randomness
         Setting of that name of `torch.vmap`.
+    quiet
+        Whether no warning comes out of it: where `torch.vmap` is slow or can't, or the function gives one.
 
     Returns
     -------
@@ -150,12 +152,18 @@ def vectorised(function: Function, in_dims: Dims = 0, *, randomness: str = "erro
             _raise_ours(error)
             out = loop(*arguments)  # whatever is wrong beside the vectorising is raised here
             chosen.append(loop)
-            _notice("Computed in a loop, one draw at a time, which takes longer", error)
+            if not quiet:
+                _notice("Computed in a loop, one draw at a time, which takes longer", error)
         else:
             chosen.append(batched)
         return out
 
-    return call
+    def in_silence(*arguments: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return call(*arguments)
+
+    return in_silence if quiet else call
 
 
 def looped(function: Function, in_dims: Dims = 0) -> Function:

@@ -23,8 +23,9 @@ Data = Mapping[str, torch.Tensor]
 
 _MOST = 20_000  # rows
 
-# Bytes that draws which are computed side by side may take together: beyond, a call costs little beside its work.
-_SIDE_BY_SIDE = 16 * 2**20
+# Numbers that draws which are computed side by side may bring together: their values, as often as a density copies
+# them, and the data. With fewer draws than a few at once, a call costs little beside its work.
+_NUMBERS, _COPIES, _FEW = 2**21, 8, 4
 
 
 def standard_noise(objective: Objective, seed: int, purpose: str, number: int) -> torch.Tensor:
@@ -142,20 +143,26 @@ def _drawn(objective: Objective, parameters: Parameters, draws: int, seed: int) 
 def _costs(objective: Objective, parameters: Parameters, estimator: Estimator, flat: list[torch.Tensor]) -> np.ndarray:
     """Estimate the divergence from the prior at each draw, (draws,), in nats."""
     exact = dataclasses.replace(objective, estimator=estimator)
-    return _of_each(lambda draw: exact.kl(parameters, draw, exact.layout.split(draw)), flat)
+    kl = _at_each(lambda draw, _: torch.as_tensor(exact.kl(parameters, draw, exact.layout.split(draw))).reshape(()))
+    return kl(flat, {})
 
 
-def _of_each(function: Callable[[torch.Tensor], torch.Tensor], flat: list[torch.Tensor]) -> np.ndarray:
-    """Compute a function's value (...) at each draw, (draws, ...), of small draws side by side."""
-    with Work() as counted:
-        found = [function(flat[0])[None]]
-    at_once, rest = _SIDE_BY_SIDE // max(1, counted.computed_bytes), flat[1:]
-    if at_once < 2:
-        found += [function(draw)[None] for draw in rest]
-    else:
-        every = vectorised(function)
-        found += [every(torch.stack(rest[at])) for at in slices(len(rest), at_once)]
-    return torch.cat(found).cpu().double().numpy()
+def _at_each(
+    function: Callable[[torch.Tensor, Data], torch.Tensor],
+) -> Callable[[list[torch.Tensor], Data], np.ndarray]:
+    """Make a function of a draw and data one of many draws, (draws, ...), which are taken side by side where small."""
+    batched = vectorised(function, (0, None), quiet=True)
+
+    def every(draws: list[torch.Tensor], data: Data) -> np.ndarray:
+        numbers = _COPIES * draws[0].numel() + sum(t.numel() for t in data.values())
+        at_once = _NUMBERS // max(1, numbers)
+        if len(draws) == 1 or at_once < _FEW:
+            found = [function(draw, data)[None] for draw in draws]
+        else:
+            found = [batched(torch.stack(draws[at]), data) for at in slices(len(draws), at_once)]
+        return torch.cat(found).cpu().double().numpy()
+
+    return every
 
 
 def log_weights(
@@ -168,32 +175,31 @@ def log_weights(
     density, family = objective.density, objective.family
     with torch.no_grad():
         flat = [family.draw(parameters, standard_noise(objective, seed, "weights", i)) for i in range(draws)]
-        ratio = _of_each(
-            lambda f: (
-                density.prior(objective.layout.split(f))
-                - family.log_prob(parameters, f)
-                + objective.uncounted(parameters, f)
-            ),
-            flat,
-        )
+        ratio = _at_each(
+            lambda draw, _: torch.as_tensor(
+                density.prior(objective.layout.split(draw))
+                - family.log_prob(parameters, draw)
+                + objective.uncounted(parameters, draw)
+            ).reshape(())
+        )(flat, {})
         weights: np.ndarray = ratio + _log_likelihoods(objective, flat, parts)
     return weights
 
 
 def _log_likelihoods(objective: Objective, flat: list[torch.Tensor], parts: Iterable[Data]) -> np.ndarray:
     """Sum the log likelihood of each draw over all rows, (draws,)."""
-    total, density = np.zeros(len(flat)), objective.density
-    if not density.observed:
-        return total
+    total = np.zeros(len(flat))
+
+    def likelihoods(draw: torch.Tensor, data: Data) -> torch.Tensor:
+        found = objective.density.likelihoods(objective.layout.split(draw), data)
+        return torch.stack([torch.as_tensor(logp) for logp in found.values()])
+
+    every = _at_each(likelihoods)
     for number, data in enumerate(parts):
-        counts = shares(objective, data, number)
-
-        def of_part(draw: torch.Tensor, data: Data = data) -> torch.Tensor:
-            found = density.likelihoods(objective.layout.split(draw), data)
-            return torch.stack([torch.as_tensor(found[name]) for name in counts])  # noqa: B023
-
-        with objective.autocast():
-            total += _of_each(of_part, flat) @ np.array(list(counts.values()))
+        counts = np.array(list(shares(objective, data, number).values()))
+        if counts.any():
+            with objective.autocast():
+                total += every(flat, data)[:, counts > 0] @ counts[counts > 0]
     return total
 
 

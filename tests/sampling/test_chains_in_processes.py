@@ -116,7 +116,7 @@ def together(model, folder, *, dies=False, hosts=None, **options):
     every = [FORK.Process(target=worker, args=(r, port, model, folder, dies, seen, hosts, options)) for r in range(2)]
     for process in every:
         process.start()
-    found = {rank: rest for rank, *rest in (seen.get(timeout=120) for _ in range(1 if dies else 2))}
+    found = {rank: rest for rank, *rest in (seen.get(timeout=120 if options else 60) for _ in range(1 if dies else 2))}
     for process in every:
         process.join(60)
     assert [p.exitcode for p in every] == [0, -signal.SIGKILL if dies else 0]
@@ -134,7 +134,7 @@ def test_the_first_process_has_the_draws_of_all(model, tmp_path):
     np.testing.assert_array_equal(together(model, tmp_path)[0][0], values)  # from their checkpoints
 
 
-def test_each_process_has_a_library_for_its_own_number_of_chains(model, tmp_path):
+def test_compiled_chains_of_two_processes_are_those_of_each_alone(model, tmp_path):
     compiled = Machine("cpu", compile=True, threads=1)
     found = together(model, tmp_path, machine=compiled)
     assert [found[rank][3] for rank in range(2)] == [True, True]

@@ -473,8 +473,8 @@ FINDINGS = [
     Finding(
         HIERARCHICAL,
         "mnist-search",
-        "One fixed scale of 0.07 has a tighter bound than six learned ones, {} nats per image after {}, on each of "
-        "three seeds; another, 0.2, reads more validation images, {} % after {} %.",
+        "One fixed scale of 0.07 has a tighter bound than six learned ones, {} nats per image against {}, on each of "
+        "three seeds; another, 0.2, reads more validation images, {} % against {} %.",
         (
             r"^-ELBO: fixed at 0\.07 ([\d.]+) nats an image, learned ([\d.]+);",
             rf"^fixed at 0\.2 +1 +{PERCENT}",
@@ -504,7 +504,7 @@ FINDINGS = [
         STRANGE,
         "mnist-regular",
         "On clothes, which no network has seen, posteriors are ahead: the worst of {} Bayesian runs notices them with "
-        "an AUROC of {}, the best of {} plain networks and ensembles of the same total cost with {}.",
+        "an AUROC of {}, the best of {} plain networks and ensembles with as many steps in all with {}.",
         (r"^Fashion-MNIST: the worst of (\d+) Bayesian runs ([\d.]+), the best of (\d+) others ([\d.]+)",),
         "worst > best",
         lambda runs, worst, others, best: worst > best,
