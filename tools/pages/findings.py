@@ -526,7 +526,7 @@ FINDINGS = [
         LEAGUE,
         "mnist-league",
         "On digits, at equal steps, a tempered fit has a better log score than a plain network with a tuned decay: by "
-        "{} nats with the first seed, {} standard errors.",
+        "{} nats with the first seed, {} standard errors. With a tuned rate, too, the plain network halves that lead.",
         (rf"^tempered, seed by seed: a log score better by {NUMBER}.*, in standard errors {NUMBER}",),
         'by_pairs.loc["tempered", ["in errors", "scaled, in errors"]].max(axis=None) < -5',
         lambda better, errors: better > 0.003 and errors > 3,
