@@ -414,6 +414,20 @@ FINDINGS = [
         lambda tempered, mean_field, bound: tempered > 98 > 97 > mean_field and bound > 2.303,
     ),
     Finding(
+        PRUNING,
+        "mnist-rectified",
+        "With rectified units in the place of tanh, and nothing else changed, the dense mean field reads {} % of the "
+        "test images where it had {} %, at a bound of {} nats per image where it had {}.",
+        (
+            rf"^rectified N\(0, 0\.1²\) +2,500 +{PERCENT}",
+            rf"^tanh +N\(0, 0\.1²\) +2,500 +{PERCENT}",
+            r"^rectified N\(0, 0\.1²\) +2,500 .* ([\d.]+) *$",
+            r"^tanh +N\(0, 0\.1²\) +2,500 .* ([\d.]+) *$",
+        ),
+        '(relu["test accuracy"] > tanh["test accuracy"] + 0.015).all()',
+        lambda rectified, tanh, tighter, looser: rectified > tanh + 1.5 and tighter < 0.7 * looser,
+    ),
+    Finding(
         POSTERIOR,
         "mnist-answer",
         "Most of what the mean field loses to the tempered fit is the fault of the approximation, and the rest the "
@@ -508,6 +522,19 @@ FINDINGS = [
         (r"^Fashion-MNIST: the worst of (\d+) Bayesian runs ([\d.]+), the best of (\d+) others ([\d.]+)",),
         "worst > best",
         lambda runs, worst, others, best: worst > best,
+    ),
+    Finding(
+        LEAGUE,
+        "mnist-widths",
+        "At full weight the bound of two layers of tanh is {} times as loose with 800 units as with 25, that of "
+        "rectified units {} times; with 800 these read {} points more of the test images.",
+        (
+            r"^two layers: .* it is ([\d.]+) times as loose",
+            r"^two layers, rectified: .* it is ([\d.]+) times as loose",
+            r"^rectified units over tanh.*800: \+([\d.]+)",
+        ),
+        'np.ptp(of_rectified["test accuracy"].loc[50:]) < 0.006 and ahead.loc[800] > 1.5',
+        lambda tanh, rectified, more: tanh > rectified + 0.5 and more > 1.5,
     ),
     Finding(
         LEAGUE,
