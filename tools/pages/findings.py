@@ -380,8 +380,8 @@ FINDINGS = [
     Finding(
         DENSE,
         "mnist-post-again",
-        "Fitted as the post did, its dense network reads {1} % of the test images, where the post has {0} %. With the "
-        "log prior in closed form, which changes no expectation, the same fit reads {2} %.",
+        "The post's dense network read {} % of the test images. Fitted as the post did, it reads {} % here, and with the "
+        "log prior in closed form, which changes no expectation, {} %.",
         (rf"^accuracy, vote of 100 labels +{PERCENT} +{PERCENT}", rf"^accuracy, vote of 100 labels +{PERCENT} *$"),
         'closed["test accuracy"] > at_draw["test accuracy"] + 0.025',
         lambda post, at_draw, closed: abs(at_draw - post) < 2 < closed - at_draw,
@@ -389,8 +389,8 @@ FINDINGS = [
     Finding(
         CONVOLUTIONAL,
         "mnist-conv-again",
-        "Fitted as the post did, its best network, the convolutional one, reads {1} % of the test images, where the "
-        "post has {0} %.",
+        "The post's best network, the convolutional one, read {} % of the test images. Fitted as the post did, it reads "
+        "{} % here.",
         (rf"^accuracy, vote of 100 labels +{PERCENT} +about", rf"^accuracy, vote of 100 labels +{PERCENT} +[\d.]+%"),
         'abs(of_fixed["vote of sampled labels"] - 0.9803) <',
         lambda post, again: abs(again - post) < 0.3,
