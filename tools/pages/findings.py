@@ -380,8 +380,8 @@ FINDINGS = [
     Finding(
         DENSE,
         "mnist-post-again",
-        "The post's dense network read {} % of the test images. Fitted as the post did, it reads {} % here, and with the "
-        "log prior in closed form, which changes no expectation, {} %.",
+        "The post's dense network read {} % of the test images. Fitted as the post did, it reads {} % here, and with "
+        "the log prior in closed form, which changes no expectation, {} %.",
         (rf"^accuracy, vote of 100 labels +{PERCENT} +{PERCENT}", rf"^accuracy, vote of 100 labels +{PERCENT} *$"),
         'closed["test accuracy"] > at_draw["test accuracy"] + 0.025',
         lambda post, at_draw, closed: abs(at_draw - post) < 2 < closed - at_draw,
@@ -389,8 +389,8 @@ FINDINGS = [
     Finding(
         CONVOLUTIONAL,
         "mnist-conv-again",
-        "The post's best network, the convolutional one, read {} % of the test images. Fitted as the post did, it reads "
-        "{} % here.",
+        "The post's best network, the convolutional one, read {} % of the test images. Fitted as the post did, it "
+        "reads {} % here.",
         (rf"^accuracy, vote of 100 labels +{PERCENT} +about", rf"^accuracy, vote of 100 labels +{PERCENT} +[\d.]+%"),
         'abs(of_fixed["vote of sampled labels"] - 0.9803) <',
         lambda post, again: abs(again - post) < 0.3,
@@ -553,7 +553,8 @@ FINDINGS = [
         LEAGUE,
         "mnist-league",
         "On digits, at equal steps, a tempered fit has a better log score than a plain network with a tuned decay: by "
-        "{} nats with the first seed, {} standard errors. With the largest of three rates the plain network halves that lead.",
+        "{} nats with the first seed, {} standard errors. With the largest of three rates the plain network "
+        "halves that lead.",
         (rf"^tempered, seed by seed: a log score better by {NUMBER}.*, in standard errors {NUMBER}",),
         'by_pairs.loc["tempered", ["in errors", "scaled, in errors"]].max(axis=None) < -5',
         lambda better, errors: better > 0.003 and errors > 3,
