@@ -61,11 +61,12 @@ def of_the_post(model, seed):
 # A step of local reparameterisation takes longer, so that it has half the steps.
 COMMON = {"batch_size": 500, "steps": 5000, "learning_rate": 0.003, "start": Start(scale=0.01)}
 LOCAL = COMMON | {"steps": 2500, "estimator": "local", "learning_rate": 0.005}
+LONG = LOCAL | {"steps": 10_000}
 EACH = {"each": "parameter"}
 
 DENSE = {
     "mean-field": engine(dense_network, Gaussian(0.1), **LOCAL),
-    "mean-field, 10,000 steps": engine(dense_network, Gaussian(0.1), **LOCAL | {"steps": 10_000}),
+    "mean-field, 10,000 steps": engine(dense_network, Gaussian(0.1), **LONG),
     "one draw for all rows": engine(dense_network, Gaussian(0.1), **COMMON),
     "the post's start": engine(dense_network, Gaussian(0.1), **COMMON | {"start": of_the_post}),
     "start at the mode": engine(
@@ -117,7 +118,6 @@ STARTS = {
     for width in (0.003, 0.01, 0.03)
 }
 
-LONG = LOCAL | {"steps": 10_000}
 RECTIFIED = {  # what sets the fits of Blundell et al. (2015) apart from the post's network: units, prior, steps
     f"{name}{told}": engine(partial(dense_network, activation=torch.nn.ReLU), prior, **steps)
     for told, steps in (("", LOCAL), (", 10,000 steps", LONG))

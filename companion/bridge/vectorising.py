@@ -138,7 +138,7 @@ def vectorised(function: Function, in_dims: Dims = 0, *, randomness: str = "erro
     Warns
     -----
     CompanionWarning
-        If it loops, once for each module, with the reason and the line of the module.
+        If it loops and isn't `quiet`, once for each module, with the reason and the line of the module.
     """
     batched, loop = torch.vmap(function, in_dims, randomness=randomness), looped(function, in_dims)
     chosen: list[Function] = []
