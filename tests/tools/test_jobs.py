@@ -37,6 +37,19 @@ def test_changed_pages_are_listed_once_with_their_kind():
     assert "every page" in changed.changed({"_config.yml": "M"})[0]
 
 
+def test_a_page_whose_stored_results_changed_may_be_outdated():
+    result = {"companion/shelf/files/mnist_posterior.npz": "M"}
+    (told,) = [line for line in changed.changed(result) if "mnist/posterior.html" in line]
+    assert "perhaps outdated" in told
+    assert "`mnist_posterior`" in told
+    assert "NB=book/mnist/posterior.ipynb" in told
+    both = changed.changed(result | {"book/mnist/posterior.ipynb": "M"})
+    assert "- changed: `mnist/posterior.html`" in both
+    by_part = changed.outdated("mnist/league", {"companion/shelf/files/mnist_convolutional.npz": "M"})
+    assert by_part == ["mnist_convolutional"]  # named there by an f-string
+    assert changed.outdated("mnist/league", {"companion/shelf/files/band.npz": "M"}) == []
+
+
 def test_changed_refuses_a_commit_that_is_not_there(capsys):
     assert changed.main(["no-such-commit"]) == 1
     assert "no-such-commit" in capsys.readouterr().err

@@ -1,16 +1,21 @@
 """List the pages of the book that differ from another commit, for the summary of a run: `make changed`.
 
 The list is in Markdown, and new pages are marked. A page counts as changed when its file or its text twin did; changes
-to the settings or to the look touch every page, and the list says so.
+to the settings or to the look touch every page, and the list says so. So does a stored result for a page that reads it:
+unless the page changed, too, its outputs may be those of the earlier one.
 """
 
+import re
 import subprocess
 import sys
 
 from tools import ROOT
-from tools.contents import first, pages
+from tools.contents import first, notebook_of, pages
+from tools.notebooks import pair
 
 EVERYWHERE = ("_config.yml", "_toc.yml", "book/_ext/", "book/_static/", "book/references.bib", "constraints.txt")
+RESULTS = "companion/shelf/files/"
+READ = re.compile(r"""load_result\(f?["']([^"']+)""")
 NONE = "0" * 40  # what GitHub names as the commit before a branch's first one
 
 
@@ -21,10 +26,25 @@ def changed(files: dict[str, str]) -> list[str]:
         letters = {files.get(f"book/{page}{ending}") for ending in (".ipynb", ".myst.md", ".md")} - {None}
         if letters:
             lines.append(f"- {'new' if letters == {'A'} else 'changed'}: `{page}.html`")
+        elif results := outdated(page, files):
+            told = ", ".join(f"`{name}`" for name in results)
+            lines.append(f"- perhaps outdated: `{page}.html`, which reads {told}: make execute NB=book/{page}.ipynb")
     shared = [name for name in files if name.startswith(EVERYWHERE)]
     if shared:
         lines.append(f"- every page may look different, because of {', '.join(f'`{name}`' for name in shared)}")
     return lines or ["- none"]
+
+
+def outdated(page: str, files: dict[str, str]) -> list[str]:
+    """Name the stored results among changed files that a page reads, in an f-string whatever may stand there."""
+    text = pair(notebook_of(page))
+    if not text.is_file():
+        return []
+    patterns = [
+        re.sub(r"\\{.*?\\}", r"\\w+", re.escape(name)) for name in READ.findall(text.read_text(encoding="utf-8"))
+    ]
+    results = [name.removeprefix(RESULTS).removesuffix(".npz") for name in files if name.startswith(RESULTS)]
+    return [name for name in results if any(re.fullmatch(pattern, name) for pattern in patterns)]
 
 
 def main(arguments: list[str]) -> int:
