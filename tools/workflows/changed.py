@@ -11,7 +11,6 @@ import sys
 
 from tools import ROOT
 from tools.contents import first, notebook_of, pages
-from tools.notebooks import pair
 
 EVERYWHERE = ("_config.yml", "_toc.yml", "book/_ext/", "book/_static/", "book/references.bib", "constraints.txt")
 RESULTS = "companion/shelf/files/"
@@ -37,7 +36,7 @@ def changed(files: dict[str, str]) -> list[str]:
 
 def outdated(page: str, files: dict[str, str]) -> list[str]:
     """Name the stored results among changed files that a page reads, in an f-string whatever may stand there."""
-    text = pair(notebook_of(page))
+    text = notebook_of(page).with_suffix(".myst.md")
     if not text.is_file():
         return []
     patterns = [
