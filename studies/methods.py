@@ -13,7 +13,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from companion import book, datasets, uncertainty
-from companion.inference import Rates, Start, dropout, ensemble, fit, laplace, sample, swag
+from companion.inference import Rates, Start, dropout, ensemble, fit, fit_advi, laplace, sample, swag
 from companion.models import torch_classifier
 from companion.networks import dense
 from companion.posterior import SampledPosterior
@@ -55,6 +55,7 @@ METHODS = {
     "mean-field": lambda m, s: fit(m, restarts=8, seed=s, **FIT),
     "mean-field, mixture of 8": lambda m, s: fit(m, restarts=8, keep="mixture", seed=s, **FIT),
     "mean-field by IVON": lambda m, s: fit(m, restarts=8, seed=s, **FIT | {"learning_rate": Rates(0.1, 0.01, "ivon")}),
+    "mean-field by ADVI of PyMC": lambda m, s: fit_advi(m, seed=s),
     "low-rank": lambda m, s: fit(m, family="low-rank", restarts=8, seed=s, **FIT),
     "full-rank": lambda m, s: fit(m, family="full-rank", restarts=8, seed=s, **FIT),
     "Laplace": lambda m, s: laplace(m, seed=s, **FIT),
@@ -65,7 +66,10 @@ METHODS = {
     "ensemble of 8": lambda m, s: ensemble(m, members=8, start=Start("prior"), seed=s, **FIT),
 }
 REFERENCE = "HMC (ChEES)"
-BOUNDED = ("mean-field", "mean-field, mixture of 8", "mean-field by IVON", "low-rank", "full-rank", "Laplace")
+BOUNDED = (
+    "mean-field", "mean-field, mixture of 8", "mean-field by IVON", "mean-field by ADVI of PyMC", "low-rank",
+    "full-rank", "Laplace",
+)  # fmt: skip
 
 
 def places(data):

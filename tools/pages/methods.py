@@ -84,6 +84,10 @@ WORDS = {
         '`fit(..., learning_rate=Rates(0.1, 0.01, "ivon"))`', "mean-field for large networks", "other families", _FIT,
         "3 per restart", "training.Ivon",
     ),
+    "mean-field by ADVI of PyMC": Words(
+        "`fit_advi(model)`", "what PyMC itself does, and the posts did", "work of your own: it has one restart",
+        "one per step", "22", "inference.fit_advi",
+    ),
     "low-rank": Words(
         '`fit(model, family="low-rank")`', "correlations along a few directions", "weights by the million", _FIT,
         "6 + 3 times the rank, per restart", "variational.LowRank",
