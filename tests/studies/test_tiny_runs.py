@@ -128,8 +128,12 @@ def test_the_league_holds_every_method_against_the_plain_network(real_data, tmp_
 
 
 def test_labels_are_sent_block_by_block(real_data, tmp_path):
-    rows = tiny("codes", tmp_path, "plain", "mean-field, 50 units", "bound of the mean-field, 50 units")
+    of_50 = ["mean-field, 50 units", "bound of the mean-field, 50 units", "Laplace, 50 units, scale 0.1"]
+    rows = tiny("codes", tmp_path, "plain", *of_50)
     assert list(rows.pop("bound_of_the_mean-field_50_units-0")) == ["negative elbo"]
+    at_a_mode = rows.pop("Laplace_50_units_scale_0.1-0")
+    assert at_a_mode["negative log evidence"] > 0
+    assert at_a_mode["distance"] > 0
     assert len(rows) == 2
     for row in rows.values():
         costs = [value for name, value in row.items() if name.startswith("labels ")]
