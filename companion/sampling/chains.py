@@ -137,7 +137,7 @@ class Chains:
     @property
     def drawn(self) -> int:
         """Number of draws of each chain so far."""
-        return max(0, self.step - self.plan.warmup) // self.plan.thin
+        return self.store.taken
 
     @property
     def alive(self) -> torch.Tensor:

@@ -5,6 +5,8 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 import weakref
@@ -67,6 +69,11 @@ class Store:
         if len(self._held) >= self._at_once:
             self.flush()
 
+    @property
+    def taken(self) -> int:
+        """Number of draws of each chain, with those that are held back."""
+        return self.count + len(self._held)
+
     def flush(self) -> None:
         """Put the draws that are held back in their place, and on the disk where they go there.
 
@@ -86,10 +93,7 @@ class Store:
             self._values[at], self._stats[at] = values, stats
             self._to_disk()
         except OSError as error:
-            raise InferenceError(
-                f"the draws can't be written to {self._folder} ({error}); give `checkpoint` a folder on a disk with "
-                "room, or a larger thin=."
-            ) from error
+            raise _unwritten(self._folder or Path(tempfile.gettempdir()), error) from error
         self.seal = crc32(np.ascontiguousarray(values).data, self.seal)
         self.count = at.stop
         self._held = []
@@ -137,8 +141,10 @@ class Store:
         self._folder.mkdir(parents=True, exist_ok=True)
         values, stats = self._folder / "draws.npy", self._folder / "stats.npy"
         if new:
-            self._values = np.lib.format.open_memmap(values, "w+", self._dtype, self._shape)
-            self._stats = np.lib.format.open_memmap(stats, "w+", np.float64, shape)
+            self._values, self._stats = (
+                _mapped(values, self._dtype, self._shape),
+                _mapped(stats, np.dtype(float), shape),
+            )
         else:
             self._values, self._stats = np.load(values, "r+"), np.load(stats, "r+")
             if self._values.shape != self._shape or self._stats.shape != shape:
@@ -177,9 +183,44 @@ def _array(shape: tuple[int, int, int], dtype: np.dtype, memory: int) -> np.ndar
     if np.prod(shape, dtype=float) * dtype.itemsize <= memory:
         return np.empty(shape, dtype)
     folder = Path(tempfile.mkdtemp(prefix="draws-"))
-    found = np.lib.format.open_memmap(folder / "draws.npy", "w+", dtype, shape)
+    try:
+        found = _mapped(folder / "draws.npy", dtype, shape)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _unwritten(folder.parent, error) from error
     weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
     return found
+
+
+def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """Make a file of an array, with room for all of it on the disk.
+
+    Room that is only promised is looked for when a page is written, and where there is none, the process is killed.
+    """
+    found = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    try:
+        with path.open("r+b") as file:
+            _reserve(file.fileno(), path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return found
+
+
+def _reserve(file: int, path: Path) -> None:
+    """Ask the disk for room for a whole file, or where the system can't, look whether there is some."""
+    size = path.stat().st_size
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    elif shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _unwritten(folder: Path, error: OSError) -> InferenceError:
+    return InferenceError(
+        f"the draws can't be written to {folder} ({error}); give `checkpoint` a folder on a disk with room, or a "
+        "larger thin=."
+    )
 
 
 def _damaged(folder: Path | None, why: object) -> InferenceError:

@@ -111,6 +111,15 @@ def test_draws_of_a_cyclical_chain_come_from_the_cold_parts_alone():
     assert (np.diff(posterior.stats["step_size"][:, 0]) > 0).sum() == 2  # it rises only where a cycle begins
 
 
+def test_the_callback_is_told_how_many_draws_of_a_cyclical_chain_there_are():
+    told = {}
+    sampler = SGHMC(step_size=0.01, schedule="cyclical", cycles=2)
+    posterior = chains(sampler, 10, warmup=20, chains=2, callback=lambda step, state: told.update({step: state.draws}))
+    assert max(told.values()) == told[max(told)] == posterior.draws_per_chain == 10
+    assert told[21] == 0, "the first part of a cycle gives none"
+    assert set(np.diff(list(told.values()))) == {0, 1}
+
+
 @pytest.mark.filterwarnings("ignore:the chain is too short")
 @pytest.mark.parametrize(
     "sampler",

@@ -1,12 +1,18 @@
 """The door to samplers: right draws, draws that survive whatever happens, and errors that say what to do."""
 
+import errno
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import arviz as az
 import numpy as np
@@ -159,6 +165,54 @@ def test_draws_can_be_thinned_to_a_budget(whole):
     with pytest.raises(ModelError, match="bytes hold 1 draws of 3 chains of 3 values"):
         short(thin="fit", memory=100)
     assert len(whole) == 90
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["reserves", "looks"])
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_full_disk_is_told_and_leaves_no_file_behind(monkeypatch, tmp_path, asked, checkpoint):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if asked:
+        monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    else:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    options = {"checkpoint": tmp_path} if checkpoint else {"memory": 100}
+    with pytest.raises(InferenceError, match=r"can't be written to .*No space left.*folder on a disk with room"):
+        short(sampler="mclmc", **options)
+    assert not list(tmp_path.rglob("draws.npy"))
+
+
+ON_A_SMALL_DISK = """
+import sys, torch
+from pathlib import Path
+from companion.errors import InferenceError
+from companion.sampling.store import Store
+store = Store(1000, 4, 1000, torch.float64, 10**9, Path(sys.argv[1]))
+try:
+    for _ in range(1000):
+        store.add(torch.zeros(4, 1000, dtype=torch.float64), {"lp": torch.zeros(4)})
+    store.flush()
+except InferenceError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may make a small disk")
+def test_a_disk_that_is_really_full_does_not_kill_the_process(tmp_path):
+    disk = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)]
+    if subprocess.run(disk, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody make a small disk")
+    try:
+        command = [sys.executable, "-c", ON_A_SMALL_DISK, str(tmp_path)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    assert run.returncode == 0, run.stderr
+    assert "No space left on device" in run.stdout
 
 
 # --- kills, interruptions, callbacks ----------------------------------------------------------------------------------
@@ -364,6 +418,8 @@ def test_starts_without_a_density_are_drawn_again_or_refused():
         ({"thin": "all"}, "thin='all'; expected a number of steps, None or 'fit'"),
         ({"seed": -1}, "seed=-1; expected a whole number, 0 or more"),
         ({"memory": 0}, "memory=0; expected a whole number"),
+        ({"chains": 1}, "chains=1 with sampler='chees-hmc'.*expected 2 or more.*trajectory=..."),
+        ({"chains": 1, "sampler": "adjusted-mclmc"}, "chains=1 with sampler='adjusted-mclmc'.*AdjustedMCLMC"),
         ({"machine": "tpu"}, "device='tpu' can't be used"),
         ({"machine": Machine(precision="bfloat16")}, r"precision='bfloat16'\) with sampler='chees-hmc'"),
         ({"model": "model"}, "model is a str; expected a pymc.Model"),
