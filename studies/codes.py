@@ -5,8 +5,8 @@ one, and each of the others by what was fitted to the labels that are there alre
 of its probability, so a block costs its summed log score. By the chain rule the posterior itself would need minus the
 logarithm of the evidence in all, if it learned from each label at once; with blocks it needs a little more. For that
 evidence a variational fit has a bound, by a fit of the same settings to all labels. A Laplace approximation with
-Kronecker factors estimates it, under four standard deviations of the prior: that is no bound, but the same normal law
-has one, too. The images are in an order of each seed.
+Kronecker factors estimates it, under four standard deviations of the prior, and the bound of the same normal law stands
+beside it. The images are in an order of each seed.
 
 Settings are those of the league and of `mnist.py`, with as many passes over few images as over all, but at least
 `LEAST` steps, and batches of at most a tenth of the images. The first labels are sent with five times as many, too.

@@ -60,12 +60,13 @@ class Race:
 
 SINGLE, NUMPYRO = "ours, float32, compiled", "NumPyro AutoNormal, TraceMeanField"
 SMALL = "the same; 522 weights, the two moons, one thread, float32"
-STEP = "a step of mean-field inference; 784-800-800-10, batches of 500"
+STEP = 'a step of mean-field inference; 784-800-800-10, batches of 500, products in bfloat16 (`precision="auto"`)'
 RACES = (
     Race(STEP, "step", "ours, bfloat16, compiled", "pm.ADVI, float32, Minibatch", "PyMC, `pm.ADVI`"),
     Race("", "step", "ours, bfloat16, compiled", "Pyro AutoDiagonalNormal", "Pyro, `AutoDiagonalNormal`"),
     Race("", "step", "ours, bfloat16, compiled", "posteriors vi.diag", "posteriors, `vi.diag`"),
-    Race("the same in float32", "step", SINGLE, "posteriors vi.diag", "posteriors, `vi.diag`"),
+    Race("", "step", "ours, bfloat16, compiled", NUMPYRO, "NumPyro, `AutoNormal`, float32"),
+    Race("the same in float32, the default", "step", SINGLE, "posteriors vi.diag", "posteriors, `vi.diag`"),
     Race("", "step", SINGLE, NUMPYRO, "NumPyro, `AutoNormal`"),
     Race("", "step", SINGLE, "pymc_extras fit_advi, jax", "pymc_extras, `fit_advi` on JAX"),
     Race(SMALL, "step_small", SINGLE, "NumPyro AutoDiagonalNormal", "NumPyro, `AutoDiagonalNormal`"),
