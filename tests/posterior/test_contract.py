@@ -27,8 +27,10 @@ from scipy.stats import poisson
 
 from companion.compat import ARVIZ_1
 from companion.errors import ModelError
-from companion.posterior import Posterior, PosteriorBase, Record, load_posterior, moments
+from companion.posterior import Posterior, PosteriorBase, Record, load_posterior, moments, storage
 from companion.prediction import predict
+from companion.sampling import SamplerName
+from companion.variational import FamilyName
 
 EVERY = pytest.mark.parametrize("pair", PAIRS + PYRO, ids=str)
 PYMC = pytest.mark.parametrize("pair", PAIRS, ids=str)
@@ -57,6 +59,16 @@ def same(first, second, rtol=1e-12):
 
 
 # --- the protocol and the record --------------------------------------------------------------------------------------
+
+
+def test_no_kind_family_or_sampler_is_left_out():
+    """A new one has to be added to `kinds`."""
+    once = [p for p in {p.posterior: p for p in PAIRS + PYRO}.values() if "disk" not in p.posterior]
+    posteriors = [made(p) for p in once]
+    assert {type(posterior) for posterior in posteriors} >= set(storage._kinds.values())
+    families = {p.record.settings["family"].partition(":")[0] for p in posteriors if "family" in p.record.settings}
+    assert families >= set(FamilyName)
+    assert {p.record.settings.get("sampler") for p in posteriors} >= set(SamplerName)
 
 
 @EVERY
