@@ -25,7 +25,6 @@ GRADIENTS = 16
 SLOWEST = 0.01
 ENOUGH = 10
 HOT = 0.5
-_MANY = 30  # entries, of which a mean is worth something
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Outlook:
     ----------
     relaxation
         Number of steps in which the slowest hundredth of the values forget where they began, by a factor of e. It is a
-        lower bound where values depend on each other; NaN where the prior of no value is known; see `prior_precisions`.
+        lower bound where values depend on each other; NaN where no value has a normal prior.
     entry
         Place of one of these values in the flat vector.
     heating
@@ -79,7 +78,7 @@ def outlook(
     position
         Positions of the chains, (chains, size), such as those at the end of the warm-up.
     precisions
-        How much each value's prior holds it (size,), as `prior_precisions` has it; NaN where that isn't known.
+        One over the variance of each value's prior (size,); NaN where the prior is not normal.
     factors
         Factors of the step size (chains, size), as the preconditioner has them now; ``None`` without one, or where it
         has learned nothing yet.
@@ -140,11 +139,7 @@ def left_of_noise(epoch: torch.Tensor) -> torch.Tensor:
 
 
 def prior_precisions(objective: Objective, position: torch.Tensor) -> torch.Tensor:
-    r"""Return how much each value's prior holds it (size,), given the others: a normal one by one over its variance.
-
-    Another prior holds by its Fisher information, :math:`\operatorname{E}[(\mathrm{d} \log p(z) / \mathrm{d} z)^2]`,
-    which for a normal one is the same. The mean over a variable's entries estimates it; where there are fewer than 30
-    of them, it is NaN.
+    """Return one over the variance of each value's prior (size,), given the others; NaN where it is not normal.
 
     Parameters
     ----------
@@ -158,11 +153,9 @@ def prior_precisions(objective: Objective, position: torch.Tensor) -> torch.Tens
         variances = {n: torch.zeros_like(values[n]).requires_grad_() for n in density.gaussian}
         found = density.expected_prior(values, {n: values[n] for n in variances}, variances)
         slopes = torch.autograd.grad(found, list(variances.values())) if variances else ()
-        many = {n: v.clone().requires_grad_() for n, v in values.items() if n not in variances and v.numel() >= _MANY}
-        scores = torch.autograd.grad(density.prior({**values, **many}), list(many.values())) if many else ()
-    known = {n: -2 * slope for n, slope in zip(variances, slopes, strict=True)}  # the prior falls by variance / (2 s^2)
-    known |= {n: torch.full_like(s, float(s.square().mean())) for n, s in zip(many, scores, strict=True)}
-    parts = [known[n] if n in known else torch.full_like(v, math.nan) for n, v in values.items()]
+    known = dict(zip(variances, slopes, strict=True))  # the expected log prior falls by the variance / (2 s^2)
+    unknown = float("nan")
+    parts = [-2 * known[n] if n in known else torch.full_like(v, unknown) for n, v in values.items()]
     return torch.cat([p.reshape(-1) for p in parts])
 
 

@@ -219,30 +219,6 @@ def test_priors_are_read_as_the_model_has_them():
     assert np.isnan([found["scale"], found["other"]]).all()
 
 
-def test_a_prior_that_is_not_normal_holds_by_its_fisher_information():
-    with pm.Model() as model_of_others:
-        pm.Laplace("laplace", 0, 0.5, shape=400)
-        pm.StudentT("student", nu=4, mu=0, sigma=0.3, shape=400)
-    drawn = pm.draw([model_of_others["laplace"], model_of_others["student"]], random_seed=0)
-    objective = Objective(torch_log_density(model_of_others), PointMass())
-    found = prior_precisions(objective, torch.as_tensor(np.concatenate(drawn)))
-    np.testing.assert_allclose(found[:400], 1 / 0.5**2, rtol=1e-6)
-    np.testing.assert_allclose(found[400:], 5 / 7 / 0.3**2, rtol=0.15)
-
-
-@pytest.mark.filterwarnings("ignore:mini-batches of 20 rows raise")
-def test_a_short_chain_is_warned_of_under_a_prior_that_is_not_normal_and_a_long_one_is_not(recwarn):
-    with pm.Model() as sparse:
-        w = pm.Laplace("w", 0, 1, shape=VALUES)
-        idle = pm.Laplace("idle", 0, 0.5, shape=40)
-        pm.Normal("y", pm.Data("x", X) @ w + 0 * idle.sum(), 0.7, observed=pm.Data("labels", Y))
-    with pytest.warns(CompanionWarning, match=r"'idle', relax in 5,000 steps"):
-        chains(SGLD(step_size=0.01), 4, model=sparse, start="prior", warmup=10)
-    recwarn.clear()
-    chains(SGLD(step_size=0.5), 20, model=sparse, start="prior", warmup=100, thin=60)
-    assert not [found for found in recwarn.list if "too short" in str(found.message)]
-
-
 def test_a_batch_larger_than_the_data_and_a_step_of_zero_are_refused():
     with pytest.raises(ModelError, match=r"batch_size=201; expected 1 to 200, the number of rows"):
         chains("sgld", 4, batch_size=201)
