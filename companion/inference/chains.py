@@ -117,7 +117,8 @@ def sample(
     warmup
         Number of steps before the first draw, in which the sampler learns its settings; ``None`` is the sampler's own.
     chains
-        Number of chains, vectorised. They learn together, and many short ones are better than few long ones.
+        Number of chains, vectorised. They learn together, and many short ones are better than few long ones. A sampler
+        that learns the length of its trajectories takes two or more, in each process.
     sampler
         Name of a `companion.sampling.SamplerName`, or settings such as ``HMC(mass="dense")``.
     batch_size
@@ -208,7 +209,7 @@ def sample(
     )
     with together(plan.as_json(), stored, place.place) as joint:
         group = joint.group
-        plan = _own(plan, group)
+        plan = _own(plan, group, chosen)
         run = _chains(model, plan, chosen, start, batch_size, memory, place, joint.folder)
         if callback is not None and group.first:
             run.callback = lambda step, at: callback(step, _state(model, at))
@@ -228,11 +229,18 @@ def sample(
     return found
 
 
-def _own(plan: Plan, group: Processes) -> Plan:
+def _own(plan: Plan, group: Processes, sampler: Sampler) -> Plan:
     """Give this process its part of the chains."""
     rank, world = group.rank, group.world
-    if plan.chains < world:
-        raise ModelError(f"chains={plan.chains} in {world} processes; expected one or more for each.")
+    least = getattr(sampler, "least_chains", 1) if plan.warmup else 1
+    if plan.chains // world < least:
+        where, each = (f" in {world} processes", " for each") if world > 1 else ("", "")
+        why = (
+            f", because sampler={sampler.name!r} learns a trajectory's length from where several chains end. Chains "
+            "move side by side, so that 4 hardly take longer than 1. Or give the length: "
+            f"{type(sampler).__name__}(trajectory=...)"
+        )
+        raise ModelError(f"chains={plan.chains}{where}; expected {least} or more{each}{why if least > 1 else ''}.")
     return replace(plan, chains=plan.chains // world + (rank < plan.chains % world), rank=rank, world=world)
 
 

@@ -164,7 +164,9 @@ class Chains:
         """
         self._began = began = time.perf_counter()
         before = self.seconds
-        if not self._resumed():
+        resumed = self._resumed()
+        self.store.prepare()
+        if not resumed:
             self.state = self.kernel.begin(self.start, self._noise(-1))
             self._save()
         steps = self.plan.steps

@@ -21,7 +21,6 @@ __all__ = ["HMC", "Dynamics", "FullBatch", "Mass", "Metropolis", "Proposals", "T
 
 _DIVERGED = 1000.0  # nats of error in the energy, as in Stan
 _LARGEST_DENSE = 2000
-_LEAST_CHAINS = 2
 _STEPS_OF_A_DRAW = 10  # about
 
 
@@ -220,6 +219,11 @@ class Proposals(FullBatch):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name), "such as 0.1, or None to learn it", self)
 
+    @property
+    def least_chains(self) -> int:
+        """Number of chains, in each process, that a warm-up takes: a length is learned from where several end."""
+        return 2 if self.trajectory is None else 1
+
 
 @dataclass(frozen=True)
 class HMC(Proposals):
@@ -286,7 +290,7 @@ class Metropolis:
     Raises
     ------
     ModelError
-        If there are too many values for a dense mass, or too few chains to learn a trajectory's length from.
+        If there are too many values for a dense mass.
     """
 
     def __init__(self, settings: Proposals, dynamics: Dynamics, problem: Problem) -> None:
@@ -295,13 +299,6 @@ class Metropolis:
             raise ModelError(
                 f"mass='dense' with {problem.size:,} values needs a matrix of {problem.size:,} x {problem.size:,}; at "
                 f"most {_LARGEST_DENSE:,} values are sensible. Use mass='diagonal'."
-            )
-        if settings.trajectory is None and problem.warmup and problem.chains < _LEAST_CHAINS:
-            raise ModelError(
-                f"chains={problem.chains} with sampler={settings.name!r}, in each process; expected "
-                f"{_LEAST_CHAINS} or more, because a trajectory's length is learned from how far they end from each "
-                f"other. Chains move side by side, so that 4 hardly take longer than 1. Or give the length: "
-                f"{type(settings).__name__}(trajectory=...)."
             )
         self._settings, self._dynamics, self._gradient = settings, dynamics, problem.gradient
         self._loops, self._times = problem.loops, _STEPS_OF_A_DRAW * problem.steps

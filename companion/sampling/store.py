@@ -5,6 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -20,6 +21,11 @@ import torch
 from companion.errors import InferenceError
 
 __all__ = ["Store", "side_by_side"]
+
+_VALUES, _STATS = "draws.npy", "stats.npy"
+
+# What a system answers that has no way to reserve room.
+_CANNOT_RESERVE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 # Draws that are held back, so that a GPU isn't waited for at each, and bytes that they may take.
 _AT_ONCE, _HELD_BYTES = 100, 2**26
@@ -57,7 +63,7 @@ class Store:
         self._shape, self._dtype = (draws, chains, size), torch.empty(0, dtype=dtype).numpy().dtype
         self._folder, self._memory = folder, memory
         self._values: np.ndarray | None = None
-        self._stats = np.empty((draws, chains, 0))
+        self._stats: np.ndarray | None = None
         self._held: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._at_once = min(_AT_ONCE, max(1, _HELD_BYTES // (chains * size * self._dtype.itemsize)))
 
@@ -90,6 +96,7 @@ class Store:
         try:
             self._open()
             assert self._values is not None
+            assert self._stats is not None
             self._values[at], self._stats[at] = values, stats
             self._to_disk()
         except OSError as error:
@@ -112,6 +119,7 @@ class Store:
                 self._open(new=False)
             except (OSError, ValueError) as error:
                 raise _damaged(self._folder, error) from error
+            self._reserve_again()
             assert self._values is not None
             found = 0
             for draw in self._values[:count]:
@@ -128,27 +136,53 @@ class Store:
     def stats(self) -> dict[str, np.ndarray]:
         """Give the statistics so far: name to array (draws, chains)."""
         self.flush()
-        return {name: np.array(self._stats[: self.count, :, k]) for k, name in enumerate(self.names)}
+        stats = np.empty((0, self._shape[1], len(self.names))) if self._stats is None else self._stats[: self.count]
+        return {name: np.array(stats[:, :, k]) for k, name in enumerate(self.names)}
+
+    def prepare(self) -> None:
+        """Make room for the values, before time is spent on them.
+
+        Raises
+        ------
+        InferenceError
+            If there is no room on the disk.
+        """
+        if self._values is not None:
+            return
+        if self._folder is None:
+            self._values = _array(self._shape, self._dtype, self._memory)
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._values = _mapped(self._folder / _VALUES, self._dtype, self._shape)
+        except OSError as error:
+            raise _unwritten(self._folder, error) from error
 
     def _open(self, *, new: bool = True) -> None:
         """Make or open the arrays, when the first draw is there."""
-        if self._values is not None:
+        if self._stats is not None:
             return
         shape = (*self._shape[:2], len(self.names))
-        if self._folder is None:
-            self._values, self._stats = _array(self._shape, self._dtype, self._memory), np.empty(shape)
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        values, stats = self._folder / "draws.npy", self._folder / "stats.npy"
         if new:
-            self._values, self._stats = (
-                _mapped(values, self._dtype, self._shape),
-                _mapped(stats, np.dtype(float), shape),
-            )
+            self.prepare()
+        if self._folder is None:
+            self._stats = np.empty(shape)
+        elif new:
+            self._stats = _mapped(self._folder / _STATS, np.dtype(float), shape)
         else:
-            self._values, self._stats = np.load(values, "r+"), np.load(stats, "r+")
+            places = self._folder / _VALUES, self._folder / _STATS
+            self._values, self._stats = (np.load(place, "r+") for place in places)
             if self._values.shape != self._shape or self._stats.shape != shape:
                 raise ValueError(f"it has shapes {self._values.shape} and {self._stats.shape}")
+
+    def _reserve_again(self) -> None:
+        """Make room for what is still empty: an earlier version made none, and copying may have lost it."""
+        if self._folder is not None:
+            try:
+                _reserve(self._folder / _VALUES)
+                _reserve(self._folder / _STATS)
+            except OSError as error:
+                raise _unwritten(self._folder, error) from error
 
     def _to_disk(self) -> None:
         for array in (self._values, self._stats):
@@ -197,22 +231,29 @@ def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
 
     Room that is only promised is looked for when a page is written, and where there is none, the process is killed.
     """
-    found = np.lib.format.open_memmap(path, "w+", dtype, shape)
     try:
-        with path.open("r+b") as file:
-            _reserve(file.fileno(), path)
+        found = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        _reserve(path)
     except OSError:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # Windows removes no file that is mapped
+            path.unlink(missing_ok=True)
         raise
     return found
 
 
-def _reserve(file: int, path: Path) -> None:
-    """Ask the disk for room for a whole file, or where the system can't, look whether there is some."""
-    size = path.stat().st_size
+def _reserve(path: Path) -> None:
+    """Ask the disk for room for all of a file, or where the system can't, look whether there is some."""
+    about = path.stat()
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
-    elif shutil.disk_usage(path.parent).free < size:
+        try:
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, about.st_size)
+            return
+        except OSError as error:
+            if error.errno not in _CANNOT_RESERVE:
+                raise
+    taken = 512 * about.st_blocks if hasattr(about, "st_blocks") else about.st_size  # Windows gives it at once
+    if shutil.disk_usage(path.parent).free < about.st_size - taken:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
