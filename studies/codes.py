@@ -31,8 +31,9 @@ from companion.prediction import predict
 from companion.priors import Gaussian
 
 FIRST, MOST, DRAWS = 100, 500, 50
-SCALES, POLISH, FEW, JUDGED = (0.05, 0.1, 0.2, 0.4), 15, 20, 2000  # of the Laplace approximations
 STEPS, LEAST, DECAY, RATE = 2500, 500, 10.0, 1e-3
+SCALES, FEW, JUDGED = (0.05, 0.1, 0.2, 0.4), 20, 2000  # of the Laplace approximations
+TO_THE_MODE = {"steps": 5000, "learning_rate": RATE, "polish": 15, "tolerance": 1.0}
 NARROW, NARROW_RATE = partial(dense_network, hidden=(50,)), 0.01
 
 
@@ -60,7 +61,7 @@ def mean_field(network, **own):
 def at_the_mode(data, network, scale, seed, draws, **settings):
     """Approximate the posterior around a mode; what it says of the evidence, and how its linear model predicts."""
     model, test = torch_classifier(data, network(seed), Gaussian(scale)), datasets.mnist().test
-    settings = {"steps": 2 * STEPS, "learning_rate": RATE, "polish": POLISH, "tolerance": 1.0} | settings
+    settings = TO_THE_MODE | settings
     found = inference.laplace(model, structure="kronecker", seed=seed, elbo_draws=draws, **settings)
     p = predict(found, test.x[:JUDGED], draws=draws, seed=seed)
     return {
@@ -101,7 +102,7 @@ def blocks(rows, first):
 
 
 def run(given, method, seed):
-    """Send the labels once; what the blocks cost, in nats. Or fit to all of them at once, for the bound."""
+    """Send the labels once; what the blocks cost, in nats. Or fit to all of them at once, for a bound or at a mode."""
     own, train = METHODS[method], datasets.mnist().train
     rows, first, least = own.get("labels", len(train)), FIRST, own.get("least", LEAST)
     machine = Machine("cpu", "bfloat16")
@@ -147,7 +148,8 @@ def main():
             "steps": STEPS,
             "least steps": LEAST,
         }
-        own |= {"prior scales of the modes": SCALES, "polish": POLISH, "draws of the modes": FEW, "judged": JUDGED}
+        own |= {"prior scales of the modes": SCALES, "to the modes": TO_THE_MODE}
+        own |= {"draws of the modes": FEW, "judged": JUDGED}
         own |= {"prior of the mean fields": "Gaussian(0.1)", "rate of 50 units": NARROW_RATE, "draws": DRAWS, **LONG}
         about = {"script": "studies/codes.py", "settings": own | {"mean field": runs.described(LOCAL)}}
         runs.collect(given, METHODS, "mnist_codes", about)

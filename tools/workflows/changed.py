@@ -27,7 +27,7 @@ def changed(files: dict[str, str]) -> list[str]:
             lines.append(f"- {'new' if letters == {'A'} else 'changed'}: `{page}.html`")
         elif results := outdated(page, files):
             told = ", ".join(f"`{name}`" for name in results)
-            lines.append(f"- perhaps outdated: `{page}.html`, which reads {told}: make execute NB=book/{page}.ipynb")
+            lines.append(f"- perhaps outdated: `{page}.html`, which may read {told}: make execute NB=book/{page}.ipynb")
     shared = [name for name in files if name.startswith(EVERYWHERE)]
     if shared:
         lines.append(f"- every page may look different, because of {', '.join(f'`{name}`' for name in shared)}")
