@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -93,14 +93,12 @@ class Store:
         values = torch.stack([position for position, _ in self._held]).cpu().numpy()
         stats = torch.stack([found for _, found in self._held]).cpu().numpy()
         at = slice(self.count, self.count + len(values))
-        try:
+        with _writing(self._folder or Path(tempfile.gettempdir())):
             self._open()
             assert self._values is not None
             assert self._stats is not None
             self._values[at], self._stats[at] = values, stats
             self._to_disk()
-        except OSError as error:
-            raise _unwritten(self._folder or Path(tempfile.gettempdir()), error) from error
         self.seal = crc32(np.ascontiguousarray(values).data, self.seal)
         self.count = at.stop
         self._held = []
@@ -115,14 +113,8 @@ class Store:
         """
         self._held, self.names = [], list(names)
         if count:
-            try:
-                self._open(new=False)
-            except (OSError, ValueError) as error:
-                raise _damaged(self._folder, error) from error
-            self._reserve_again()
-            assert self._values is not None
             found = 0
-            for draw in self._values[:count]:
+            for draw in self._opened_again()[:count]:
                 found = crc32(np.ascontiguousarray(draw).data, found)
             if found != seal:
                 raise _damaged(self._folder, "its content isn't what the checkpoint says")
@@ -152,37 +144,37 @@ class Store:
         if self._folder is None:
             self._values = _array(self._shape, self._dtype, self._memory)
             return
-        try:
+        with _writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._values = _mapped(self._folder / _VALUES, self._dtype, self._shape)
-        except OSError as error:
-            raise _unwritten(self._folder, error) from error
 
-    def _open(self, *, new: bool = True) -> None:
-        """Make or open the arrays, when the first draw is there."""
+    def _open(self) -> None:
+        """Make the arrays, when the first draw is there."""
         if self._stats is not None:
             return
-        shape = (*self._shape[:2], len(self.names))
-        if new:
-            self.prepare()
-        if self._folder is None:
-            self._stats = np.empty(shape)
-        elif new:
-            self._stats = _mapped(self._folder / _STATS, np.dtype(float), shape)
-        else:
-            places = self._folder / _VALUES, self._folder / _STATS
-            self._values, self._stats = (np.load(place, "r+") for place in places)
-            if self._values.shape != self._shape or self._stats.shape != shape:
-                raise ValueError(f"it has shapes {self._values.shape} and {self._stats.shape}")
+        self.prepare()
+        shape = self._shape_of_stats()
+        self._stats = (
+            np.empty(shape) if self._folder is None else _mapped(self._folder / _STATS, np.dtype(float), shape)
+        )
 
-    def _reserve_again(self) -> None:
-        """Make room for what is still empty: an earlier version made none, and copying may have lost it."""
-        if self._folder is not None:
-            try:
-                _reserve(self._folder / _VALUES)
-                _reserve(self._folder / _STATS)
-            except OSError as error:
-                raise _unwritten(self._folder, error) from error
+    def _opened_again(self) -> np.ndarray:
+        """Open the files of chains that go on, with room for what is still empty; give the values."""
+        assert self._folder is not None
+        places = self._folder / _VALUES, self._folder / _STATS
+        try:
+            self._values, self._stats = (np.load(place, "r+") for place in places)
+            if self._values.shape != self._shape or self._stats.shape != self._shape_of_stats():
+                raise ValueError(f"it has shapes {self._values.shape} and {self._stats.shape}")
+        except (OSError, ValueError) as error:
+            raise _damaged(self._folder, error) from error
+        with _writing(self._folder):  # an earlier version made no room, and copying may have lost it
+            for place in places:
+                _reserve(place)
+        return self._values
+
+    def _shape_of_stats(self) -> tuple[int, int, int]:
+        return (*self._shape[:2], len(self.names))
 
     def _to_disk(self) -> None:
         for array in (self._values, self._stats):
@@ -218,10 +210,11 @@ def _array(shape: tuple[int, int, int], dtype: np.dtype, memory: int) -> np.ndar
         return np.empty(shape, dtype)
     folder = Path(tempfile.mkdtemp(prefix="draws-"))
     try:
-        found = _mapped(folder / "draws.npy", dtype, shape)
-    except OSError as error:
+        with _writing(folder.parent):
+            found = _mapped(folder / _VALUES, dtype, shape)
+    except InferenceError:
         shutil.rmtree(folder, ignore_errors=True)
-        raise _unwritten(folder.parent, error) from error
+        raise
     weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
     return found
 
@@ -257,11 +250,16 @@ def _reserve(path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _unwritten(folder: Path, error: OSError) -> InferenceError:
-    return InferenceError(
-        f"the draws can't be written to {folder} ({error}); give `checkpoint` a folder on a disk with room, or a "
-        "larger thin=."
-    )
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say what to do where the disk refuses to be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise InferenceError(
+            f"the draws can't be written to {folder} ({error}); give `checkpoint` a folder on a disk with room, or a "
+            "larger thin=."
+        ) from error
 
 
 def _damaged(folder: Path | None, why: object) -> InferenceError:
