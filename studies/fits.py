@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from judging import first, scores
+from judging import binned, first, scores
 from mnist_methods import CPU
 
 from companion import datasets
@@ -18,8 +18,11 @@ def setting(network, prior, draws, *, by=VARIATIONAL, **settings):
     return {"network": network, "prior": prior, "draws": draws, "by": by, "settings": settings}
 
 
-def scored(own, seed, *, tiny=False):
-    """Fit once; scores on validation and on test images, and of a variational fit the bound at full weight."""
+def scored(own, seed, *, tiny=False, bins=False):
+    """Fit once; scores on validation and on test images, and of a variational fit the bound at full weight.
+
+    With ``bins`` also what a reliability diagram of the test images draws.
+    """
     digits = datasets.mnist()
     train, validation, test = digits.train, digits.validation, digits.test
     if tiny:
@@ -34,4 +37,4 @@ def scored(own, seed, *, tiny=False):
     for name, images in (("validation", validation), ("test", test)):
         p = predict(posterior, images.x, draws=own["draws"], seed=seed)
         row |= {f"{name} {k}": v for k, v in scores(p, images.y).items()}
-    return row
+    return row | (binned(p, images.y) if bins else {})

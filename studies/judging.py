@@ -15,6 +15,13 @@ def scores(p, y):
     }
 
 
+def binned(p, y):
+    """What a reliability diagram draws, number by number; empty bins are left out."""
+    found = uncertainty.reliability(p, y, bins=BINS)
+    parts = {"stated": found.stated, "happened": found.happened, "count": found.count}
+    return {f"bin {k} {name}": values[k] for name, values in parts.items() for k in range(len(values))}
+
+
 def first(part, rows):
     """Keep the first rows, as tiny runs do."""
     return Observations(part.x[:rows], part.y[:rows])

@@ -56,12 +56,16 @@ METHODS = {
 }
 
 
+def run(given, method, seed):
+    return scored(METHODS[method], seed, tiny=given.tiny, bins="T =" in method)
+
+
 def main():
     given = runs.parser(__doc__, "mnist_sweeps", tiny="few images and steps, to see that it runs").parse_args()
     book.setup()
     runs.begin(given, "mnist_sweeps")
     methods = [m for m in METHODS if not given.tiny or " of 800" not in m]
-    runs.complete(given, methods, lambda method, seed: scored(METHODS[method], seed, tiny=given.tiny))
+    runs.complete(given, methods, partial(run, given))
     if not given.tiny:
         settings = {m: runs.described({"prior": own["prior"], **own["settings"]}) for m, own in METHODS.items()}
         runs.collect(given, METHODS, "mnist_sweeps", {"script": "studies/mnist_sweeps.py", "settings": settings})

@@ -1,7 +1,7 @@
 // Draw a digit: thirty networks from the posterior answer, a plain network beside them.
 
 import { centred } from "./image.js";
-import { drawing, meanNetwork, patches, probabilities, readLayers } from "./network.js";
+import { drawing, meanNetwork, patches, probabilities, readLayers, widened } from "./network.js";
 import { colour, make, onTheme, percent, slider } from "./page.js";
 import { unpacked } from "./stored.js";
 import { average, decide, decompose, entropy } from "./uncertainty.js";
@@ -11,6 +11,7 @@ const PEN = 22;
 const PATIENCE = 8; // milliseconds
 const DRAWING = "Drawing thirty networks from the posterior …";
 const MOST = Math.log(10);
+const WIDTHS = { 0: "0, the means alone", 1: "as it is" };
 const KINDS = [
   ["digit", "A test digit"], ["letter", "A letter"], ["shoe", "A shoe"],
   ["noise", "Noise"], ["turned", "A turned 7"], ["misread", "A misread digit"],
@@ -230,10 +231,10 @@ function verdict(p, cost) {
 
 /** Start the piece inside an element; `data` is what tools/play stored. */
 export function digits(place, data) {
-  const plain = meanNetwork(readLayers(data.plain));
+  const plain = meanNetwork(readLayers(data.plain)), layers = readLayers(data.layers);
   const images = Object.fromEntries(Object.entries(data.images).map(([kind, stored]) =>
     [kind, { bytes: unpacked(stored), names: stored.names, next: 0 }]));
-  let networks = null, cost = 0.05, subject = "", waiting = false;
+  let drawn = null, networks = null, cost = 0.05, subject = "", waiting = false;
 
   const paper = sheet(changed);
   const eye = make("canvas", { width: 56, height: 56, class: "play-eye", role: "img", "aria-label": "What the networks see, 28x28 pixels" });
@@ -244,6 +245,16 @@ export function digits(place, data) {
     min: 1, max: 60, step: 1, value: 5, shown: (value) => `${value} % of a mistake`,
     changed: (value) => { cost = value / 100; refresh(); },
   });
+  const width = slider("Width of the posterior", {
+    min: 0, max: 3, step: 0.25, value: 1, shown: (value) => WIDTHS[value] ?? `${value} times`, changed: widen,
+  });
+
+  function widen(value) {
+    if (!drawn) return;
+    const centre = meanNetwork(layers);
+    networks = drawn.map((network) => widened(network, centre, value));
+    refresh();
+  }
 
   function load(kind) {
     const chosen = images[kind];
@@ -283,12 +294,12 @@ export function digits(place, data) {
       make("div", { class: "play-wide" },
         make("p", { class: "play-key" }, eye, make("i", { class: "play-first" }), "30 draws of the Bayesian network (dots), and their mean ",
           make("i", { class: "play-second" }), "a plain network "),
-        chart.svg, strip.node, price.row, ours, theirs, status)));
+        chart.svg, strip.node, width.row, price.row, ours, theirs, status)));
   onTheme(refresh);
-  gather(readLayers(data.layers), data.draws, (drawn) => {
-    networks = drawn;
+  gather(layers, data.draws, (gathered) => {
+    drawn = gathered;
+    widen(Number(width.input.value));
     if (!paper.image().some((value) => value > 0)) load("letter");
-    else refresh();
     place.dataset.ready = "yes";
   });
   return { answer: (image) => answer(networks, plain, image) };

@@ -79,6 +79,13 @@ export function drawNetwork(layers, seed) {
   return step.value;
 }
 
+/** Scale how far a drawn network lies from the posterior's mean: 0 gives the mean, 1 the draw, 2 twice its distance. */
+export function widened(network, mean, width) {
+  if (width === 1) return network;
+  const moved = (drawn, centre) => drawn.map((value, i) => centre[i] + width * (value - centre[i]));
+  return network.map(({ weight, bias }, i) => ({ weight: moved(weight, mean[i].weight), bias: moved(bias, mean[i].bias) }));
+}
+
 /** Cut an image into the patches that the first filters see, four in a row for each place that pooling makes of them. */
 export function patches(image) {
   const found = new Float64Array(576 * 25);

@@ -5,7 +5,7 @@ import { answer, digits } from "./digits.js";
 import { posterior } from "./gaussian.js";
 import { centred } from "./image.js";
 import { moons } from "./moons.js";
-import { drawNetwork, meanNetwork, readLayers } from "./network.js";
+import { drawNetwork, meanNetwork, readLayers, widened } from "./network.js";
 import { normals } from "./noise.js";
 import { comparison, points } from "./points.js";
 import { unpacked } from "./stored.js";
@@ -16,6 +16,7 @@ const PIECES = { digits, moons, points };
 // What the tests hold against Python.
 window.play = {
   answer, average, centred, comparison, decide, decompose, drawNetwork, meanNetwork, normals, posterior, readLayers, unpacked,
+  widened,
 };
 
 /** Load what a piece computes with, by a script: a page that is opened from a disk may fetch nothing. */

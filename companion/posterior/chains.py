@@ -5,7 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The posterior".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from companion.errors import ModelError
 from companion.machine import BUDGET_BYTES, PRECISIONS, device_named, slices
 from companion.posterior.container import pack, with_log_likelihood
 from companion.posterior.dependence import compare
-from companion.posterior.diagnostics import Convergence, diagnose
+from companion.posterior.diagnostics import Convergence, diagnose, worst
 from companion.posterior.given import check_own_model, checked_names, picked
 from companion.posterior.lowered import LoweredPosterior, layout_as_json
 from companion.posterior.marginals import Moments
@@ -33,6 +33,7 @@ from companion.variational import Objective, PointMass
 __all__ = ["ChainPosterior", "Health"]
 
 _PREDICTED = 1000  # draws of a chain that are compared by their predictions
+_COPIES = 16  # of a double for each draw that comparing chains holds at once
 
 
 class Health(NamedTuple):
@@ -129,10 +130,20 @@ class ChainPosterior(LoweredPosterior):
         with torch.no_grad():
             return self._of_values(self._flat(rows), names)
 
-    def _arrays(self, rows: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def _arrays(self, rows: np.ndarray, names: Sequence[str], entries: slice | None = None) -> dict[str, np.ndarray]:
+        r"""Compute variables (draws, \*shape) of some draws; of some of their entries alone, (draws, entries)."""
         at_once = max(1, BUDGET_BYTES // (16 * self.objective.layout.size))
-        parts = [self._constrained(rows[at], names) for at in slices(len(rows), at_once)]
-        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in names}
+        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        for at in slices(len(rows), at_once):
+            for name, part in self._constrained(rows[at], names).items():
+                found[name].append((part if entries is None else part.reshape(len(part), -1)[:, entries]).cpu().numpy())
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def _in_parts(self, name: str) -> Iterator[np.ndarray]:
+        """Give all draws of a variable, some of its entries at a time (chains * draws, entries)."""
+        size = self._constrained(np.zeros(1, dtype=int), [name])[name].numel()
+        for entries in slices(size, max(1, BUDGET_BYTES // (8 * _COPIES * len(self)))):
+            yield self._arrays(np.arange(len(self)), [name], entries)[name]
 
     def _drawn(self, n: int, seed: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         return self._arrays(picked(n, len(self), seed), names)
@@ -190,7 +201,7 @@ class ChainPosterior(LoweredPosterior):
         chosen, chains = checked_names(names, self.variables), len(self.chains)
         rows: dict[str, Convergence] = {}
         for name in chosen:
-            rows |= diagnose(self._arrays(np.arange(len(self)), [name]), chains)
+            rows[name] = worst(diagnose({name: part}, chains)[name] for part in self._in_parts(name))
         if x is not None:
             each = np.unique(np.linspace(0, self.draws_per_chain - 1, min(_PREDICTED, self.draws_per_chain), dtype=int))
             at = (np.arange(chains)[:, None] * self.draws_per_chain + each).ravel()
@@ -278,7 +289,8 @@ class ChainPosterior(LoweredPosterior):
         """Pack draws and statistics of the chains that are kept; see `companion.posterior.Storable`."""
         kept = self.chains
         tensors = {f"stats/{name}": torch.as_tensor(np.ascontiguousarray(a[:, kept])) for name, a in self.stats.items()}
-        tensors["values"] = torch.as_tensor(np.ascontiguousarray(self.values[:, kept]))
+        values = self.values if len(kept) == self.values.shape[1] else self.values[:, kept]
+        tensors["values"] = torch.as_tensor(np.ascontiguousarray(values))
         about = {"layout": layout_as_json(self.objective.layout), "depends": self._depends()}
         return Packed(about, tensors, self.record)
 

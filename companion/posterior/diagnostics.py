@@ -5,7 +5,7 @@ Explained in the chapter `book/pymc/moons_posterior`, section "The reference".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import arviz as az
@@ -14,7 +14,7 @@ import xarray as xr
 
 from companion.errors import ModelError
 
-__all__ = ["Convergence", "diagnose"]
+__all__ = ["Convergence", "diagnose", "worst"]
 
 
 class Convergence(NamedTuple):
@@ -79,3 +79,9 @@ def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Converge
             float(az.ess(data, method="tail")["x"].min()),
         )
     return found
+
+
+def worst(parts: Iterable[Convergence]) -> Convergence:
+    """Give the worst of several parts of one quantity's entries; an entry that never moves counts for none."""
+    r_hat, ess, ess_tail = np.transpose(list(parts))
+    return Convergence(float(np.fmax.reduce(r_hat)), float(np.fmin.reduce(ess)), float(np.fmin.reduce(ess_tail)))

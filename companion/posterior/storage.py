@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 
 from companion.datasets import Form, TableForm
 from companion.errors import DataError, ModelError
@@ -168,12 +168,13 @@ def save_posterior(posterior: Any, path: str | Path, *, half: bool = True, table
     if table is not None:
         about["table"] = table.form.as_json()
     text = json.dumps(about, default=_named)
-    content = save(packed.tensors, {_ABOUT: text, "sha256": _seal(json.loads(text), packed.tensors)})
+    said = {_ABOUT: text, "sha256": _seal(json.loads(text), packed.tensors)}
     path = Path(path)
     try:
-        write_whole(path, content)
-    except OSError as error:
-        raise DataError(f"{path} can't be written ({error.strerror or error}); give the path of a new file.") from error
+        write_whole(path, partial(save_file, packed.tensors, metadata=said))
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} can't be written ({why}); give the path of a new file.") from error
     return path
 
 
@@ -327,5 +328,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def _seal(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].numpy().tobytes())
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -6,12 +6,13 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from companion.errors import notice
 from companion.sampling.chains import Chains
-from companion.sampling.store import side_by_side
+from companion.sampling.store import empty_array, side_by_side
 from companion.training import Processes
 
 __all__ = ["Drawn"]
@@ -63,7 +64,12 @@ class Drawn:
         CompanionWarning
             If a process is lost or has no draws; it is named, and the draws of the others are kept.
         """
-        found = group.collect(self if group.first else Drawn(np.array(self.values), *self._beside()))
+        beside = group.collect((self.stats, self.alive, self.stopped))
+        share = memory // (2 * group.world)  # while they are put side by side, they are there twice
+        values = group.collect_rows(self.values, partial(empty_array, memory=share))
+        found = [
+            None if its is None or own is None else Drawn(its, *own) for its, own in zip(values, beside, strict=True)
+        ]
         lost = [rank for rank, drawn in enumerate(found) if drawn is None or not len(drawn.values)]
         if lost and group.world > 1:
             notice(
@@ -71,10 +77,7 @@ class Drawn:
                 "message. The chains of the others are kept; start all again with the same checkpoint to go on."
             )
         there = [drawn for drawn in found if drawn is not None and len(drawn.values)] or [self]
-        values = side_by_side([drawn.values for drawn in there], memory)
-        stats = {n: np.hstack([d.stats[n][: len(values)] for d in there]) for n in there[0].stats}
+        together = side_by_side([drawn.values for drawn in there], memory)
+        stats = {n: np.hstack([d.stats[n][: len(together)] for d in there]) for n in there[0].stats}
         stopped = next((drawn.stopped for drawn in there if drawn.stopped is not None), None)
-        return Drawn(values, stats, np.concatenate([drawn.alive for drawn in there]), stopped)
-
-    def _beside(self) -> tuple[dict[str, np.ndarray], np.ndarray, str | None]:
-        return self.stats, self.alive, self.stopped
+        return Drawn(together, stats, np.concatenate([drawn.alive for drawn in there]), stopped)

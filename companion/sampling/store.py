@@ -20,7 +20,7 @@ import torch
 
 from companion.errors import InferenceError
 
-__all__ = ["Store", "side_by_side"]
+__all__ = ["Store", "empty_array", "side_by_side"]
 
 _VALUES, _STATS = "draws.npy", "stats.npy"
 
@@ -142,7 +142,7 @@ class Store:
         if self._values is not None:
             return
         if self._folder is None:
-            self._values = _array(self._shape, self._dtype, self._memory)
+            self._values = empty_array(self._shape, self._dtype, self._memory)
             return
         with _writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def side_by_side(parts: Sequence[np.ndarray], memory: int) -> np.ndarray:
         return parts[0]
     draws, chains = min(map(len, parts)), sum(part.shape[1] for part in parts)
     shape = (draws, chains, parts[0].shape[2])
-    found = _array(shape, parts[0].dtype, memory)
+    found = empty_array(shape, parts[0].dtype, memory)
     at = 0
     for part in parts:
         found[:, at : at + part.shape[1]] = part[:draws]
@@ -204,8 +204,14 @@ def side_by_side(parts: Sequence[np.ndarray], memory: int) -> np.ndarray:
     return found
 
 
-def _array(shape: tuple[int, int, int], dtype: np.dtype, memory: int) -> np.ndarray:
-    """Make an array in memory or, where that doesn't do, in a temporary file that goes with it."""
+def empty_array(shape: tuple[int, ...], dtype: np.dtype, memory: int) -> np.ndarray:
+    """Make an array in memory or, where it takes more bytes than it may, in a temporary file that goes with it.
+
+    Raises
+    ------
+    InferenceError
+        If there is no room on the disk.
+    """
     if np.prod(shape, dtype=float) * dtype.itemsize <= memory:
         return np.empty(shape, dtype)
     folder = Path(tempfile.mkdtemp(prefix="draws-"))

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,13 +161,23 @@ def _damaged(folder: Path, error: Exception) -> InferenceError:
     )
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all, and have it on the disk before going on."""
+def write_whole(path: Path, content: bytes | Callable[[Path], object]) -> None:
+    """Write a file as a whole or not at all, and have it on the disk before going on.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+    content
+        Its bytes, or a function that writes it at another path, so that it need not fit in memory.
+    """
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
+        if isinstance(content, bytes):
+            beside.write_bytes(content)
+        else:
+            content(beside)
+        with beside.open("r+b") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import re
 import socket
@@ -18,10 +19,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
 from companion.errors import InferenceError, first_line
+from companion.machine import slices
 from companion.training.checkpoints import differences
 
 __all__ = ["Processes", "processes"]
@@ -29,6 +32,8 @@ __all__ = ["Processes", "processes"]
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_PIECE_BYTES = 2**26  # of an array that travels from one process to another
 
 # The groups that a fit of this process has joined: one at most, which lasts as long as the process.
 _joined: list[str] = []
@@ -147,6 +152,39 @@ class Processes:
             found += box
         return found
 
+    def collect_rows(
+        self, array: np.ndarray, empty: Callable[[tuple[int, ...], np.dtype], np.ndarray]
+    ) -> list[np.ndarray | None]:
+        """Give everyone's array to the first one, as `collect` does, but a few rows at a time: they may lie on a disk.
+
+        Parameters
+        ----------
+        array
+            Array (rows, ...) of this process.
+        empty
+            Function of a shape and a dtype that makes the array for the rows of another process.
+        """
+        if not self.first:
+            self.collect((array.shape, array.dtype))
+            with self._together():
+                for at in _pieces(array.shape, array.dtype):
+                    dist.send(torch.from_numpy(np.array(array[at])), dst=0)
+            return [array]
+        found: list[np.ndarray | None] = [array]
+        for rank, about in enumerate(self.collect((array.shape, array.dtype))[1:], 1):
+            if about is None:
+                found.append(None)
+                continue
+            there = empty(*about)
+            try:
+                for at in _pieces(*about):
+                    dist.recv(torch.from_numpy(there[at]), src=rank)
+                found.append(there)
+            except RuntimeError as error:
+                _log.error("%s is lost (%s)", self.named(rank), _first_line(error))
+                found.append(None)
+        return found
+
     def all(self, flag: bool, step: int) -> bool:
         """Say whether it is true in every process."""
         share = torch.tensor([float(flag)], device=self.device)
@@ -216,6 +254,11 @@ def _join(patience: timedelta) -> None:
     _joined.append(backend)
     _hosts[:] = hosts
     atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+
+
+def _pieces(shape: tuple[int, ...], dtype: np.dtype) -> Iterator[slice]:
+    """Cut the rows of an array into pieces that fit in memory, the same in each process."""
+    return slices(shape[0], max(1, _PIECE_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize)))
 
 
 def _first_line(error: Exception) -> str:

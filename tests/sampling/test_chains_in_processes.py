@@ -20,7 +20,7 @@ from running import with_torchrun
 
 from companion.inference import Machine, sample
 from companion.sampling import Chains
-from companion.training import Processes
+from companion.training import Processes, distributed
 
 if not hasattr(os, "fork"):
     pytest.skip("this system has no SIGKILL", allow_module_level=True)
@@ -132,6 +132,12 @@ def test_the_first_process_has_the_draws_of_all(model, tmp_path):
     assert len(np.unique(values[-1, :, 0])) == 5
     assert sorted(p.name for p in tmp_path.iterdir()) == ["process-0", "process-1"]
     np.testing.assert_array_equal(together(model, tmp_path)[0][0], values)  # from their checkpoints
+
+
+def test_draws_on_a_disk_travel_a_few_rows_at_a_time(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "_PIECE_BYTES", 7 * 2 * 3 * 4)
+    found = together(model, tmp_path / "disk", memory=100)
+    np.testing.assert_array_equal(found[0][0], together(model, tmp_path / "memory")[0][0])
 
 
 def test_compiled_chains_of_two_processes_are_those_of_each_alone(model, tmp_path):

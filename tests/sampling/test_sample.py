@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 import torch
@@ -25,6 +27,8 @@ import companion as bnn
 from companion.errors import CompanionWarning, InferenceError, ModelError
 from companion.inference import Checkpoint, Machine, fit, sample
 from companion.inference.chains import _own as own_part
+from companion.posterior import chains as chain_posteriors
+from companion.posterior import diagnose
 from companion.sampling import HMC, MCLMC, Plan, SamplerName, register_sampler, sampler_named, starting_positions
 from companion.variational import Layout
 
@@ -157,6 +161,41 @@ def test_draws_that_do_not_fit_go_to_a_file_that_goes_with_them(whole):
     del posterior
     gc.collect()
     assert not folder.exists()
+
+
+def unobserved(size):
+    with pm.Model() as model:
+        pm.Normal("w", shape=size)
+        pm.Dirichlet("share", np.ones(3))
+    return model
+
+
+def test_draws_on_a_disk_are_saved_and_loaded_without_being_in_memory(tmp_path):
+    model = unobserved(50_000)
+    posterior = short(model, draws=100, warmup=2, chains=2, sampler="mclmc", memory=100)
+    tracemalloc.start()
+    path = posterior.save(tmp_path / "posterior.safetensors")
+    found = bnn.load_posterior(path, model)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < posterior.values.nbytes / 2
+    np.testing.assert_array_equal(found.values, posterior.values)
+
+
+def test_variables_are_compared_a_part_of_their_entries_at_a_time(monkeypatch):
+    posterior = short(unobserved(50), memory=100)
+    at_once = posterior.diagnose()
+    assert at_once.shape == (2, 3)
+    seen = []
+
+    def watched(draws, chains):
+        seen.extend(array.shape for array in draws.values())
+        return diagnose(draws, chains)
+
+    monkeypatch.setattr(chain_posteriors, "BUDGET_BYTES", 8 * 16 * 7 * len(posterior))
+    monkeypatch.setattr(chain_posteriors, "diagnose", watched)
+    pd.testing.assert_frame_equal(posterior.diagnose(), at_once)
+    assert seen == [(len(posterior), entries) for entries in [7] * 7 + [1, 3]]
 
 
 def test_draws_can_be_thinned_to_a_budget(whole):

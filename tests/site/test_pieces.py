@@ -260,7 +260,7 @@ def test_a_piece_without_its_data_keeps_its_picture_and_no_room_for_more(browser
     room = "(e) => getComputedStyle(e).minHeight"
     assert place.evaluate(room) == "0px"
     place.evaluate("(e) => e.classList.remove('play-kept')")
-    assert place.evaluate(room) == "992px"
+    assert place.evaluate(room) == "1056px"
     page.close()
 
 
@@ -351,10 +351,40 @@ def test_the_price_of_asking_decides_whether_a_person_is_asked(page):
     piece.get_by_role("button", name="A letter").click()
     page.wait_for_timeout(300)
     risk = page.evaluate("() => Number(document.querySelector('.play-verdict').textContent.match(/at (\\d+) %/)[1])")
-    price = piece.locator("input[type=range]")
+    price = piece.locator("input[type=range]").last
     for cost in (min(60, risk + 2), max(1, risk - 2)):
         price.fill(str(cost))
         assert ("ask a person" in piece.locator(".play-verdict").first.inner_text()) == (risk > cost)
+
+
+def test_a_network_is_moved_along_its_distance_from_the_mean(page):
+    found = page.evaluate(
+        """() => {
+          const { drawNetwork, meanNetwork, readLayers, widened } = window.play;
+          const layers = readLayers(window.playData.digits.layers);
+          const [drawn, mean] = [drawNetwork(layers, 3), meanNetwork(layers)];
+          const few = ({ weight, bias }) => [...weight.slice(0, 9), ...bias.slice(0, 9)];
+          const all = (network) => network.flatMap(few);
+          return [drawn, mean, ...[0, 1, 2.5].map((width) => widened(drawn, mean, width))].map(all);
+        }"""
+    )
+    drawn, mean, *widened = np.array(found)
+    assert np.std(drawn - mean) > 0
+    assert np.allclose(widened, [mean, drawn, mean + 2.5 * (drawn - mean)])
+
+
+def test_at_no_width_the_networks_agree_and_a_wider_posterior_doubts_more(page):
+    piece = drawn(page)
+    piece.get_by_role("button", name="A letter").click()
+    page.wait_for_timeout(300)
+    width, disagree = piece.locator("input[type=range]").first, piece.locator(".play-strips span").nth(3)
+    said = {}
+    for chosen in ("0", "1", "3", "1"):
+        width.fill(chosen)
+        said[chosen] = [*said.get(chosen, []), disagree.inner_text()]
+    assert said["0"] == ["0.00 nats"]
+    assert float(said["3"][0].split()[0]) > float(said["1"][0].split()[0]) > 0.05
+    assert said["1"][0] == said["1"][1]
 
 
 def test_what_is_drawn_is_scaled_and_centred_as_mnist_was(page):
