@@ -16,10 +16,13 @@ def scores(p, y):
 
 
 def binned(p, y):
-    """What a reliability diagram draws, number by number; empty bins are left out."""
+    """What a reliability diagram draws, number by number: the bins are counted from 0, and empty ones left out."""
     found = uncertainty.reliability(p, y, bins=BINS)
     parts = {"stated": found.stated, "happened": found.happened, "count": found.count}
-    return {f"bin {k} {name}": values[k] for name, values in parts.items() for k in range(len(values))}
+    numbers = (found.stated * BINS).astype(int).clip(max=BINS - 1)
+    return {
+        f"bin {n} {name}": value for name, values in parts.items() for n, value in zip(numbers, values, strict=True)
+    }
 
 
 def first(part, rows):

@@ -231,7 +231,7 @@ function verdict(p, cost) {
 
 /** Start the piece inside an element; `data` is what tools/play stored. */
 export function digits(place, data) {
-  const plain = meanNetwork(readLayers(data.plain)), layers = readLayers(data.layers);
+  const plain = meanNetwork(readLayers(data.plain)), layers = readLayers(data.layers), centre = meanNetwork(layers);
   const images = Object.fromEntries(Object.entries(data.images).map(([kind, stored]) =>
     [kind, { bytes: unpacked(stored), names: stored.names, next: 0 }]));
   let drawn = null, networks = null, cost = 0.05, subject = "", waiting = false;
@@ -249,11 +249,13 @@ export function digits(place, data) {
     min: 0, max: 3, step: 0.25, value: 1, shown: (value) => WIDTHS[value] ?? `${value} times`, changed: widen,
   });
 
-  function widen(value) {
-    if (!drawn) return;
-    const centre = meanNetwork(layers);
-    networks = drawn.map((network) => widened(network, centre, value));
-    refresh();
+  function widen() {
+    networks = null;
+    changed(true);
+  }
+  function asWide() {
+    networks ??= drawn.map((network) => widened(network, centre, Number(width.input.value)));
+    return networks;
   }
 
   function load(kind) {
@@ -271,14 +273,14 @@ export function digits(place, data) {
   }
   function refresh() {
     paper.show();
-    if (!networks) return;
+    if (!drawn) return;
     const image = paper.image();
     paint(eye.getContext("2d"), image, 56);
     if (!image.some((value) => value > 0)) {
       status.textContent = "Draw a digit, or press one of the buttons.";
       return;
     }
-    const found = answer(networks, plain, image);
+    const found = answer(asWide(), plain, image);
     chart.show(found);
     strip.show(found);
     ours.textContent = `Bayesian: ${verdict(found.mean, cost)}`;
@@ -298,9 +300,9 @@ export function digits(place, data) {
   onTheme(refresh);
   gather(layers, data.draws, (gathered) => {
     drawn = gathered;
-    widen(Number(width.input.value));
     if (!paper.image().some((value) => value > 0)) load("letter");
+    else refresh();
     place.dataset.ready = "yes";
   });
-  return { answer: (image) => answer(networks, plain, image) };
+  return { answer: (image) => answer(asWide(), plain, image) };
 }

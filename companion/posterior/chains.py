@@ -133,17 +133,23 @@ class ChainPosterior(LoweredPosterior):
     def _arrays(self, rows: np.ndarray, names: Sequence[str], entries: slice | None = None) -> dict[str, np.ndarray]:
         r"""Compute variables (draws, \*shape) of some draws; of some of their entries alone, (draws, entries)."""
         at_once = max(1, BUDGET_BYTES // (16 * self.objective.layout.size))
-        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        found: dict[str, np.ndarray] = {}
         for at in slices(len(rows), at_once):
-            for name, part in self._constrained(rows[at], names).items():
-                found[name].append((part if entries is None else part.reshape(len(part), -1)[:, entries]).cpu().numpy())
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+            for name, values in self._constrained(rows[at], names).items():
+                part = (values if entries is None else values.reshape(len(values), -1)[:, entries]).cpu().numpy()
+                if name not in found:
+                    found[name] = np.empty((len(rows), *part.shape[1:]), part.dtype)
+                found[name][at] = part
+        return {name: found[name] for name in names}
 
     def _in_parts(self, name: str) -> Iterator[np.ndarray]:
         """Give all draws of a variable, some of its entries at a time (chains * draws, entries)."""
-        size = self._constrained(np.zeros(1, dtype=int), [name])[name].numel()
-        for entries in slices(size, max(1, BUDGET_BYTES // (8 * _COPIES * len(self)))):
-            yield self._arrays(np.arange(len(self)), [name], entries)[name]
+        first = self._constrained(np.zeros(1, dtype=int), [name])[name]
+        each = max(1, BUDGET_BYTES // (8 * _COPIES * len(self)))
+        at_once = max(each, BUDGET_BYTES // (first.element_size() * len(self)))  # all draws are read for each of these
+        for entries in slices(first.numel(), at_once):
+            draws = self._arrays(np.arange(len(self)), [name], entries)[name]
+            yield from (draws[:, part] for part in slices(draws.shape[1], each))
 
     def _drawn(self, n: int, seed: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         return self._arrays(picked(n, len(self), seed), names)

@@ -5,17 +5,20 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from companion.errors import notice
+from companion.errors import InferenceError, notice
 from companion.sampling.chains import Chains
-from companion.sampling.store import empty_array, side_by_side
+from companion.sampling.store import empty_array
 from companion.training import Processes
 
 __all__ = ["Drawn"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,20 +67,52 @@ class Drawn:
         CompanionWarning
             If a process is lost or has no draws; it is named, and the draws of the others are kept.
         """
-        beside = group.collect((self.stats, self.alive, self.stopped))
-        share = memory // (2 * group.world)  # while they are put side by side, they are there twice
-        values = group.collect_rows(self.values, partial(empty_array, memory=share))
-        found = [
-            None if its is None or own is None else Drawn(its, *own) for its, own in zip(values, beside, strict=True)
-        ]
-        lost = [rank for rank, drawn in enumerate(found) if drawn is None or not len(drawn.values)]
-        if lost and group.world > 1:
+        own = _Told(self.values.shape, self.values.dtype, self.stats, self.alive, self.stopped)
+        told = group.collect(own)
+        if not group.first:
+            group.send_rows(self.values)
+            return self
+        there = {rank: found for rank, found in enumerate(told) if found is not None and found.shape[0]}
+        values = self._beside(group, there, memory)
+        lost = [rank for rank in range(group.world) if rank not in there]
+        if lost:
             notice(
                 f"{group.named(*lost)} had no draws to give: killed, failed or stopped in the warm-up, see its own "
                 "message. The chains of the others are kept; start all again with the same checkpoint to go on."
             )
-        there = [drawn for drawn in found if drawn is not None and len(drawn.values)] or [self]
-        together = side_by_side([drawn.values for drawn in there], memory)
-        stats = {n: np.hstack([d.stats[n][: len(together)] for d in there]) for n in there[0].stats}
-        stopped = next((drawn.stopped for drawn in there if drawn.stopped is not None), None)
-        return Drawn(together, stats, np.concatenate([drawn.alive for drawn in there]), stopped)
+        kept = list(there.values()) or [own]
+        stats = {n: np.hstack([found.stats[n][: len(values)] for found in kept]) for n in kept[0].stats}
+        stopped = next((found.stopped for found in kept if found.stopped is not None), None)
+        return Drawn(values, stats, np.concatenate([found.alive for found in kept]), stopped)
+
+    def _beside(self, group: Processes, there: dict[int, _Told], memory: int) -> np.ndarray:
+        """Put the values of processes side by side, as many draws as all of them have; drop those lost on the way."""
+        if there.keys() <= {0}:
+            return self.values
+        shapes = [found.shape for found in there.values()]
+        shape = (min(draws for draws, _, _ in shapes), sum(chains for _, chains, _ in shapes), shapes[0][2])
+        values = empty_array(shape, self.values.dtype, memory)
+        columns: dict[int, slice] = {}
+        for rank, found in list(there.items()):
+            first = max((place.stop for place in columns.values()), default=0)
+            columns[rank] = slice(first, first + found.shape[1])
+            try:
+                for at, rows in [(slice(None), self.values)] if rank == 0 else group.rows_of(rank, *found[:2]):
+                    into = values[at, columns[rank]]
+                    into[:] = rows[: len(into)]
+            except InferenceError as error:
+                _log.error(str(error))
+                del there[rank]
+        if there.keys() == columns.keys():
+            return values
+        return np.concatenate([values[:, columns[rank]] for rank in there], axis=1) if there else self.values
+
+
+class _Told(NamedTuple):
+    """What a process tells of its draws before it sends them."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    stats: dict[str, np.ndarray]
+    alive: np.ndarray
+    stopped: str | None

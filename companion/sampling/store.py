@@ -20,7 +20,7 @@ import torch
 
 from companion.errors import InferenceError
 
-__all__ = ["Store", "empty_array", "side_by_side"]
+__all__ = ["Store", "empty_array"]
 
 _VALUES, _STATS = "draws.npy", "stats.npy"
 
@@ -180,28 +180,6 @@ class Store:
         for array in (self._values, self._stats):
             if isinstance(array, np.memmap):
                 array.flush()
-
-
-def side_by_side(parts: Sequence[np.ndarray], memory: int) -> np.ndarray:
-    """Put the chains of several arrays (draws, chains, size) side by side, as many draws as all of them have.
-
-    Parameters
-    ----------
-    parts
-        Arrays of as many values.
-    memory
-        Bytes of memory that the result may take; where it needs more, it goes to a temporary file.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    draws, chains = min(map(len, parts)), sum(part.shape[1] for part in parts)
-    shape = (draws, chains, parts[0].shape[2])
-    found = empty_array(shape, parts[0].dtype, memory)
-    at = 0
-    for part in parts:
-        found[:, at : at + part.shape[1]] = part[:draws]
-        at += part.shape[1]
-    return found
 
 
 def empty_array(shape: tuple[int, ...], dtype: np.dtype, memory: int) -> np.ndarray:

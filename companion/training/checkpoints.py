@@ -176,7 +176,10 @@ def write_whole(path: Path, content: bytes | Callable[[Path], object]) -> None:
         if isinstance(content, bytes):
             beside.write_bytes(content)
         else:
+            beside.touch()
+            mode = beside.stat().st_mode
             content(beside)
+            beside.chmod(mode)  # a library may have put a file of its own there, which nobody else can read
         with beside.open("r+b") as file:
             os.fsync(file.fileno())
         beside.replace(path)

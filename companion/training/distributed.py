@@ -152,38 +152,27 @@ class Processes:
             found += box
         return found
 
-    def collect_rows(
-        self, array: np.ndarray, empty: Callable[[tuple[int, ...], np.dtype], np.ndarray]
-    ) -> list[np.ndarray | None]:
-        """Give everyone's array to the first one, as `collect` does, but a few rows at a time: they may lie on a disk.
+    def send_rows(self, array: np.ndarray) -> None:
+        """Send an array, which may lie on a disk, to the first one, which takes some rows at a time by `rows_of`."""
+        with self._together():
+            for at in _pieces(array.shape, array.dtype):
+                dist.send(torch.from_numpy(np.array(array[at])), dst=0)
 
-        Parameters
-        ----------
-        array
-            Array (rows, ...) of this process.
-        empty
-            Function of a shape and a dtype that makes the array for the rows of another process.
+    def rows_of(self, rank: int, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[tuple[slice, np.ndarray]]:
+        """Take the array that another process sends by `send_rows`: some of its rows, and where they stand in it.
+
+        Raises
+        ------
+        InferenceError
+            If that process has gone.
         """
-        if not self.first:
-            self.collect((array.shape, array.dtype))
-            with self._together():
-                for at in _pieces(array.shape, array.dtype):
-                    dist.send(torch.from_numpy(np.array(array[at])), dst=0)
-            return [array]
-        found: list[np.ndarray | None] = [array]
-        for rank, about in enumerate(self.collect((array.shape, array.dtype))[1:], 1):
-            if about is None:
-                found.append(None)
-                continue
-            there = empty(*about)
+        for at in _pieces(shape, dtype):
+            rows = np.empty((len(range(*at.indices(shape[0]))), *shape[1:]), dtype)
             try:
-                for at in _pieces(*about):
-                    dist.recv(torch.from_numpy(there[at]), src=rank)
-                found.append(there)
+                dist.recv(torch.from_numpy(rows), src=rank)
             except RuntimeError as error:
-                _log.error("%s is lost (%s)", self.named(rank), _first_line(error))
-                found.append(None)
-        return found
+                raise InferenceError(f"{self.named(rank)} is lost ({_first_line(error)})") from error
+            yield at, rows
 
     def all(self, flag: bool, step: int) -> bool:
         """Say whether it is true in every process."""

@@ -1,6 +1,7 @@
 """Posteriors on disk: what was saved draws and predicts the same after it was loaded."""
 
 import json
+import os
 import warnings
 from functools import cache
 
@@ -70,6 +71,17 @@ def test_full_precision_loses_nothing(tmp_path):
     np.testing.assert_array_equal(
         load_posterior(file, classifier()).predictive(X, 30, 0), fitted().predictive(X, 30, 0)
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "umask"), reason="Windows has no umask")
+def test_others_may_read_the_file_where_the_user_lets_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        path = save_posterior(fitted(), tmp_path / "posterior.safetensors")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_only_restarts_with_weight_are_stored(file, tmp_path):

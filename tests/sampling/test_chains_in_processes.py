@@ -54,7 +54,7 @@ def worker(rank, port, model, folder, dies, seen, hosts, options):
     if hosts is not None:
         hosts.enter(rank)
     if rank and dies:
-        Chains.run = killed
+        setattr(*dies, killed)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         posterior = short(model, chains=5, checkpoint=folder, **options)
@@ -107,7 +107,7 @@ class Hosts:
             assert libc.setns(place.fileno(), 0) == 0
 
 
-def together(model, folder, *, dies=False, hosts=None, **options):
+def together(model, folder, *, dies=None, hosts=None, **options):
     """What each of two processes gives: values, number of chains, warnings, and whether its steps were compiled."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -150,8 +150,9 @@ def test_compiled_chains_of_two_processes_are_those_of_each_alone(model, tmp_pat
     np.testing.assert_array_equal(values[:, :3], short(model, chains=3, machine=compiled).values)
 
 
-def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(model, tmp_path):
-    [values, chains, told, _] = together(model, tmp_path, dies=True)[0]
+@pytest.mark.parametrize("dies", [(Chains, "run"), (Processes, "send_rows")], ids=["sampling", "sending"])
+def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(model, tmp_path, dies):
+    [values, chains, told, _] = together(model, tmp_path, dies=dies)[0]
     assert (values.shape, chains) == ((20, 3, 3), 3)
     assert any(f"process 1 of 2 (on {socket.gethostname()}) had no draws to give" in message for message in told)
     again = together(model, tmp_path)[0][0]  # with the checkpoint, all of them
@@ -161,7 +162,7 @@ def test_a_process_that_is_lost_is_named_and_the_draws_of_the_others_are_kept(mo
 
 def test_two_hosts_are_as_good_as_two_processes_and_a_lost_one_is_named(model, tmp_path):
     with Hosts() as hosts:
-        [values, _, told, _] = together(model, tmp_path, dies=True, hosts=hosts)[0]
+        [values, _, told, _] = together(model, tmp_path, dies=(Chains, "run"), hosts=hosts)[0]
         assert any("process 1 of 2 (on host-1) had no draws to give" in message for message in told)
         again = together(model, tmp_path, hosts=hosts)[0][0]
     np.testing.assert_array_equal(again[:, :3], values)

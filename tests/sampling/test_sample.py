@@ -170,7 +170,7 @@ def unobserved(size):
     return model
 
 
-def test_draws_on_a_disk_are_saved_and_loaded_without_being_in_memory(tmp_path):
+def test_draws_on_a_disk_are_saved_without_a_copy_in_memory(tmp_path):
     model = unobserved(50_000)
     posterior = short(model, draws=100, warmup=2, chains=2, sampler="mclmc", memory=100)
     tracemalloc.start()

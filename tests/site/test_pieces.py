@@ -381,10 +381,18 @@ def test_at_no_width_the_networks_agree_and_a_wider_posterior_doubts_more(page):
     said = {}
     for chosen in ("0", "1", "3", "1"):
         width.fill(chosen)
+        page.wait_for_timeout(500)
         said[chosen] = [*said.get(chosen, []), disagree.inner_text()]
     assert said["0"] == ["0.00 nats"]
     assert float(said["3"][0].split()[0]) > float(said["1"][0].split()[0]) > 0.05
     assert said["1"][0] == said["1"][1]
+    piece.get_by_role("button", name="A test digit").click()  # wide enough, they disagree about those, too
+    page.wait_for_timeout(300)
+    agreed = float(disagree.inner_text().split()[0])
+    width.fill("2.5")
+    page.wait_for_timeout(500)
+    assert float(disagree.inner_text().split()[0]) > max(0.3, 2 * agreed)
+    width.fill("1")
 
 
 def test_what_is_drawn_is_scaled_and_centred_as_mnist_was(page):
