@@ -5,6 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "Samplers".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +44,7 @@ from companion.variational import Objective, PointMass
 __all__ = ["ChainState", "sample"]
 
 _SMALL = 1000  # values; up to here, calls cost more than arithmetic, and float64 is as fast as float32
+_HOT = 1.5  # times the temperature that was asked for, beyond what chance makes of so many draws
 _GRADIENTS = 10  # of one step, about: compilation is judged by them
 
 
@@ -412,6 +414,14 @@ def _tell(posterior: ChainPosterior) -> None:
             f"{_listed(health.lost)} of {len(posterior.record.weights)} chains diverged for good, and "
             f"{'is' if len(health.lost) == 1 else 'are'} left out. A smaller step size may keep "
             "them, or another start."
+        )
+    heat = float(health.temperature.mean())
+    hottest = _listed([int(kept[health.temperature.argmax()])])
+    if heat - 3 * math.sqrt(2 / (len(posterior) * posterior.objective.layout.size)) > _HOT:
+        notice(
+            f"the chains moved at {heat:.1f} times the temperature that was asked for, most in {hottest}: steps are too "
+            "large where the posterior is narrow, or mini-batches add too much noise, and the posterior is too wide. "
+            "Take a smaller step_size, until health().temperature is near 1."
         )
     count = int(health.divergences.sum())
     if count:

@@ -51,12 +51,16 @@ class Health(NamedTuple):
         Mean share of accepted proposals of each chain (chains,); NaN where nothing is rejected.
     lost
         Numbers of the chains that diverged for good, and are left out.
+    temperature
+        Mean temperature of each chain's momentum (chains,), over the one that was asked for. About 1 where the steps
+        are small enough; NaN where a sampler has no momentum, or tells no temperature.
     """
 
     divergences: np.ndarray
     bfmi: np.ndarray
     acceptance: np.ndarray
     lost: tuple[int, ...]
+    temperature: np.ndarray
 
 
 @register("chains")
@@ -222,12 +226,13 @@ class ChainPosterior(LoweredPosterior):
         kept, missing = self.chains, np.full(len(self.chains), np.nan)
         divergences = self.stats.get("diverging", np.zeros((0, len(self.record.weights))))[:, kept].sum(0).astype(int)
         energy = self.stats.get("energy")
-        accepted = self.stats.get("acceptance_rate")
+        accepted, heat = self.stats.get("acceptance_rate"), self.stats.get("temperature")
         return Health(
             divergences,
             missing if energy is None else _bfmi(energy[:, kept]),
             missing if accepted is None else accepted[:, kept].mean(0),
             tuple(np.flatnonzero(np.isneginf(self.record.bounds[:, 0])).tolist()),
+            missing if heat is None else heat[:, kept].mean(0) / float(self.record.settings.get("temperature", 1)),
         )
 
     # --- ArviZ, copies and files ------------------------------------------------------------------------

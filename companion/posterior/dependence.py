@@ -2,6 +2,7 @@
 
 Frozen parameters and buffers of a model's modules, and its data without rows, are known by a checksum each. Everything
 else, such as activations and constants, shows in a prediction: at the posterior's centre, at inputs that are made up.
+What a lowered model's prior says of that centre is compared as well.
 Explained in `book/reference/how_a_fit_works`, section "On disk".
 """
 
@@ -34,6 +35,7 @@ _NAMED = (
     ("data", "data without rows", "Give the model those of the fit, for example by pm.set_data(...)."),
 )
 _POINTS = 3
+_ROUNDING_OF_PRIOR = 1e-3  # of a log density, and a value: parameters are stored in half precision
 _ROUNDING = 5e-3  # of predictions at the same weights, on another device or in another precision
 
 
@@ -82,6 +84,13 @@ def compare(was: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
             raise ModelError(
                 f"predictions depend on its {what}, and {', '.join(map(repr, different))} "
                 f"{'differs' if len(different) == 1 else 'differ'} from what was fitted. {how}"
+            )
+    if was.get("prior") and now.get("prior"):
+        (before, values), (after, _) = was["prior"], now["prior"]
+        if abs(after - before) > _ROUNDING_OF_PRIOR * (abs(before) + values):
+            raise ModelError(
+                f"at the same values its prior has a log density of {after:,.4g} nats, and that of the fitted one had "
+                f"{before:,.4g}. Build the model with the prior of the fit."
             )
     if was["prediction"] is None or now["prediction"] is None:
         return

@@ -5,6 +5,7 @@ Explained in `book/reference/how_a_fit_works`, section "The posterior".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -49,7 +50,9 @@ class LoweredPosterior(ModelPosterior):
         """Describe what predictions depend on beside the numbers of the posterior, at one vector (size,) of values."""
         with torch.no_grad():
             draw: Draws = {n: a.cpu().numpy() for n, a in self._of_values(centre[None], self.variables).items()}
-        return self._depends_on(draw)
+            log_prior = float(self.objective.density.prior(self.objective.layout.split(centre)))
+        prior = [log_prior, self.objective.layout.size] if math.isfinite(log_prior) else None
+        return self._depends_on(draw) | {"prior": prior}
 
 
 def layout_as_json(layout: Layout) -> dict[str, list[int]]:

@@ -114,6 +114,16 @@ def frozen(tmp_path):
     return posterior, save_posterior(posterior, tmp_path / "frozen.safetensors", half=False)
 
 
+def test_another_prior_is_refused(file, tmp_path):
+    with pytest.raises(ModelError, match=r"its prior has a log density of .*Build the model with the prior of the fit"):
+        load_posterior(file, classifier(LearnedScale(3.0)))
+    chains = companion.sample(classifier(Gaussian(1.0)), 8, warmup=4, chains=2, sampler="mclmc", progressbar=False)
+    kept = chains.save(tmp_path / "chains.safetensors")
+    with pytest.raises(ModelError, match="prior"):
+        load_posterior(kept, classifier(Gaussian(0.5)))
+    assert len(load_posterior(kept, classifier(Gaussian(1.0), rows=30))) == 16
+
+
 def test_the_same_frozen_weights_load(frozen):
     posterior, path = frozen
     found = load_posterior(path, frozen_features(seed=0, rows=10)[0])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from companion.inference import Checkpoint, Machine, fit, sample
 from companion.inference.chains import _own as own_part
 from companion.posterior import chains as chain_posteriors
 from companion.posterior import diagnose
-from companion.sampling import HMC, MCLMC, Plan, SamplerName, register_sampler, sampler_named, starting_positions
+from companion.sampling import HMC, MCLMC, SGHMC, Plan, SamplerName, register_sampler, sampler_named, starting_positions
 from companion.variational import Layout
 
 RNG = np.random.default_rng(0)
@@ -417,6 +418,17 @@ def test_a_chain_that_runs_away_is_named_and_left_out():
     assert np.isfinite(posterior.draw(240, seed=0)["w"]).all()
     with pytest.raises(InferenceError, match=r"all 3 chains had diverged by step 100: .* Lower .* step_size"):
         short(sampler=Runaway((0, 1, 2)), warmup=0, draws=120)
+
+
+def test_chains_whose_steps_are_too_large_for_the_posterior_say_so():
+    with pytest.warns(CompanionWarning, match="times the temperature that was asked for, most in chain"):
+        hot = short(draws=200, sampler=SGHMC(step_size=1.2))
+    assert hot.health().temperature.mean() > 1.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calm = short(draws=200, sampler=SGHMC(step_size=0.1, temperature=0.5))
+    assert np.abs(calm.health().temperature - 1).max() < 0.3
+    assert np.isnan(short(sampler="mclmc").health().temperature).all()
 
 
 def test_draws_that_diverge_are_counted_with_their_chains():
