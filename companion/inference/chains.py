@@ -419,9 +419,9 @@ def _tell(posterior: ChainPosterior) -> None:
     hottest = _listed([int(kept[health.temperature.argmax()])])
     if heat - 3 * math.sqrt(2 / (len(posterior) * posterior.objective.layout.size)) > _HOT:
         notice(
-            f"the chains moved at {heat:.1f} times the temperature that was asked for, most in {hottest}: steps are too "
-            "large where the posterior is narrow, or mini-batches add too much noise, and the posterior is too wide. "
-            "Take a smaller step_size, until health().temperature is near 1."
+            f"the chains moved at {heat:.1f} times the temperature that was asked for, most in {hottest}: steps "
+            "are too large where the posterior is narrow, or mini-batches add too much noise, and the posterior is too "
+            "wide. Take a smaller step_size, until health().temperature is near 1."
         )
     count = int(health.divergences.sum())
     if count:
