@@ -47,6 +47,7 @@ DOORS = {
 }
 STARTED = [name for name, door in DOORS.items() if door.takes("start")]
 BATCHED = [name for name, door in DOORS.items() if door.takes("batch_size") and name != "full-batch sampler"]
+WRITTEN = [name for name, door in DOORS.items() if door.takes("checkpoint")]
 LEARNING = [name for name, door in DOORS.items() if door.takes("learning_rate")]
 
 
@@ -101,6 +102,16 @@ def test_data_without_rows_are_named(door):
 def test_a_start_outside_the_support_is_named_with_its_value(door, given, said):
     with pytest.raises(ModelError, match=rf"start gives 's' {said} outside its support or on the edge"):
         DOORS[door](regression(), start={"w": np.zeros((3, 2)), "v": np.zeros(2), "s": given})
+
+
+@pytest.mark.parametrize("door", WRITTEN)
+@pytest.mark.parametrize("folder", ["", " ", 3, True, b"fit", ["fit"]])
+def test_a_checkpoint_without_a_folder_is_refused(door, folder, tmp_path, monkeypatch):
+    """An empty name would be the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"checkpoint=.*; expected the path of a folder, such as 'my-fit'"):
+        DOORS[door](regression(), checkpoint=folder)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("door", BATCHED)
