@@ -72,7 +72,7 @@ def starting_positions(
     Raises
     ------
     ModelError
-        If given values lack a variable or lie outside its support, or the posterior is one of another model.
+        If given values lack a variable, have a strange name or lie outside its support, or the posterior is one of another model.
     """
     kind = start_named(start)
     if kind == "given":
