@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -121,6 +122,14 @@ def test_arviz_gets_every_chain_with_the_samplers_statistics():
     np.testing.assert_allclose(health.bfmi, np.asarray(az.bfmi(found)).ravel() if hasattr(az, "bfmi") else health.bfmi)
     assert health.lost == ()
     assert (health.acceptance > 0.5).all()
+
+
+def test_one_draw_says_nothing_of_the_energy_and_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        health = short(draws=1).health()
+    assert np.isnan(health.bfmi).all()
+    assert health.bfmi.shape == (3,)
 
 
 def test_one_chain_can_be_kept():
