@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 from enum import StrEnum
 from numbers import Real
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 
 from companion.errors import CompanionError, DataError, ModelError, first_line
 
-__all__ = ["choice", "counted", "fraction", "is_number", "numbers", "positive", "whole"]
+__all__ = ["choice", "counted", "fraction", "is_number", "mapping", "numbers", "positive", "whole"]
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -170,6 +171,27 @@ def numbers(name: str, given: Any, expected: str = "an array of real numbers") -
     if array.dtype.kind not in "fiub":
         raise ModelError(f"{name} has the dtype {array.dtype} ({reprlib.repr(given)}); expected {expected}.")
     return array
+
+
+def mapping(name: str, given: Any, expected: str) -> None:
+    """Refuse what isn't a mapping, such as a posterior in the place of its draws.
+
+    Parameters
+    ----------
+    name
+        Words that the mapping is called by, for the message.
+    given
+        What should be a mapping.
+    expected
+        End of the message's "expected a mapping ...".
+
+    Raises
+    ------
+    ModelError
+        If it is anything else.
+    """
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{name} is a {type(given).__name__}; expected a mapping {expected}.")
 
 
 def _inside(owner: object) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pymc as pm
 import torch
 
+from companion.checks import mapping
 from companion.errors import ModelError
 
 __all__ = ["check_own_model", "checked_draws", "checked_inputs", "checked_names", "picked"]
@@ -77,11 +78,7 @@ def checked_draws(draws: Mapping[str, Any], shapes: Mapping[str, Shape]) -> dict
     ModelError
         If it isn't a mapping, a variable is missing, or its draws have another shape or number than the others'.
     """
-    if not isinstance(draws, Mapping):
-        raise ModelError(
-            f"draws is a {type(draws).__name__}; expected a mapping of names to arrays, such as "
-            "posterior.draw(50, seed=0) gives."
-        )
+    mapping("draws", draws, "of names to arrays, such as posterior.draw(50, seed=0) gives")
     found = {}
     for name, shape in shapes.items():
         if name not in draws:
