@@ -7,8 +7,9 @@ The names here are the front door::
     posterior = bnn.fit(model, 2000)                 # any PyMC model of continuous variables
     probabilities = bnn.predict(posterior, x)
 
-Everything else stands in the rooms behind it, such as `companion.posterior` and `companion.bayes_by_backprop`; the page
-`book/reference/how_a_fit_works` draws them. Importing the package is cheap: a room is loaded when it is first used.
+Everything else stands in the rooms behind it, such as `companion.posterior` and `companion.bayes_by_backprop`, and
+each is an attribute: ``bnn.inference.swag``. The page `book/reference/how_a_fit_works` draws them. Importing the
+package is cheap: a room is loaded when it is first used.
 """
 
 from importlib import import_module
@@ -61,18 +62,26 @@ _ROOMS = {
     "wrap_torch": "bridge",
 }
 
+_BEHIND = frozenset(
+    {
+        "bench", "book", "bridge", "errors", "estimators", "inference", "infinite_width", "laplace", "machine",
+        "originals", "posterior", "prediction", "sampling", "training", "variational", "versions",
+    }
+)  # fmt: skip
+"""The rooms behind the front door, which are loaded by their name as well."""
+
 moved.install()
 
 
 def __getattr__(name: str) -> Any:
-    """Load what the front door offers when it is first used."""
+    """Load what the front door offers, or a room behind it, when it is first used."""
     if name in _ROOMS:
         return getattr(import_module(f"companion.{_ROOMS[name]}"), name)
-    if name in __all__ or f"companion.{name}" in moved.MOVED_MODULES:
+    if name in __all__ or name in _BEHIND or f"companion.{name}" in moved.MOVED_MODULES:
         return import_module(f"companion.{name}")
     raise AttributeError(f"module 'companion' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """List the front door's names for completion, loaded or not."""
-    return sorted({*globals(), *__all__})
+    """List the front door's names and the rooms for completion, loaded or not."""
+    return sorted({*globals(), *__all__, *_BEHIND})

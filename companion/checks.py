@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping
 from enum import StrEnum
 from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
 
-from companion.errors import CompanionError, DataError, ModelError
+from companion.errors import CompanionError, DataError, ModelError, first_line
 
-__all__ = ["choice", "counted", "fraction", "is_number", "positive", "whole"]
+__all__ = ["choice", "counted", "fraction", "is_number", "mapping", "numbers", "positive", "whole"]
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -143,6 +145,53 @@ def counted(name: str, given: Any, expected: str) -> np.ndarray:
     if table.dtype.kind not in "iu" or table.min() < 0:
         raise DataError(f"{name} are {table.dtype} from {table.min()} on; expected whole numbers of 0 or more.")
     return table
+
+
+def numbers(name: str, given: Any, expected: str = "an array of real numbers") -> np.ndarray:
+    """Return an array of real numbers, of any shape.
+
+    Parameters
+    ----------
+    name
+        Words that the array is called by, for the message.
+    given
+        Array, or what becomes one: a number, a list, a tensor on the processor.
+    expected
+        End of the message's "expected ...".
+
+    Raises
+    ------
+    ModelError
+        If it is anything else: words, complex numbers, or lists of different lengths.
+    """
+    try:
+        array = np.asarray(given)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"{name} can't become an array ({first_line(error)}); expected {expected}.") from error
+    if array.dtype.kind not in "fiub":
+        raise ModelError(f"{name} has the dtype {array.dtype} ({reprlib.repr(given)}); expected {expected}.")
+    return array
+
+
+def mapping(name: str, given: Any, expected: str) -> None:
+    """Refuse what isn't a mapping, such as a posterior in the place of its draws.
+
+    Parameters
+    ----------
+    name
+        Words that the mapping is called by, for the message.
+    given
+        What should be a mapping.
+    expected
+        End of the message's "expected a mapping ...".
+
+    Raises
+    ------
+    ModelError
+        If it is anything else.
+    """
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{name} is a {type(given).__name__}; expected a mapping {expected}.")
 
 
 def _inside(owner: object) -> str:

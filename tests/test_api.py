@@ -9,6 +9,7 @@ import sys
 import pytest
 from pointers import Module, faults, modules, places, pointers_in
 
+import companion
 from tools import ROOT
 from tools.contents import pages
 
@@ -41,6 +42,18 @@ def offered():
 
 def test_every_room_has_its_place_in_the_book_once():
     assert sorted(documented()) == [room for room in rooms() if room not in NOT_FOR_READERS]
+
+
+@pytest.mark.parametrize("room", documented())
+def test_every_room_is_reached_by_its_name(room):
+    assert companion.__getattr__(room) is importlib.import_module(f"companion.{room}")
+    assert room in dir(companion)
+
+
+@pytest.mark.parametrize("room", sorted(NOT_FOR_READERS))
+def test_what_is_not_for_readers_is_not_offered(room):
+    with pytest.raises(AttributeError, match=f"no attribute '{room}'"):
+        companion.__getattr__(room)
 
 
 def test_every_page_is_in_the_contents():

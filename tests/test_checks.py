@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from companion.checks import fraction, positive, whole
+from companion.checks import fraction, numbers, positive, whole
 from companion.errors import DataError, ModelError
 from companion.priors import Gaussian, SpikeAndSlab
 
@@ -46,3 +46,14 @@ def test_what_is_not_a_whole_number_is_refused(value):
         whole("steps", value, 1)
     with pytest.raises(DataError, match="expected a whole number"):
         whole("n", value, 1, error=DataError)
+
+
+@pytest.mark.parametrize("given", [1, 0.5, True, [1, 2.5], np.zeros((0, 2)), np.ones(2, dtype=np.float32)])
+def test_real_numbers_become_an_array(given):
+    np.testing.assert_array_equal(numbers("start", given), given)
+
+
+@pytest.mark.parametrize("given", ["one", ["1"], None, 1j, np.ones(2, dtype=complex), [[1.0], [1.0, 2.0]], {"a": 1}])
+def test_what_are_not_real_numbers_is_refused(given):
+    with pytest.raises(ModelError, match=r"start .*; expected an array of real numbers\."):
+        numbers("start", given)

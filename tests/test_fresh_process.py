@@ -20,6 +20,7 @@ import companion
 found["the package"] = list(sys.modules)
 import companion.priors
 found["priors"] = list(sys.modules)
+found["swag"] = companion.inference.swag.__module__
 
 from companion.moved import MOVED_MODULES
 found["moved"] = {}
@@ -56,6 +57,11 @@ def test_importing_the_package_loads_nothing_heavy(fresh):
 def test_pymcs_readers_do_not_load_pyro(fresh):
     assert "companion.priors" in fresh["priors"]
     assert "pyro" not in fresh["priors"]
+
+
+def test_a_room_that_was_not_imported_is_reached_by_its_name(fresh):
+    assert "companion.inference" not in fresh["priors"]
+    assert fresh["swag"] == "companion.inference.swag"
 
 
 def test_modules_that_moved_offer_what_the_new_ones_do(fresh):

@@ -46,7 +46,7 @@ class Health(NamedTuple):
         curvature may have been left out. Any is a warning.
     bfmi
         Bayesian fraction of missing information of each chain (chains,): how far the energy moves from draw to draw.
-        Below 0.3 the tails are explored slowly. NaN where a sampler has no energy.
+        Below 0.3 the tails are explored slowly. NaN where a sampler has no energy, and of one draw.
     acceptance
         Mean share of accepted proposals of each chain (chains,); NaN where nothing is rejected.
     lost
@@ -322,7 +322,12 @@ class ChainPosterior(LoweredPosterior):
 
 
 def _bfmi(energy: np.ndarray) -> np.ndarray:
-    """Compute the Bayesian fraction of missing information of energies (draws, chains), as Betancourt (2016) does."""
+    """Compute the Bayesian fraction of missing information of energies (draws, chains), as Betancourt (2016) does.
+
+    It is NaN of fewer than two draws.
+    """
+    if len(energy) < 2:
+        return np.full(energy.shape[1], np.nan)
     return np.square(np.diff(energy, axis=0)).mean(0) / energy.var(0, ddof=1)
 
 

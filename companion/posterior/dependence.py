@@ -99,7 +99,9 @@ def compare(was: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
     if before.shape != after.shape or not np.allclose(before, after, rtol=0, atol=_ROUNDING * size, equal_nan=True):
         raise ModelError(
             f"at the same weights and inputs it predicts {_few(after)}, where the fitted one predicted {_few(before)}. "
-            "Its variables and frozen parameters are the same: look for another activation, constant or likelihood."
+            "Its variables and frozen parameters are the same: look for another activation, constant or likelihood. "
+            "A torch_regression standardises its target by its own rows, so their mean and scale are such constants: "
+            "build it with the rows that were fitted, and give new inputs to predict."
         )
 
 

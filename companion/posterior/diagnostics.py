@@ -12,6 +12,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from companion.checks import mapping
 from companion.errors import ModelError
 
 __all__ = ["Convergence", "diagnose", "worst"]
@@ -56,13 +57,14 @@ def diagnose(draws: Mapping[str, np.ndarray], chains: int) -> dict[str, Converge
     Raises
     ------
     ModelError
-        If there are fewer than two chains, or an array doesn't divide into them.
+        If `draws` isn't a mapping, there are fewer than two chains, or an array doesn't divide into them.
 
     Notes
     -----
     Vehtari et al. (2021), "Rank-normalization, folding, and localization: An improved R-hat", as ArviZ computes
     them.
     """
+    mapping("draws", draws, "of names to arrays (chains * draws, ...), such as SampledPosterior.draws")
     if chains < 2:
         raise ModelError(f"chains={chains}; expected at least 2 to compare with one another.")
     found = {}

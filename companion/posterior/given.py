@@ -5,13 +5,14 @@ Explained in `book/reference/how_a_fit_works`, section "Prediction".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import torch
 
+from companion.checks import mapping
 from companion.errors import ModelError
 
 __all__ = ["check_own_model", "checked_draws", "checked_inputs", "checked_names", "picked"]
@@ -46,13 +47,15 @@ def checked_names(names: Sequence[str] | None, known: Sequence[str], kind: str =
     Raises
     ------
     ModelError
-        If it is one string, or there is nothing of that name.
+        If it is one string or not a list, or there is nothing of that name.
     """
     if names is None:
         return tuple(known)
-    if isinstance(names, str) or set(names) - set(known):
-        raise ModelError(f"names={names!r}; expected names of {kind}, some of {list(known)}.")
-    return tuple(names)
+    listed = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (None,)
+    if not all(isinstance(name, str) and name in known for name in listed):
+        alone = f" One name alone goes into a list, too: [{names!r}]." if isinstance(names, str) else ""
+        raise ModelError(f"names={names!r}; expected names of {kind}, some of {list(known)}.{alone}")
+    return tuple(str(name) for name in listed)
 
 
 def checked_draws(draws: Mapping[str, Any], shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
@@ -75,11 +78,7 @@ def checked_draws(draws: Mapping[str, Any], shapes: Mapping[str, Shape]) -> dict
     ModelError
         If it isn't a mapping, a variable is missing, or its draws have another shape or number than the others'.
     """
-    if not isinstance(draws, Mapping):
-        raise ModelError(
-            f"draws is a {type(draws).__name__}; expected a mapping of names to arrays, such as "
-            "posterior.draw(50, seed=0) gives."
-        )
+    mapping("draws", draws, "of names to arrays, such as posterior.draw(50, seed=0) gives")
     found = {}
     for name, shape in shapes.items():
         if name not in draws:

@@ -14,13 +14,14 @@ import torch
 
 from companion.checks import is_number
 from companion.errors import ModelError
+from companion.posterior.given import checked_names
 from companion.posterior.variational import VariationalPosterior
 from companion.variational import MeanField
 
 __all__ = ["prune"]
 
 
-def prune(posterior: Any, share: float, names: Sequence[str]) -> VariationalPosterior:
+def prune(posterior: Any, share: float, names: Sequence[str] | None = None) -> VariationalPosterior:
     r"""Set the weights that are least surely different from zero to zero.
 
     Parameters
@@ -31,7 +32,8 @@ def prune(posterior: Any, share: float, names: Sequence[str]) -> VariationalPost
         Share of the weights to set to zero, from 0 to 1: those with the lowest :math:`|\mu| / \sigma` of all that are
         named.
     names
-        Names of the variables that are looked at.
+        Names of the variables that are looked at; ``None`` takes all that are fitted without a transform. A variable
+        with one, such as a positive scale, can't be pruned: where its fitted value is 0, the scale is 1.
 
     Returns
     -------
@@ -42,7 +44,8 @@ def prune(posterior: Any, share: float, names: Sequence[str]) -> VariationalPost
     Raises
     ------
     ModelError
-        If the share isn't one, a name is unknown, or the posterior is a mixture or not mean-field.
+        If the share isn't one, a name is unknown or that of a variable with a transform, or the posterior is a mixture
+        or not mean-field.
 
     Notes
     -----
@@ -55,10 +58,10 @@ def prune(posterior: Any, share: float, names: Sequence[str]) -> VariationalPost
         raise ModelError(f"family {family.name!r} can't be pruned; expected a fit with family='mean-field'.")
     if not is_number(share) or not 0 <= share <= 1:
         raise ModelError(f"share={share!r}; expected a share of the weights, from 0 to 1.")
-    if unknown := sorted(set(names) - set(layout.names)):
-        raise ModelError(f"no variables {unknown}; the posterior has {list(layout.names)}.")
+    plain = [name for name in layout.names if name in posterior.variables]  # a transformed value has another name
+    named = checked_names(names, plain, "free variables without a transform")
     own = {name: p.clone() for name, p in posterior.own_parameters("pruning").items()}
-    chosen = torch.cat([torch.full((n,), name in names) for name, n in zip(layout.names, layout.sizes, strict=True)])
+    chosen = torch.cat([torch.full((n,), name in named) for name, n in zip(layout.names, layout.sizes, strict=True)])
     chosen = chosen.to(own["mean"].device)
     ratio = own["mean"].abs().log() - own["log_scale"]
     ratio[~chosen] = torch.inf

@@ -20,6 +20,8 @@ from companion.training import Training, Valued
 __all__ = ["Record"]
 
 _LAST = 100
+# Methods whose posterior has no density, and so no bound: `elbo` is the expected log density of data and values.
+_WITHOUT_BOUND = ("map", "dropout", "deep ensemble")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,8 @@ class Record:
         Estimate of the negative ELBO at each step of each restart, (steps, restarts).
     bounds
         ELBO of each restart and its standard error, (restarts, 2); minus infinity for a restart that diverged, NaN
-        where it is unknown. For the families "map" and "dropout" it is the expected log density of data
-        and values.
+        where it is unknown. For the families "map" and "dropout", and so for a deep ensemble, it is the expected log
+        density of data and values.
     weights
         Weight of each restart in the posterior, (restarts,); they sum to 1.
     seconds
@@ -117,6 +119,7 @@ class Record:
         """Evidence lower bound of this posterior on all rows at full weight, in nats.
 
         The weighted mean of the restarts' bounds: exact for one restart, and for a mixture a bound that is lower still.
+        For a point, an ensemble of points and dropout it is no bound, but the expected log density of data and values.
         """
         kept = self.weights > 0
         return np.float64(self.weights[kept] @ self.bounds[kept, 0])  # a float that NumPy's methods work on, too
@@ -209,7 +212,9 @@ class Record:
         several = "chains" if "chains" in self.settings else "restarts"
         steps = f", {len(self.losses):,} steps" if len(self.losses) else ""
         count = f", {len(self.weights)} {several}" if len(self.weights) > 1 else ""
-        bound = "" if np.isnan(self.elbo) else f": ELBO {self.elbo:,.1f} (standard error {self.elbo_se:.1g}) nats"
+        what = "log density" if self.method.partition(":")[0] in _WITHOUT_BOUND else "ELBO"
+        error = f" (standard error {self.elbo_se:.1g})" if self.elbo_se or what == "ELBO" else ""
+        bound = "" if np.isnan(self.elbo) else f": {what} {self.elbo:,.1f}{error} nats"
         bound += "" if self.log_evidence is None else f", log evidence about {self.log_evidence:,.1f} nats"
         weight = "" if self.temperature == 1 else f", minimised at T = {self.temperature:g}"
         stopped = "" if self.stopped is None else f"; {self.stopped}"

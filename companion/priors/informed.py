@@ -14,7 +14,7 @@ import pymc as pm
 import torch
 from numpy.typing import ArrayLike
 
-from companion.checks import positive, whole
+from companion.checks import mapping, numbers, positive, whole
 from companion.errors import ModelError
 from companion.priors.base import entrywise, float_x
 from companion.priors.gaussian import IndependentNormal
@@ -144,8 +144,8 @@ class Informed(IndependentNormal):
         Raises
         ------
         ModelError
-            If an array isn't finite or has another number of draws than the others, there are not more than `rank`
-            draws, or a number is out of range.
+            If `draws` isn't a mapping or is empty, an array isn't finite or has another number of draws than the
+            others, there are not more than `rank` draws, or a number is out of range.
 
         Examples
         --------
@@ -156,8 +156,11 @@ class Informed(IndependentNormal):
         (2, 3, 4)
         """
         rank, inflate, least = whole("rank", rank, 1), positive("inflate", inflate), positive("least", least)
+        mapping("draws", draws, "of parameters' names to arrays (draws, *shape), as posterior.draw(200, seed=0) gives")
         arrays = {name: _array("draws", name, value) for name, value in draws.items()}
         counts = {name: array.shape[:1] for name, array in arrays.items()}
+        if not counts:
+            raise ModelError("draws are of no parameter in Informed.from_draws; expected those of one or more.")
         if len(set(counts.values())) != 1 or min(counts.values()) <= (rank,):
             raise ModelError(
                 f"draws have the first dimensions {counts} in Informed.from_draws with rank={rank}; expected the same "
@@ -234,10 +237,7 @@ def _array(setting: str, name: str, value: Any) -> np.ndarray:
     """Copy an entry to a float64 array that can't be written; refuse what isn't finite."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().double().numpy()
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{setting}[{name!r}] is not an array of numbers in Informed: {error}.") from error
+    array = np.array(numbers(f"{setting}[{name!r}] in Informed", value), dtype=np.float64)
     if not np.isfinite(array).all():
         raise ModelError(f"{setting}[{name!r}] holds NaN or infinity in Informed; expected finite numbers only.")
     array.setflags(write=False)

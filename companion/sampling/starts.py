@@ -72,7 +72,8 @@ def starting_positions(
     Raises
     ------
     ModelError
-        If given values lack a variable or lie outside its support, or the posterior is one of another model.
+        If given values don't fit the model, see `companion.training.starting_means`, or the posterior is one of another
+        model.
     """
     kind = start_named(start)
     if kind == "given":

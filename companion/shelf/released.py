@@ -85,8 +85,10 @@ def load_posterior(source: str | Path, model: Any = None, *, device: str | torch
     source
         Name of a release, such as "mnist-dense", or path of a file that `companion.save_posterior` wrote.
     model
-        Model that was fitted, with these rows or others. A release brings its own, over blank images, which is all that
-        predicting needs; give one over the real data where the ELBO is to be estimated anew.
+        Model that was fitted, with these rows or others; a `companion.torch_regression` with the rows that were fitted,
+        by which it standardises its target: new inputs are given to `companion.predict`. A release brings its own,
+        over blank images, which is all that predicting needs; give one over the real data where the ELBO is to be
+        estimated anew.
     device
         Name of the device to put it on; "auto" is a GPU where there is one.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from companion.training.batches import Batches
-from companion.training.task import TrainingObjective
+from companion.training.task import Collector, TrainingObjective
 from companion.variational import Parameters
 
 __all__ = ["Snapshot", "alive", "diagnosis"]
@@ -35,6 +35,7 @@ class Repeatable(Protocol):
     losses: torch.Tensor
     noise: torch.Tensor
     step: int
+    collector: Collector | None
 
     @property
     def objective(self) -> TrainingObjective:
@@ -98,9 +99,10 @@ def diagnosis(training: Repeatable, good: Snapshot) -> str:
     step = training.step
     advice = _advice(training)
     training.restore(good.tensors, good.step)
+    part = "" if training.collector is None else f" of the {training.collector.part}"
     return (
-        f"at step {step:,} {what} in every restart that was left. {advice} "
-        f"The posterior of the last good state (step {good.step:,}) is this error's `posterior`"
+        f"at step {step:,}{part} {what} in every restart that was left. {advice} "
+        f"The posterior of the last good state (step {good.step:,}{part}) is this error's `posterior`"
         + (", and the checkpoint before it is kept." if training.folder is not None else ".")
     )
 
@@ -115,7 +117,8 @@ def _advice(training: Repeatable) -> str:
             "support of every variable, by start={...}, start='prior' or an initval in the model."
         )
     first = "In float64 the same numbers are finite: use machine=Machine(precision='float64'). Where that is too slow: "
-    trials = ["lower learning_rate (a tenth is a good next try)"]
+    rate = "learning_rate" if training.collector is None else training.collector.rate
+    trials = [f"lower {rate} (a tenth is a good next try)"]
     if any(training.objective.is_scale(name) for name in training.parameters):
         trials.append("start nearer to one point, with start=Start(scale=...)")
     trials.append("standardise the inputs")

@@ -122,9 +122,10 @@ def value(ending: Ending[Any], evaluate: Callable[[int], tuple[float, float]]) -
         if not failed:
             stopped, failed = f"the ELBO can't be estimated: {class_and_line(error)}.", True
     if not fine.all() and fine.any():
+        own = None if training.collector is None else training.collector.rate
+        lower = "learning_rate or a narrower start" if own is None else f"{own}, or a lower learning_rate before it,"
         notice(
-            f"{int((~fine).sum())} of {restarts} restarts diverged and are left out; a lower learning_rate or a "
-            "narrower start would keep them."
+            f"{int((~fine).sum())} of {restarts} restarts diverged and are left out; a lower {lower} would keep them."
         )
     if stopped is None and not failed:
         _tell_of_one_under_way(training, fine, bounds[:, 0])

@@ -34,7 +34,14 @@ class Iterates:
         Number K of iterates that are kept.
     every
         Number of steps from one iterate to the next.
+
+    Attributes
+    ----------
+    part, rate
+        Names of the part of the fit and of its learning rate; see `companion.training.Collector`.
     """
+
+    part, rate = "trajectory", "trajectory, the learning rate of this part"
 
     def __init__(self, start: torch.Tensor, rank: int, every: int) -> None:
         restarts, size = start.shape

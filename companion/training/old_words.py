@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from companion.checks import whole
 from companion.machine import Machine
 from companion.training.options import Checkpoint, Rates, Start, Stream
 from companion.training.schedules import Schedule
@@ -76,7 +77,7 @@ def _grouped(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
         Stream(None, 1, old["workers"])  # the check of the number; without a dataset nothing reads
     if "checkpoint_every" in old:
         folder = given.get("checkpoint")
-        every = Checkpoint("", old["checkpoint_every"]).every
+        every = whole("checkpoint_every", old["checkpoint_every"], 1)
         made["checkpoint"] = None if folder is None else Checkpoint(folder, every)
     return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -207,20 +208,25 @@ class Checkpoint:
     Parameters
     ----------
     folder
-        Folder of the checkpoint; it is made where there is none.
+        Folder of the checkpoint; it is made where there is none. The working directory is ".".
     every
         Number of steps between two checkpoints.
 
     Raises
     ------
     ModelError
-        If `every` is below 1.
+        If the folder isn't a path or has no name, or `every` is below 1.
     """
 
     folder: str | Path
     every: int = 1000
 
     def __post_init__(self) -> None:
+        if not isinstance(self.folder, str | PathLike) or not str(self.folder).strip():
+            raise ModelError(
+                f"checkpoint={self.folder!r}; expected the path of a folder, such as 'my-fit', or a Checkpoint. "
+                "Leave it out where nothing is to be written."
+            )
         whole("every", self.every, 1)
 
     @classmethod

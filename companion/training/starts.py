@@ -15,6 +15,7 @@ import torch
 from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.replace import clone_replace
 
+from companion.checks import numbers
 from companion.errors import ModelError
 from companion.machine import seed_for
 from companion.variational import Layout
@@ -30,8 +31,8 @@ def starting_means(
     Raises
     ------
     ModelError
-        If there is no such kind of start, or given values lack a variable, have another shape or lie outside its
-        support.
+        If there is no such kind of start; or given values lack a variable, have a name that the model doesn't, aren't
+        real numbers, have another shape than the variable, or lie outside its support.
     """
     if isinstance(start, Mapping):
         point = layout.join(_unconstrained(model, start))
@@ -68,12 +69,13 @@ def _shuffled(point: Mapping[str, np.ndarray], seed: int, restart: int) -> dict[
 
 def _unconstrained(model: pm.Model, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Transform values of the free variables to the space of the fit."""
+    _refuse_strangers(model, given)
     shapes = {name: tuple(map(int, shape)) for name, shape in model.eval_rv_shapes().items()}
     arrays: dict[Any, Any] = {}
     for rv in model.free_RVs:
         if rv.name not in given:
             raise ModelError(f"start has no value of {rv.name!r}; expected all of {[v.name for v in model.free_RVs]}.")
-        array = np.asarray(given[rv.name], dtype=rv.dtype)
+        array = numbers(f"start of {rv.name!r}", given[rv.name]).astype(rv.dtype)
         if array.shape != shapes[rv.name]:
             raise ModelError(f"start gives {rv.name!r} shape {array.shape}; the model has {shapes[rv.name]}.")
         arrays[rv] = pt.constant(array)
@@ -85,9 +87,17 @@ def _unconstrained(model: pm.Model, given: Mapping[str, Any]) -> dict[str, np.nd
     # A variable's bounds may be other variables: those stand at their given values too.
     graphs = clone_replace(list(values.values()), replace=arrays, rebuild_strict=False)
     found = [np.asarray(graph.eval()) for graph in graphs]
-    for rv, value in zip(arrays, found, strict=True):
-        _refuse_edge(rv.name, np.asarray(given[rv.name], dtype=rv.dtype), value)
+    for (rv, array), value in zip(arrays.items(), found, strict=True):
+        _refuse_edge(rv.name, array.data, value)
     return dict(zip(values, found, strict=True))
+
+
+def _refuse_strangers(model: pm.Model, given: Mapping[str, Any]) -> None:
+    """Refuse names of which the model knows nothing; values and deterministics come with what PyMC's finders return."""
+    free = [rv.name for rv in model.free_RVs]
+    known = {*free, *(v.name for v in (*model.value_vars, *model.deterministics))}
+    if strange := [name for name in given if name not in known]:
+        raise ModelError(f"start gives values of {strange}; the model's free variables are {free}.")
 
 
 def _refuse_edge(name: str, given: np.ndarray, value: np.ndarray) -> None:

@@ -88,7 +88,18 @@ class TrainingObjective(Protocol):
 
 
 class Collector(Protocol):
-    """What goes along with a fit and gathers something of its parameters; a checkpoint holds it as well."""
+    """What goes along with a fit and gathers something of its parameters; a checkpoint holds it as well.
+
+    Attributes
+    ----------
+    part
+        Name of the part of a fit that it goes along with, for messages: steps count from where that begins.
+    rate
+        Name of the setting that is that part's learning rate.
+    """
+
+    part: str
+    rate: str
 
     def collect(self, step: int, parameters: Parameters) -> None:
         """Look at the parameters of all restarts after so many steps."""

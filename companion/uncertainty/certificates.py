@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from companion.checks import whole
+from companion.checks import fraction, is_number, numbers, whole
 from companion.errors import ModelError
 
 __all__ = ["certificate"]
@@ -54,8 +54,8 @@ def certificate(divergence: float, errors: np.ndarray, rows: int, *, delta: floa
     Raises
     ------
     ModelError
-        If the divergence is negative or not a number, an error is not between 0 and 1, there are no draws, or
-        ``delta`` is not between 0 and 1.
+        If the divergence isn't one number, 0 or more; an error is not between 0 and 1, there are no draws, or ``delta``
+        is not between 0 and 1.
 
     Notes
     -----
@@ -64,13 +64,13 @@ def certificate(divergence: float, errors: np.ndarray, rows: int, *, delta: floa
     generalisation error bounds for Gaussian process classification", with the constant of Maurer (2004), "A note on
     the PAC Bayesian theorem"; the second is Langford and Caruana's (2002), "(Not) bounding the true error".
     """
-    rates, n = np.atleast_1d(np.asarray(errors, dtype=float)), whole("rows", rows, 1)
-    if not (np.isfinite(divergence) and divergence >= 0):
-        raise ModelError(f"divergence={divergence!r}; expected nats, 0 or more.")
+    shares = "shares (draws,), each between 0 and 1"
+    rates, n = np.atleast_1d(numbers("errors", errors, shares)).astype(float), whole("rows", rows, 1)
+    if not is_number(divergence) or not 0 <= divergence < math.inf:
+        raise ModelError(f"divergence={divergence!r}; expected one number of nats, 0 or more.")
     if rates.ndim != 1 or not rates.size or not ((rates >= 0) & (rates <= 1)).all():
-        raise ModelError(f"errors has the shape {rates.shape}; expected shares (draws,), each between 0 and 1.")
-    if not 0 < delta < 1:
-        raise ModelError(f"delta={delta!r}; expected a probability between 0 and 1.")
+        raise ModelError(f"errors has the shape {rates.shape}; expected {shares}.")
+    fraction("delta", delta, "the probability with which the bound may fail")
     on_training = _largest(float(rates.mean()), np.log(4 / delta) / len(rates))
     return _largest(on_training, (divergence + np.log(4 * np.sqrt(n) / delta)) / n)
 

@@ -45,8 +45,10 @@ DOORS = {
     "mini-batch sampler": Door(sample, {**SHORT, "batch_size": 10, "sampler": "sghmc"}),
     "fit_advi": Door(fit_advi, common={"seed": 1}),
 }
+BEGUN = {"w": np.zeros((3, 2)), "v": np.zeros(2), "s": 1.0}
 STARTED = [name for name, door in DOORS.items() if door.takes("start")]
 BATCHED = [name for name, door in DOORS.items() if door.takes("batch_size") and name != "full-batch sampler"]
+WRITTEN = [name for name, door in DOORS.items() if door.takes("checkpoint")]
 LEARNING = [name for name, door in DOORS.items() if door.takes("learning_rate")]
 
 
@@ -100,7 +102,39 @@ def test_data_without_rows_are_named(door):
 @pytest.mark.parametrize(("given", "said"), [(-1.0, "-1"), (0.0, "0"), (np.nan, "nan"), (np.inf, "inf")])
 def test_a_start_outside_the_support_is_named_with_its_value(door, given, said):
     with pytest.raises(ModelError, match=rf"start gives 's' {said} outside its support or on the edge"):
-        DOORS[door](regression(), start={"w": np.zeros((3, 2)), "v": np.zeros(2), "s": given})
+        DOORS[door](regression(), start=BEGUN | {"s": given})
+
+
+@pytest.mark.parametrize("door", STARTED)
+@pytest.mark.parametrize("given", ["one", None, 1.0 + 1j, np.array(1j), [1.0, [2.0]]])
+def test_a_start_that_is_not_of_real_numbers_is_named(door, given):
+    with pytest.raises(ModelError, match=r"start of 's' .*; expected an array of real numbers"):
+        DOORS[door](regression(), start=BEGUN | {"s": given})
+
+
+@pytest.mark.parametrize("door", STARTED)
+def test_a_start_of_a_variable_that_is_not_there_is_named_with_those_that_are(door):
+    with pytest.raises(ModelError, match=r"start gives values of \['zz'\]; the model's free .* \['w', 'v', 's'\]"):
+        DOORS[door](regression(), start=BEGUN | {"zz": 2})
+
+
+@pytest.mark.parametrize("door", STARTED)
+def test_a_start_may_hold_what_pymc_puts_beside_the_free_variables(door):
+    """As `pymc.find_MAP` and draws of a sampler do: values with their transforms, and deterministics."""
+    with regression() as model:
+        pm.Deterministic("doubled", 2 * model["v"])
+    assert "s_log__" in {v.name for v in model.unobserved_value_vars}
+    DOORS[door](model, start=BEGUN | {"s_log__": 0.0, "doubled": np.zeros(2)})
+
+
+@pytest.mark.parametrize("door", WRITTEN)
+@pytest.mark.parametrize("folder", ["", " ", 3, True, b"fit", ["fit"]])
+def test_a_checkpoint_without_a_folder_is_refused(door, folder, tmp_path, monkeypatch):
+    """An empty name would be the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"checkpoint=.*; expected the path of a folder, such as 'my-fit'"):
+        DOORS[door](regression(), checkpoint=folder)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("door", BATCHED)

@@ -1,12 +1,14 @@
 """Deep ensembles: points from several starts, each with the same say."""
 
+from functools import partial
+
 import numpy as np
 import pymc as pm
 import pytest
 
 from companion.datasets import moons
 from companion.errors import ModelError
-from companion.inference import Machine, ensemble, fit
+from companion.inference import Machine, dropout, ensemble, fit, swag
 from companion.models import binary_classifier
 from companion.posterior import load_posterior
 from companion.prediction import predict
@@ -26,6 +28,24 @@ def test_its_members_are_maximum_a_posteriori_estimates_from_different_starts(fo
     assert len(np.unique(found.parameters["mean"][:, 0])) == 3
     assert found.record.method == "deep ensemble"
     assert len(found.record.restarts) == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(ensemble, members=2),
+        partial(fit, family="map"),
+        partial(dropout, p=0.2),
+        partial(fit, family="mean-field", elbo_draws=4),
+        partial(swag, batch_size=20, elbo_draws=4),
+    ],
+)
+def test_the_record_prints_a_bound_only_where_there_is_one(make):
+    record = make(binary_classifier(DATA), 40, **QUICK).record
+    bound = make.func is swag or make.keywords.get("family") == "mean-field"
+    assert (f": ELBO {record.elbo:,.1f} (standard error" in str(record)) == bound
+    assert (f": log density {record.elbo:,.1f}" in str(record)) == (not bound)
+    assert "(standard error 0)" not in str(record)
 
 
 def test_members_weigh_the_same_whatever_their_density(found):

@@ -194,3 +194,5 @@ def test_diagnose_refuses_what_does_not_divide_into_chains():
         diagnose({"w": np.zeros(100)}, chains=1)
     with pytest.raises(ModelError, match="'w' has 99 draws"):
         diagnose({"w": np.zeros(99)}, chains=2)
+    with pytest.raises(ModelError, match="draws is a list; expected a mapping of names to arrays"):
+        diagnose([np.zeros(100)], chains=2)

@@ -1,5 +1,6 @@
 """SWAG and MultiSWAG: the Gaussian of the iterates, and what a user meets on the way."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -168,6 +169,24 @@ def test_all_rows_at_every_step_make_a_trajectory_without_noise_and_a_notice():
 def test_useless_settings_are_refused(settings, message):
     with pytest.raises(ModelError, match=message):
         swag(quadratic(), **{"steps": 20, **QUICK, **settings()})
+
+
+def test_a_trajectory_that_diverges_names_its_own_rate_and_says_where_its_steps_count_from():
+    """A step of the trajectory is no step of the fit: half of these go to the mode."""
+    with pytest.raises(InferenceError) as told:
+        swag(quadratic(), 400, trajectory=Trajectory(1e6, share=0.5), **QUICK)
+    said = str(told.value)
+    assert re.search(r"at step \d+ of the trajectory ", said)
+    assert "Lower trajectory, the learning rate of this part (a tenth" in said
+    assert "the last good state (step 0 of the trajectory)" in said
+    assert "learning_rate" not in said
+
+
+def test_a_way_to_the_mode_that_diverges_names_the_learning_rate():
+    with pytest.raises(InferenceError, match=r"at step \d+ .*Lower learning_rate") as told:
+        swag(quadratic(), 2000, learning_rate=1e200, **QUICK)
+    assert "of the trajectory" not in str(told.value)
+    assert "Lower trajectory" not in str(told.value)
 
 
 def test_a_start_can_be_given():

@@ -10,7 +10,7 @@ from companion import bayes_by_backprop, inference
 from companion.sampling import SamplerName, sampler_named
 from companion.training import Ivon, WindowedAdagrad
 from companion.variational import FamilyName, family_named
-from tools.pages.methods import WORDS
+from tools.pages.methods import COSTS, WORDS
 
 DOORS = [
     thing
@@ -87,3 +87,11 @@ Notes
 def test_what_is_left_out_is_named(left_out, said):
     assert missing(FULL) == []
     assert missing(FULL.replace(left_out, "something else")) == [said]
+
+
+def test_the_page_of_methods_says_where_what_it_calls_is_imported_from():
+    (lines,) = re.findall(r"```python\n(.*?)```", COSTS, re.DOTALL)
+    offered: dict[str, object] = {}
+    exec(lines, offered)
+    called = {name for words in WORDS.values() for name in re.findall(r"(?<![.\w])(\w+)\(", words.call)}
+    assert called == offered.keys() - {"__builtins__"}

@@ -130,7 +130,9 @@ def test_some_variables_can_be_drawn_alone(pair):
             {"n": 1, "seed": 0, "names": ["strange"]},
             r"names=\['strange'\]; expected names of (free variables|sites), some of",
         ),
-        ({"n": 1, "seed": 0, "names": "w"}, "names='w'; expected names of (free variables|sites)"),
+        ({"n": 1, "seed": 0, "names": "w"}, r"names='w'; expected names of (free variables|sites).*: \['w'\]"),
+        ({"n": 1, "seed": 0, "names": 3}, "names=3; expected names of (free variables|sites)"),
+        ({"n": 1, "seed": 0, "names": [["w"]]}, r"names=\[\['w'\]\]; expected names of (free variables|sites)"),
     ],
 )
 def test_draws_that_cant_be_made_are_refused(pair, asked, message):

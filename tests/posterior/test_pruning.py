@@ -8,8 +8,10 @@ import pytest
 from companion.datasets import moons
 from companion.errors import ModelError
 from companion.inference import fit
-from companion.models import binary_classifier
+from companion.models import binary_classifier, torch_classifier
+from companion.networks import dense
 from companion.posterior import moments, prune
+from companion.priors import LearnedScale
 
 DATA = moons().train
 NAMES = ["w_in_1", "w_1_2", "w_2_out"]
@@ -67,7 +69,7 @@ def test_the_pruned_posteriors_elbo_is_unknown():
 def test_what_cant_be_pruned_is_refused():
     with pytest.raises(ModelError, match=r"share=1.5; expected a share"):
         prune(fitted(), 1.5, NAMES)
-    with pytest.raises(ModelError, match="no variables \\['w'\\]"):
+    with pytest.raises(ModelError, match=r"names=\['w'\]; expected names of free variables .*'w_in_1'"):
         prune(fitted(), 0.5, ["w"])
     with pytest.raises(ModelError, match="mixture of 2 restarts"):
         prune(fitted(restarts=2, keep="mixture"), 0.5, NAMES)
@@ -75,3 +77,29 @@ def test_what_cant_be_pruned_is_refused():
         moments(fitted(restarts=2, keep="mixture"))
     with pytest.raises(ModelError, match="full-rank"):
         prune(fitted("full-rank"), 0.5, NAMES)
+
+
+@pytest.mark.parametrize("names", ["0.weight", ["0.scale_log__"], ["0.scale"], 3, [["0.weight"]], [np.zeros(2)]])
+def test_what_has_no_zero_to_go_to_or_is_not_a_list_of_names_is_refused(names):
+    """A value of 0 makes a scale 1, and not 0."""
+    posterior = with_a_scale()
+    with pytest.raises(ModelError, match=r"expected names of free variables without a transform") as told:
+        prune(posterior, 1.0, names)
+    assert "scale_log__" not in str(told.value).partition("some of")[2]
+    assert (f"[{names!r}]" in str(told.value)) == isinstance(names, str)
+
+
+def test_all_weights_are_pruned_together_where_none_are_named():
+    weights = [name for name in with_a_scale().variables if not name.endswith("scale")]
+    pruned, same = (prune(with_a_scale(), 0.5, *names).draw(3, seed=0) for names in ([], [weights]))
+    for name, draws in pruned.items():
+        np.testing.assert_array_equal(draws, same[name])
+    gone = np.concatenate([(pruned[name] == 0).all(axis=0).ravel() for name in weights])
+    assert gone.sum() == round(0.5 * len(gone))
+    assert (pruned["0.scale"] > 0).all()
+
+
+@cache
+def with_a_scale():
+    model = torch_classifier(DATA, dense(2, 4, 2), LearnedScale(1.0))
+    return fit(model, 20, progressbar=False, elbo_draws=2)

@@ -13,10 +13,10 @@ from kinds import Pair, binary, frozen_features, made
 from safetensors.torch import save_file
 
 import companion
-from companion.datasets import Observations
+from companion.datasets import Measurements, Observations
 from companion.errors import DataError, ModelError
 from companion.inference import fit
-from companion.models import torch_classifier
+from companion.models import torch_classifier, torch_regression
 from companion.networks import dense
 from companion.posterior import (
     ApproximationPosterior,
@@ -158,6 +158,16 @@ def test_another_activation_is_noticed(tmp_path):
     other = torch_classifier(Observations(X, Y), network, LearnedScale())
     with pytest.raises(ModelError, match=r"at the same weights and inputs it predicts .*look for another activation"):
         load_posterior(path, other)
+
+
+def test_a_regression_with_other_rows_is_told_that_its_target_is_standardised_by_them(tmp_path):
+    def regression(rows):
+        return torch_regression(Measurements(X[:rows], X[:rows, 0] ** 2), dense(3, 4, 1), Gaussian(1.0))
+
+    path = fit(regression(60), 20, progressbar=False, elbo_draws=2).save(tmp_path / "posterior.safetensors")
+    assert predict(load_posterior(path, regression(60)), X[:5], draws=2).shape == (2, 5)
+    with pytest.raises(ModelError, match=r"standardises its target by its own rows.*the rows that were fitted"):
+        load_posterior(path, regression(30))
 
 
 def with_constants(offset=1.0, high=2.0, name="Normal"):

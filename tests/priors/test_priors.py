@@ -583,6 +583,13 @@ def test_a_single_layer_names_its_scales_without_a_leading_dot(prior, names):
         (partial(Informed, np.zeros(3)), r"mean is a ndarray"),
         (partial(Informed, MEANS, 0.2, np.zeros(3)), r"factor is a ndarray.*from_draws"),
         (partial(Informed, MEANS, 0.2, FACTOR | {"2.bias": np.zeros((2, 3))}), r"last dimensions.*the rank"),
+        (partial(Informed, {"0.weight": [1j]}), r"mean\['0.weight'\] in Informed has the dtype complex128"),
+        (partial(Informed, {"0.weight": [[1.0], [1.0, 2.0]]}), r"mean\['0.weight'\] in Informed can't become an array"),
+        (
+            partial(Informed.from_draws, np.zeros((10, 3))),
+            r"draws is a ndarray; expected a mapping of param",
+        ),
+        (partial(Informed.from_draws, {}), r"draws are of no parameter in Informed.from_draws"),
         (partial(Informed.from_draws, {"weight": np.zeros((10, 3))}, 10), r"rank=10; expected.*more than 10"),
         (partial(Informed.from_draws, {"a": np.zeros((9, 3)), "b": np.zeros(8)}, 2), r"the same number of draws"),
         (partial(Informed.from_draws, {"a": np.zeros((9, 3))}, 0), r"rank=0; expected a whole number"),

@@ -124,6 +124,14 @@ def test_arviz_gets_every_chain_with_the_samplers_statistics():
     assert (health.acceptance > 0.5).all()
 
 
+def test_one_draw_says_nothing_of_the_energy_and_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        health = short(draws=1).health()
+    assert np.isnan(health.bfmi).all()
+    assert health.bfmi.shape == (3,)
+
+
 def test_one_chain_can_be_kept():
     posterior = short(draws=10)
     alone = posterior.chain(2)

@@ -45,6 +45,12 @@ def test_its_promise_holds_for_a_posterior_whose_error_is_known():
     [
         ({"divergence": -1.0}, "0 or more"),
         ({"divergence": float("nan")}, "0 or more"),
+        ({"divergence": "a"}, "divergence='a'; expected one number of nats, 0 or more"),
+        ({"divergence": np.ones(2)}, "expected one number of nats"),
+        ({"divergence": (3.0, 0.1)}, "expected one number of nats"),
+        ({"errors": ["x"]}, r"errors has the dtype <U1 \(\['x'\]\); expected shares"),
+        ({"errors": [[0.1], [0.1, 0.2]]}, "errors can't become an array .*; expected shares"),
+        ({"delta": "a"}, "delta='a'; expected a share between 0 and 1"),
         ({"errors": [0.2, 1.2]}, "between 0 and 1"),
         ({"errors": []}, "between 0 and 1"),
         ({"errors": [[0.1], [0.2]]}, "shape"),

@@ -145,6 +145,13 @@ COSTS = """
 Gradients are of the log density, of all rows where nothing else is said. Memory is in numbers for each value of the
 model, beside the data and what a network needs for one gradient. Formula and source stand in the docstring that the
 last column leads to.
+
+`fit` and `sample` come from the front door, the others from the room of inference; `pm` is PyMC:
+
+```python
+from companion import fit, sample
+from companion.inference import Rates, dropout, ensemble, fit_advi, laplace, swag
+```
 """
 HELD_AGAINST = """
 ## The samplers held against NUTS, and against known answers
