@@ -526,7 +526,7 @@ FINDINGS = [
             r"^Fashion-MNIST: an ensemble, five times the steps, seed by seed ([\d.]+), ([\d.]+), ([\d.]+)",
         ),
         "worst > best",
-        lambda runs, worst, others, best, *ensembles: worst > best and max(abs(one - worst) for one in ensembles) < 0.01,
+        lambda runs, worst, others, best, *full: worst > best and max(abs(one - worst) for one in full) < 0.01,
     ),
     Finding(
         LEAGUE,
