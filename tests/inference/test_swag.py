@@ -172,7 +172,7 @@ def test_useless_settings_are_refused(settings, message):
 
 
 def test_a_trajectory_that_diverges_names_its_own_rate_and_says_where_its_steps_count_from():
-    """A step of the trajectory is no step of the fit: half of these go to the mode."""
+    """A step of the trajectory is not a step of the fit: half of these go to the mode."""
     with pytest.raises(InferenceError) as told:
         swag(quadratic(), 400, trajectory=Trajectory(1e6, share=0.5), **QUICK)
     said = str(told.value)
