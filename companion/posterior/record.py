@@ -119,7 +119,8 @@ class Record:
         """Evidence lower bound of this posterior on all rows at full weight, in nats.
 
         The weighted mean of the restarts' bounds: exact for one restart, and for a mixture a bound that is lower still.
-        For a point, an ensemble of points and dropout it is not a bound, but the expected log density of data and values.
+        Of a point, an ensemble of points and dropout it is not a bound, but the expected log density of data and
+        values.
         """
         kept = self.weights > 0
         return np.float64(self.weights[kept] @ self.bounds[kept, 0])  # a float that NumPy's methods work on, too
