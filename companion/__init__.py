@@ -7,8 +7,8 @@ The names here are the front door::
     posterior = bnn.fit(model, 2000)                 # any PyMC model of continuous variables
     probabilities = bnn.predict(posterior, x)
 
-Everything else stands in the rooms behind it, such as `companion.posterior` and `companion.bayes_by_backprop`, and
-each is an attribute: ``bnn.inference.swag``. The page `book/reference/how_a_fit_works` draws them. Importing the
+Everything else stands in the rooms behind it, such as `companion.posterior` and `companion.bayes_by_backprop`; each
+room is an attribute: ``bnn.inference.swag``. The page `book/reference/how_a_fit_works` draws them. Importing the
 package is cheap: a room is loaded when it is first used.
 """
 

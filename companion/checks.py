@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 from numbers import Real
 from typing import Any, TypeVar
@@ -168,6 +169,8 @@ def numbers(name: str, given: Any, expected: str = "an array of real numbers") -
         array = np.asarray(given)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"{name} can't become an array ({first_line(error)}); expected {expected}.") from error
+    if array.dtype.kind == "O" and all(isinstance(entry, Real | Decimal) for entry in array.flat):
+        array = array.astype(float)
     if array.dtype.kind not in "fiub":
         raise ModelError(f"{name} has the dtype {array.dtype} ({reprlib.repr(given)}); expected {expected}.")
     return array

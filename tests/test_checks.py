@@ -1,5 +1,7 @@
 """Settings that are plain numbers are made Python's, or refused by name."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,13 @@ def test_what_is_not_a_whole_number_is_refused(value):
 @pytest.mark.parametrize("given", [1, 0.5, True, [1, 2.5], np.zeros((0, 2)), np.ones(2, dtype=np.float32)])
 def test_real_numbers_become_an_array(given):
     np.testing.assert_array_equal(numbers("start", given), given)
+
+
+def test_numbers_of_any_kind_become_an_array():
+    for given in ([Decimal("1.5"), 2], np.array([1.5, 2], dtype=object), [1.5, np.float32(2)]):
+        np.testing.assert_array_equal(numbers("start", given), [1.5, 2])
+    with pytest.raises(ModelError, match="expected an array of real numbers"):
+        numbers("start", [1.5, None])
 
 
 @pytest.mark.parametrize("given", ["one", ["1"], None, 1j, np.ones(2, dtype=complex), [[1.0], [1.0, 2.0]], {"a": 1}])

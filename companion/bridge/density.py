@@ -119,6 +119,18 @@ class LogDensity(Description):
         [logp] = self._prior(*self._arguments(values, data))
         return torch.as_tensor(logp)
 
+    def priors(self, values: Values) -> dict[str, torch.Tensor]:
+        """Compute the log prior of each free variable, with its Jacobian; of those alone that read none of the data."""
+        names, function = self._own_priors
+        return dict(zip(names, function(*self._arguments(values, None)), strict=True))
+
+    @cached_property
+    def _own_priors(self) -> tuple[list[str], Torch]:
+        data = set(self._graph.data_inputs.values())
+        of_free = dict(zip(self._graph.free, self._graph.prior_terms.values(), strict=False))  # potentials come last
+        own = {name: term.sum() for name, term in of_free.items() if not data & set(ancestors([term]))}
+        return list(own), self._lowered(list(own.values()), wide="" in self.wide)
+
     def likelihoods(self, values: Values, data: Values | None = None) -> dict[str, torch.Tensor]:
         """Compute the log likelihood of each observed variable, summed over its rows."""
         arguments = self._arguments(values, data)

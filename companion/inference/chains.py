@@ -45,6 +45,7 @@ __all__ = ["ChainState", "sample"]
 
 _SMALL = 1000  # values; up to here, calls cost more than arithmetic, and float64 is as fast as float32
 _HOT = 1.5  # times the temperature that was asked for, beyond what chance makes of so many draws
+_MEMORY = 10  # draws that a momentum's square remembers, at the most: one over the friction
 _GRADIENTS = 10  # of one step, about: compilation is judged by them
 
 
@@ -415,13 +416,13 @@ def _tell(posterior: ChainPosterior) -> None:
             f"{'is' if len(health.lost) == 1 else 'are'} left out. A smaller step size may keep "
             "them, or another start."
         )
-    heat = float(health.temperature.mean())
-    hottest = _listed([int(kept[health.temperature.argmax()])])
-    if heat - 3 * math.sqrt(2 / (len(posterior) * posterior.objective.layout.size)) > _HOT:
+    chance = 3 * math.sqrt(2 * _MEMORY / (posterior.draws_per_chain * posterior.objective.layout.size))
+    hot = health.temperature - chance > _HOT
+    if hot.any():
         notice(
-            f"the chains moved at {heat:.1f} times the temperature that was asked for, most in {hottest}: steps "
-            "are too large where the posterior is narrow, or mini-batches add too much noise, and the posterior is too "
-            "wide. Take a smaller step_size, until health().temperature is near 1."
+            f"{_listed(kept[hot].tolist())} moved at up to {health.temperature.max():.1f} times the temperature that "
+            "was asked for: steps are too large where the posterior is narrow, or mini-batches add too much noise, and "
+            "the posterior is too wide. Take a smaller step_size, until health().temperature is near 1."
         )
     count = int(health.divergences.sum())
     if count:

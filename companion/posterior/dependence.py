@@ -2,7 +2,7 @@
 
 Frozen parameters and buffers of a model's modules, and its data without rows, are known by a checksum each. Everything
 else, such as activations and constants, shows in a prediction: at the posterior's centre, at inputs that are made up.
-What a lowered model's prior says of that centre is compared as well.
+What a lowered model's priors say of that centre is compared as well, but for those that read the data.
 Explained in `book/reference/how_a_fit_works`, section "On disk".
 """
 
@@ -35,7 +35,7 @@ _NAMED = (
     ("data", "data without rows", "Give the model those of the fit, for example by pm.set_data(...)."),
 )
 _POINTS = 3
-_ROUNDING_OF_PRIOR = 1e-3  # of a log density, and a value: parameters are stored in half precision
+_ROUNDING_OF_PRIOR = 1e-4  # of a log density, and for each value that it is a sum over: another device sums otherwise
 _ROUNDING = 5e-3  # of predictions at the same weights, on another device or in another precision
 
 
@@ -85,16 +85,29 @@ def compare(was: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
                 f"predictions depend on its {what}, and {', '.join(map(repr, different))} "
                 f"{'differs' if len(different) == 1 else 'differ'} from what was fitted. {how}"
             )
-    if was.get("prior") and now.get("prior"):
-        (before, values), (after, _) = was["prior"], now["prior"]
-        if abs(after - before) > _ROUNDING_OF_PRIOR * (abs(before) + values):
+    _compare_predictions(was["prediction"], now["prediction"])
+    ours = now.get("prior", {})
+    for name, told in was.get("prior", {}).items():
+        if told is not None and name in ours and not _the_same(told, ours[name]):
             raise ModelError(
-                f"at the same values its prior has a log density of {after:,.4g} nats, and that of the fitted one had "
-                f"{before:,.4g}. Build the model with the prior of the fit."
+                f"at the same values the prior of {name!r} has a log density of {_nats(ours[name])}, where that of the "
+                f"fitted one had {_nats(told)}. Build the model with the prior of the fit."
             )
-    if was["prediction"] is None or now["prediction"] is None:
+
+
+def _the_same(was: list[float], now: list[float] | None) -> bool:
+    """Say whether two log densities, each beside its number of values, are the same but for rounding."""
+    return now is not None and abs(now[0] - was[0]) <= _ROUNDING_OF_PRIOR * (abs(was[0]) + was[1])
+
+
+def _nats(told: list[float] | None) -> str:
+    return "no finite number" if told is None else f"{told[0]:,.4g} nats"
+
+
+def _compare_predictions(was: list[float] | None, now: list[float] | None) -> None:
+    if was is None or now is None:
         return
-    before, after = np.array(was["prediction"]), np.array(now["prediction"])
+    before, after = np.array(was), np.array(now)
     size = max(1e-300, np.nanmax(np.abs(before), initial=0.0))
     if before.shape != after.shape or not np.allclose(before, after, rtol=0, atol=_ROUNDING * size, equal_nan=True):
         raise ModelError(

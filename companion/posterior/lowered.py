@@ -5,7 +5,6 @@ Explained in `book/reference/how_a_fit_works`, section "The posterior".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -50,9 +49,9 @@ class LoweredPosterior(ModelPosterior):
         """Describe what predictions depend on beside the numbers of the posterior, at one vector (size,) of values."""
         with torch.no_grad():
             draw: Draws = {n: a.cpu().numpy() for n, a in self._of_values(centre[None], self.variables).items()}
-            log_prior = float(self.objective.density.prior(self.objective.layout.split(centre)))
-        prior = [log_prior, self.objective.layout.size] if math.isfinite(log_prior) else None
-        return self._depends_on(draw) | {"prior": prior}
+            priors = self.objective.density.priors(self.objective.layout.split(centre))
+        told = {n: [float(p), draw[n].size] if p.isfinite() else None for n, p in priors.items()}
+        return self._depends_on(draw) | {"prior": told}
 
 
 def layout_as_json(layout: Layout) -> dict[str, list[int]]:

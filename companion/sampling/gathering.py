@@ -105,7 +105,14 @@ class Drawn:
                 del there[rank]
         if there.keys() == columns.keys():
             return values
-        return np.concatenate([values[:, columns[rank]] for rank in there], axis=1) if there else self.values
+        if not there:
+            return self.values
+        kept = empty_array((shape[0], sum(found.shape[1] for found in there.values()), shape[2]), values.dtype, memory)
+        first = 0
+        for rank, found in there.items():
+            kept[:, first : first + found.shape[1]] = values[:, columns[rank]]
+            first += found.shape[1]
+        return kept
 
 
 class _Told(NamedTuple):

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from companion.checks import fraction, is_number, numbers, whole
+from companion.checks import fraction, numbers, whole
 from companion.errors import ModelError
 
 __all__ = ["certificate"]
@@ -66,13 +66,14 @@ def certificate(divergence: float, errors: np.ndarray, rows: int, *, delta: floa
     """
     shares = "shares (draws,), each between 0 and 1"
     rates, n = np.atleast_1d(numbers("errors", errors, shares)).astype(float), whole("rows", rows, 1)
-    if not is_number(divergence) or not 0 <= divergence < math.inf:
+    nats = numbers("divergence", divergence, "one number of nats, 0 or more")
+    if nats.ndim or not 0 <= nats < math.inf:
         raise ModelError(f"divergence={divergence!r}; expected one number of nats, 0 or more.")
     if rates.ndim != 1 or not rates.size or not ((rates >= 0) & (rates <= 1)).all():
         raise ModelError(f"errors has the shape {rates.shape}; expected {shares}.")
     fraction("delta", delta, "the probability with which the bound may fail")
     on_training = _largest(float(rates.mean()), np.log(4 / delta) / len(rates))
-    return _largest(on_training, (divergence + np.log(4 * np.sqrt(n) / delta)) / n)
+    return _largest(on_training, (float(nats) + np.log(4 * np.sqrt(n) / delta)) / n)
 
 
 def _largest(share: float, nats: float) -> float:

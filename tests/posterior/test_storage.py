@@ -33,6 +33,7 @@ from companion.posterior import (
     save_posterior,
     storage,
 )
+from companion.posterior.dependence import compare
 from companion.prediction import predict
 from companion.priors import Gaussian, LearnedScale
 
@@ -115,13 +116,39 @@ def frozen(tmp_path):
 
 
 def test_another_prior_is_refused(file, tmp_path):
-    with pytest.raises(ModelError, match=r"its prior has a log density of .*Build the model with the prior of the fit"):
+    with pytest.raises(ModelError, match=r"the prior of .* has a log density of .*with the prior of the fit"):
         load_posterior(file, classifier(LearnedScale(3.0)))
     chains = companion.sample(classifier(Gaussian(1.0)), 8, warmup=4, chains=2, sampler="mclmc", progressbar=False)
     kept = chains.save(tmp_path / "chains.safetensors")
     with pytest.raises(ModelError, match="prior"):
         load_posterior(kept, classifier(Gaussian(0.5)))
     assert len(load_posterior(kept, classifier(Gaussian(1.0), rows=30))) == 16
+
+
+def held(rows=4, width=1.0, most=2.0):
+    """A potential and a prior that read the data, and a prior with an edge."""
+    with pm.Model() as model:
+        x = pm.Data("x", np.linspace(0, 1, rows))
+        w = pm.Normal("w", 0, width)
+        near = pm.Normal("near", x.mean(), 1)
+        below = pm.Uniform("below", 0, most, default_transform=None)
+        pm.Potential("weak", -((x * w).sum() ** 2))
+        pm.Normal("y", w * x + near + below, 1, observed=pm.Data("labels", np.ones(rows)))
+    return model
+
+
+def test_priors_that_read_the_data_may_change_with_the_rows_and_others_may_not(tmp_path):
+    start = {"w": 0.5, "near": 0.1, "below": 1.5}
+    found = companion.sample(held(), 8, warmup=4, chains=2, sampler="mclmc", start=start, progressbar=False)
+    kept = found.save(tmp_path / "held.safetensors")
+    assert len(load_posterior(kept, held(rows=9))) == 16
+    with pytest.raises(ModelError, match=r"the prior of 'w' has a log density of .* nats, where"):
+        load_posterior(kept, held(width=1.5))
+    with pytest.raises(ModelError, match="the prior of 'below' has a log density of"):
+        load_posterior(kept, held(most=1.0))
+    told = {"fixed": {}, "data": {}, "prediction": None, "prior": {"below": [-0.7, 1]}}
+    with pytest.raises(ModelError, match="a log density of no finite number, where that of the fitted one had"):
+        compare(told, told | {"prior": {"below": None}})
 
 
 def test_the_same_frozen_weights_load(frozen):

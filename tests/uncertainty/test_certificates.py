@@ -45,7 +45,7 @@ def test_its_promise_holds_for_a_posterior_whose_error_is_known():
     [
         ({"divergence": -1.0}, "0 or more"),
         ({"divergence": float("nan")}, "0 or more"),
-        ({"divergence": "a"}, "divergence='a'; expected one number of nats, 0 or more"),
+        ({"divergence": "a"}, r"divergence has the dtype <U1 \('a'\); expected one number of nats, 0 or more"),
         ({"divergence": np.ones(2)}, "expected one number of nats"),
         ({"divergence": (3.0, 0.1)}, "expected one number of nats"),
         ({"errors": ["x"]}, r"errors has the dtype <U1 \(\['x'\]\); expected shares"),
