@@ -92,27 +92,18 @@ class Drawn:
         shapes = [found.shape for found in there.values()]
         shape = (min(draws for draws, _, _ in shapes), sum(chains for _, chains, _ in shapes), shapes[0][2])
         values = empty_array(shape, self.values.dtype, memory)
-        columns: dict[int, slice] = {}
+        end = 0
         for rank, found in list(there.items()):
-            first = max((place.stop for place in columns.values()), default=0)
-            columns[rank] = slice(first, first + found.shape[1])
+            columns = slice(end, end + found.shape[1])
             try:
                 for at, rows in [(slice(None), self.values)] if rank == 0 else group.rows_of(rank, *found[:2]):
-                    into = values[at, columns[rank]]
+                    into = values[at, columns]
                     into[:] = rows[: len(into)]
-            except InferenceError as error:
+                end = columns.stop
+            except InferenceError as error:  # the next process takes its columns
                 _log.error(str(error))
                 del there[rank]
-        if there.keys() == columns.keys():
-            return values
-        if not there:
-            return self.values
-        kept = empty_array((shape[0], sum(found.shape[1] for found in there.values()), shape[2]), values.dtype, memory)
-        first = 0
-        for rank, found in there.items():
-            kept[:, first : first + found.shape[1]] = values[:, columns[rank]]
-            first += found.shape[1]
-        return kept
+        return values[:, :end] if there else self.values
 
 
 class _Told(NamedTuple):
